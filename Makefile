@@ -1,0 +1,63 @@
+# The interpreter that makes .venv; everything else runs inside it.
+PYTHON ?= python3
+DATA ?= data
+RESULTS ?= results
+PATIENT ?= demo_colour
+EYE ?= L
+# Processors in all; eyes at a time in a cohort.
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+JOBS ?= $(CORES)
+# Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
+TEMPLATE ?= selected
+WITH ?=
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
+	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
+
+.PHONY: help install demo eye cohort lab test lint benchmark-template clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+	@echo
+	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) WITH="name=value ..."'
+
+install: .venv/installed  ## Install everything into .venv
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11, 3.12 or 3.13 is needed, this is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+demo: .venv/installed  ## Make the demo eye and run every notebook on it
+	@$(BIN)/python -c 'import sys; from fundus_helpers.demo_eye import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
+	@$(MAKE) --no-print-directory eye
+
+eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
+	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
+	@$(SNAKEMAKE) --cores $(CORES) -- "$(RESULTS)/$(PATIENT)_$(EYE)/report.html"; status=$$?; \
+	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
+
+cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=eyes at a time
+	@THREADS=1 $(SNAKEMAKE) --cores $(JOBS) -- cohort; status=$$?; \
+	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
+
+lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
+
+test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
+	$(BIN)/python -m pytest
+
+lint: .venv/installed  ## Check code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
+	$(BIN)/python tests/benchmark_template.py
+
+clean:  ## Remove .venv and caches; data and results stay
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

@@ -1,0 +1,88 @@
+"""Every numbered notebook for every eye: one rule, run in the order the notebooks need each other.
+
+`make demo`, `make eye` and `make cohort` call this. A run is whole when its metrics.json is there;
+the executed notebook is its log, so that it is kept, traceback and all, when it fails.
+"""
+
+import os
+from pathlib import Path
+
+from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
+from fundus_helpers.headless import known_parameters
+from fundus_helpers.images import SUFFIXES
+from fundus_helpers.visits import find_eyes
+
+DATA = str(config.get("data", "data"))
+RESULTS = str(config.get("results", "results"))
+NOTEBOOKS = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))}
+KNOWN = {name: known_parameters(path) for name, path in NOTEBOOKS.items()}
+NEEDS = {"03_rigid": ["02_template_selection"]}  # whose metrics.json a notebook reads
+
+# What is given on the command line (--config size=512) goes to every notebook that knows it.
+GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results")}
+if unknown := [key for key in GIVEN if not any(key in known for known in KNOWN.values())]:
+    accepted = sorted(set().union(*KNOWN.values()))
+    raise WorkflowError(f"no notebook has a parameter {unknown}; there are {accepted}")
+# Notebooks run in their own folder.
+GIVEN["data"] = os.path.relpath(DATA, "notebooks")
+GIVEN["results"] = os.path.relpath(RESULTS, "notebooks")
+
+
+wildcard_constraints:
+    patient="[^/]+",
+    laterality="[^/_]+",
+    notebook="|".join(NOTEBOOKS),
+
+
+def photographs(wildcards):
+    """The files of the eye's folder: one more, one less or one changed runs the eye again."""
+    folder = Path(DATA, wildcards.patient)
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    visible = [path for path in files if not path.name.startswith(".")]
+    return [str(path) for path in visible if path.suffix.lower() in (*SUFFIXES, ".csv")]
+
+
+def metrics_files(wildcards, notebooks):
+    eye = f"{RESULTS}/{wildcards.patient}_{wildcards.laterality}"
+    return [f"{eye}/{notebook}/metrics.json" for notebook in notebooks]
+
+
+def parameters(wildcards):
+    known = KNOWN[wildcards.notebook]
+    named = {"patient": wildcards.patient, "laterality": wildcards.laterality} | GIVEN
+    return [f"{key}={value}" for key, value in named.items() if key in known]
+
+
+rule cohort:
+    input:
+        [
+            f"{RESULTS}/{patient}_{laterality}/report.html"
+            for patient, laterality in (find_eyes(DATA) if Path(DATA).is_dir() else [])
+            if patient not in DEMO_PATIENTS
+        ],
+
+
+rule report:
+    input:
+        lambda wildcards: metrics_files(wildcards, NOTEBOOKS),
+    output:
+        f"{RESULTS}/{{patient}}_{{laterality}}/report.html",
+    shell:
+        "python -m fundus_helpers.report eye {output:q}"
+
+
+rule notebook:
+    input:
+        lambda wildcards: metrics_files(wildcards, NEEDS.get(wildcards.notebook, [])),
+        photographs,
+        notebook="notebooks/{notebook}.ipynb",
+    output:
+        f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/metrics.json",
+    log:
+        f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/{{notebook}}.ipynb",
+    params:
+        given=parameters,
+    threads: int(os.environ.get("THREADS", workflow.cores))
+    shell:
+        "LOKY_MAX_CPU_COUNT={threads} "
+        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}"

@@ -1,0 +1,209 @@
+"""Pictures to judge a registration by. Functions draw into an Axes or return a Figure."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+OVERLAY_CAPTION = "red: fixed only, cyan: moving only, grey: both agree"
+
+
+def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Lay two images on each other: fixed in red, moving in green and blue (cyan).
+
+    Parameters
+    ----------
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+
+    Returns
+    -------
+    float ndarray, shape (height, width, 3)
+        Grey where both agree, red or cyan where one is brighter.
+    """
+    fixed, moving = brightened(fixed, moving)
+    return np.dstack([fixed, moving, moving])
+
+
+def brightened(*images: np.ndarray) -> list[np.ndarray]:
+    """Stretch images by one common factor, so that the brightest is white; a green channel is dark.
+
+    Parameters
+    ----------
+    *images : float ndarray in [0, 1], shape (height, width)
+    """
+    brightest = max(np.percentile(image, 99.5) for image in images)
+    return [np.clip(image / max(brightest, 1e-6), 0, 1) for image in images]
+
+
+def checkerboard(fixed: np.ndarray, moving: np.ndarray, *, tiles: int = 8) -> np.ndarray:
+    """Alternate square tiles of two images: vessels run on across the edges when they are aligned.
+
+    Parameters
+    ----------
+    fixed, moving : ndarray, shape (height, width)
+    tiles : int
+        Along the longer side.
+    """
+    fixed, moving = brightened(fixed, moving)
+    rows, columns = np.indices(fixed.shape[:2]) * tiles // max(fixed.shape[:2])
+    return np.where((rows + columns) % 2 == 0, fixed, moving)
+
+
+def flicker(
+    fixed: np.ndarray, moving: np.ndarray, *, milliseconds: int = 500, size: int = 512
+) -> bytes:
+    """Show two images in turn: what moves is not aligned, or has changed.
+
+    Parameters
+    ----------
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+    milliseconds : int
+        Each image stays that long.
+    size : int
+        Longer side of the animation in pixels.
+
+    Returns
+    -------
+    bytes
+        An animated GIF: ``IPython.display.Image(data=flicker(fixed, moving))``.
+    """
+    frames = [Image.fromarray(np.uint8(image * 255)) for image in brightened(fixed, moving)]
+    for frame in frames:
+        frame.thumbnail((size, size))
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
+    )
+    return buffer.getvalue()
+
+
+def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
+    """Draw an image, grey in [0, 1] or colour, without axes."""
+    ax.imshow(
+        np.clip(image, 0, 1) if image.dtype.kind == "f" else image, cmap="gray", vmin=0, vmax=1
+    )
+    ax.set_title(title, fontsize=9)
+    ax.axis("off")
+    return ax
+
+
+def gallery(
+    images: Sequence[np.ndarray], titles: Sequence[str], *, caption: str = "", columns: int = 4
+) -> Figure:
+    """Draw images in rows, each with its title, and a caption below.
+
+    Parameters
+    ----------
+    images : sequence of ndarray
+        Grey in [0, 1], or colour.
+    titles : sequence of str
+    caption : str
+        What to look for, and what the colours mean.
+    columns : int
+        At most.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images[0].shape[:2]
+    side = 13 / columns
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(13, rows * (side * height / width + 0.3) + 0.3), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        show(ax, image, title)
+    return with_caption(figure, caption)
+
+
+def with_caption(figure: Figure, caption: str) -> Figure:
+    """Write a caption under a figure, and keep the notebook from drawing the figure twice."""
+    figure.tight_layout()
+    if caption:
+        figure.supxlabel(caption, fontsize=9, y=0.0, va="top", wrap=True)
+    plt.close(figure)
+    return figure
+
+
+def before_after(
+    fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray, *, caption: str = ""
+) -> Figure:
+    """Overlay and checkerboard of a pair before (top) and after (bottom) its registration.
+
+    Parameters
+    ----------
+    fixed, moving, warped : float ndarray in [0, 1], all of one shape (height, width)
+        `warped` is the moving image on the fixed grid.
+    caption : str
+        Written below, before the meaning of the colours.
+    """
+    height, width = fixed.shape
+    centre = slice(height // 4, height * 3 // 4), slice(width // 4, width * 3 // 4)
+    panels, titles = [], []
+    for when, image in (("before", moving), ("after", warped)):
+        panels += [overlay(fixed, image), overlay(fixed, image)[centre], checkerboard(fixed, image)]
+        titles += [f"{when}: overlay", f"{when}: overlay, middle", f"{when}: checkerboard"]
+    panels = [_as_large_as(panel, fixed.shape) for panel in panels]
+    return gallery(panels, titles, caption=f"{caption} ({OVERLAY_CAPTION})".strip(), columns=3)
+
+
+def _as_large_as(panel: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    factors = [round(want / have) for want, have in zip(shape, panel.shape, strict=False)]
+    return panel.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
+
+
+def best_and_worst(
+    fixed: np.ndarray,
+    warped: np.ndarray,
+    names: Sequence[str],
+    errors: Sequence[float],
+    *,
+    count: int = 3,
+    unit: str = "px",
+) -> Figure:
+    """Overlays of the registrations with the smallest and the largest errors.
+
+    Parameters
+    ----------
+    fixed : float ndarray in [0, 1], shape (height, width)
+    warped : float ndarray in [0, 1], shape (n, height, width)
+        The moving images on the fixed grid.
+    names, errors : sequences of length n
+        Any number that is smaller for a better result; NaN is left out.
+    count : int
+        Of the best, and of the worst.
+    unit : str
+        Of the errors, for the titles.
+    """
+    order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
+    count = min(count, len(order) // 2 or 1)
+    chosen = order[:count] + order[-count:]
+    words = ["best"] * count + ["worst"] * count
+    titles = [
+        f"{word}: {names[i]}\n{errors[i]:.2f} {unit}" for word, i in zip(words, chosen, strict=True)
+    ]
+    return gallery(
+        [overlay(fixed, warped[i]) for i in chosen],
+        titles,
+        caption=f"Best (top) and worst (bottom) registered visits ({OVERLAY_CAPTION}).",
+        columns=count,
+    )
+
+
+def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px") -> Axes:
+    """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis."""
+    for row, values in enumerate(errors.values()):
+        values = np.asarray(values, float)
+        jitter = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else 0
+        ax.plot(values, row + jitter, "o", color="0.55", markersize=4)
+        ax.plot([np.nanmean(values)] * 2, [row - 0.3, row + 0.3], color="tab:blue", linewidth=3)
+        ax.annotate(f" {np.nanmean(values):.2f}", (np.nanmean(values), row + 0.3), fontsize=9)
+    ax.set_yticks(range(len(errors)), list(errors))
+    ax.invert_yaxis()
+    ax.set_xscale("log")
+    ax.set_xlabel(f"landmark error ({unit}); dot: a visit, bar: mean")
+    return ax

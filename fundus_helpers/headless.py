@@ -1,0 +1,134 @@
+"""One notebook run without looking, its parameters checked.
+
+``python -m fundus_helpers.headless NOTEBOOK EXECUTED name=value ...``
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+TYPES = {"str": str, "int": int, "float": float}
+
+
+def known_parameters(notebook: Path | str) -> dict[str, str]:
+    """List the parameters of a notebook: their names, and the types they are declared with."""
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
+
+
+def typed_parameters(notebook: Path | str, given: Mapping[str, str]) -> dict[str, object]:
+    """Read parameters given as text by the types that the notebook's own cell declares.
+
+    So ``patient=007`` stays text, and a name the notebook does not know is an error, where
+    papermill would make it 7 and only warn.
+
+    Parameters
+    ----------
+    notebook : path
+        With a cell tagged ``parameters`` of lines like ``size: int = 768``.
+    given : mapping of str
+        Name to value.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a value that is not of the declared type; names what is accepted.
+    """
+    known = known_parameters(notebook)
+    name = Path(notebook).name
+    parameters = {}
+    for key, text in given.items():
+        if key not in known:
+            raise ValueError(f"{name}: no parameter {key!r}; there are {sorted(known)}")
+        kind = known[key]
+        if kind == "bool":
+            if text not in ("True", "False"):
+                raise ValueError(f"{name}: {key}={text}: give True or False")
+            parameters[key] = text == "True"
+            continue
+        try:
+            parameters[key] = TYPES.get(kind, str)(text)
+        except ValueError as error:
+            raise ValueError(f"{name}: {key}={text} is not of type {kind}") from error
+    return parameters
+
+
+def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str, str]) -> None:
+    """Run a notebook in its own folder and keep it with its outputs, whole or failed.
+
+    Parameters
+    ----------
+    notebook : path
+    executed : path
+        Where the executed notebook goes; what failed has the traceback in it. It appears only
+        when the run has ended.
+    given : mapping of str
+        See `typed_parameters`.
+
+    Raises
+    ------
+    PapermillExecutionError
+        If a cell fails.
+    """
+    notebook, executed = Path(notebook), Path(executed)
+    parameters = typed_parameters(notebook, given)
+    executed.parent.mkdir(parents=True, exist_ok=True)
+    part = executed.with_name(f".part-{executed.name}")
+    # Kernel and client talk through files only this user can open, not through network ports; the
+    # name of such a file must be short.
+    runtime = tempfile.mkdtemp(prefix="kernel-")
+    os.environ["JUPYTER_RUNTIME_DIR"] = runtime
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(part),
+            parameters,
+            cwd=str(notebook.parent),
+            kernel_name="python3",
+            progress_bar=sys.stderr.isatty(),
+            log_output=False,
+            config=Config(KernelManager={"transport": "ipc"}),
+        )
+    finally:
+        shutil.rmtree(runtime, ignore_errors=True)
+        if part.exists():
+            os.replace(part, executed)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one notebook from the command line; an error is one line that says what and where."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("executed", type=Path)
+    parser.add_argument("parameters", nargs="*", metavar="name=value")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("papermill").setLevel(logging.WARNING)
+    os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
+    given = dict(item.split("=", 1) for item in options.parameters)
+    what = f"{given.get('patient', '')} {given.get('laterality', '')} {options.notebook.stem}"
+    start = time.perf_counter()
+    try:
+        run_notebook(options.notebook, options.executed, given)
+    except PapermillExecutionError as error:
+        logging.error("FAILED %s: %s: %s", what, error.ename, error.evalue)
+        return 1
+    except (ValueError, OSError) as error:
+        logging.error("FAILED %s: %s", what, error)
+        return 2
+    logging.info("done   %s in %.0f s", what, time.perf_counter() - start)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

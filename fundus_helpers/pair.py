@@ -1,0 +1,108 @@
+"""Two images made ready for registration: checked, masked, evenly lit."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from fundus_helpers import transforms, warping
+from fundus_helpers.images import erode, field_of_view, normalise_illumination
+from fundus_helpers.transforms import RegistrationError
+
+# The outermost rim of a field of view shows the aperture of the camera, not the retina.
+RIM = 0.01
+# Less than this share of an image in view, or of the fixed view overlapped, says nothing.
+LEAST_VIEW, LEAST_OVERLAP = 0.05, 0.1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A fixed and a moving image, float32 in [0, 1], with their masks, bool."""
+
+    fixed: np.ndarray
+    moving: np.ndarray
+    fixed_mask: np.ndarray
+    moving_mask: np.ndarray
+
+
+def prepare_pair(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    fixed_mask: np.ndarray | None = None,
+    moving_mask: np.ndarray | None = None,
+    *,
+    normalise: bool = True,
+) -> Pair:
+    """Check two images and make them alike; the first step of every registration method.
+
+    Parameters
+    ----------
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+    fixed_mask, moving_mask : bool ndarray of the shape of its image, optional
+        True inside the field of view; None: found by `images.field_of_view`.
+    normalise : bool
+        Even out the illumination inside the masks (`images.normalise_illumination`) and take the
+        rim off them. False: leave images and masks as given.
+
+    Raises
+    ------
+    ValueError
+        If an image is not two-dimensional, not finite or not in [0, 1], or a mask does not fit.
+    RegistrationError
+        If there is nothing to register: a black or uniform image, or too small a field of view.
+    """
+    fixed, fixed_mask = _prepare("fixed", fixed, fixed_mask, normalise)
+    moving, moving_mask = _prepare("moving", moving, moving_mask, normalise)
+    return Pair(fixed, moving, fixed_mask, moving_mask)
+
+
+def _prepare(
+    name: str, image: np.ndarray, mask: np.ndarray | None, normalise: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    image = np.asarray(image)
+    if image.ndim != 2:
+        raise ValueError(f"{name} image has shape {image.shape}; (height, width) is needed")
+    if not np.issubdtype(image.dtype, np.floating):
+        raise ValueError(
+            f"{name} image is {image.dtype}; float in [0, 1] is needed: images.single_channel"
+        )
+    if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
+        raise ValueError(f"{name} image has NaN or values outside [0, 1]: images.single_channel")
+    image = image.astype(np.float32)
+    mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
+    if mask.shape != image.shape:
+        raise ValueError(f"{name} mask has shape {mask.shape}, its image {image.shape}")
+    if mask.mean() < LEAST_VIEW or np.ptp(image[mask]) < 0.01:
+        raise RegistrationError(f"{name} image is black, uniform or masked out: nothing to see")
+    if normalise:
+        image = normalise_illumination(image, mask)
+        mask = erode(mask, RIM)
+    return image, mask
+
+
+def check_result(transform: sitk.Transform, pair: Pair, *, scale_limit: float = 1.5) -> None:
+    """Refuse a transform that cannot be true for two photographs of one eye.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps fixed points to moving points.
+    pair : Pair
+    scale_limit : float
+        Largest plausible ratio of the two magnifications, and of scale along the two axes.
+
+    Raises
+    ------
+    RegistrationError
+        If the fields of view hardly overlap, or scale or shear are beyond any fundus camera.
+    """
+    common = warping.overlap(pair.fixed_mask, pair.moving_mask, transform)
+    share = common.sum() / pair.fixed_mask.sum()
+    if share < LEAST_OVERLAP:
+        raise RegistrationError(f"the fields of view overlap by {share:.0%} after registration")
+    if transform.IsLinear():
+        scales = np.linalg.svd(transforms.to_matrix(transform)[:, :2], compute_uv=False)
+        if scales.max() > scale_limit or scales.min() < 1 / scale_limit:
+            raise RegistrationError(
+                f"magnified by {scales.min():.2f} to {scales.max():.2f}: not the same retina"
+            )

@@ -1,0 +1,145 @@
+"""What came of a run, for people: a page for each eye, a table for the terminal."""
+
+import argparse
+import html
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbconvert import HTMLExporter
+
+from fundus_helpers.files import written_beside
+from fundus_helpers.results import METRICS_FILE, read_json
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Registration report</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
+table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: left }}
+tr {{ border-bottom: 1px solid #ddd }}
+</style>
+<h1>{title}</h1>
+{body}
+</html>
+"""
+
+
+def write_eye_report(path: Path | str) -> Path:
+    """Write the page of one eye: its numbers, and every notebook without its code.
+
+    Parameters
+    ----------
+    path : path
+        ``<results>/<patient>_<L|R>/report.html``; the notebooks' results lie beside it.
+    """
+    path = Path(path)
+    rows = {}
+    for folder in sorted(file.parent for file in path.parent.glob(f"*/{METRICS_FILE}")):
+        page = folder / f"{folder.name}.html"
+        with written_beside(page) as part:
+            part.write_text(_without_code(folder / f"{folder.name}.ipynb"))
+        link = f'<a href="{folder.name}/{page.name}">{folder.name}</a>'
+        rows[link] = {"in numbers": html.escape(_in_numbers(read_json(folder / METRICS_FILE)))}
+    table = pd.DataFrame(rows).T.to_html(escape=False, header=False, border=0)
+    left_out = read_json(next(path.parent.glob(f"*/{METRICS_FILE}")))["left_out"]
+    items = [f"<li>{html.escape(row['file'])}: {html.escape(row['reason'])}" for row in left_out]
+    body = f"{table}<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>"
+    with written_beside(path) as part:
+        part.write_text(PAGE.format(title=html.escape(path.parent.name), body=body))
+    return path
+
+
+def _without_code(notebook: Path) -> str:
+    # Nothing is fetched when the page is opened: no script from elsewhere.
+    away = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
+    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True, **away)
+    return exporter.from_filename(str(notebook))[0]
+
+
+def _in_numbers(metrics: dict) -> str:
+    words = []
+    if "visits" in metrics:
+        words.append(f"{metrics['visits']} usable visits")
+    if "template" in metrics:
+        words.append(f"template {metrics['template']}")
+    before, after = (_mean_error(metrics.get(key, {})) for key in ("before", "after"))
+    if before is not None and after is not None:
+        words.append(f"landmark error {before:.2f} px, after {after:.2f} px (full size)")
+    if metrics.get("failed"):
+        words.append(f"{len(metrics['failed'])} visits failed")
+    return "; ".join(words)
+
+
+def _mean_error(visits: dict) -> float | None:
+    errors = [row.get("landmark error, full-size px") for row in visits.values()]
+    errors = [error for error in errors if error is not None]
+    return sum(errors) / len(errors) if errors else None
+
+
+def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
+    """Tabulate what every notebook left for every eye.
+
+    Parameters
+    ----------
+    results : path
+    eyes : sequence of str
+        Names like ``007_L``; none: every eye there are results of.
+
+    Returns
+    -------
+    DataFrame
+        ``eye``, ``notebook``, ``state`` (done or failed), ``in numbers`` (or the reason).
+    """
+    results = Path(results)
+    eyes = eyes or sorted(path.name for path in results.iterdir() if path.is_dir())
+    rows = []
+    for eye in eyes:
+        for folder in sorted(path for path in (results / eye).glob("[0-9]*_*") if path.is_dir()):
+            notebook = folder / f"{folder.name}.ipynb"
+            if (folder / METRICS_FILE).exists():
+                rows.append(
+                    (eye, folder.name, "done", _in_numbers(read_json(folder / METRICS_FILE)))
+                )
+            elif notebook.exists():
+                rows.append((eye, folder.name, "FAILED", _reason(notebook)))
+    return pd.DataFrame(rows, columns=["eye", "notebook", "state", "in numbers"])
+
+
+def _reason(notebook: Path) -> str:
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                return f"{output.ename}: {output.evalue}"
+    return "ended before its last cell"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write an eye's report, or show the summary of all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("eye").add_argument("path", type=Path)
+    summary = commands.add_parser("summary")
+    summary.add_argument("results", type=Path)
+    summary.add_argument("eyes", nargs="*")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.command == "eye":
+        write_eye_report(options.path)
+        return 0
+    if not options.results.is_dir():
+        logging.error("no results")
+        return 1
+    table = summarise(options.results, options.eyes)
+    sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
+    for eye in dict.fromkeys(table["eye"]):
+        report = options.results / eye / "report.html"
+        state = f"report: {report}" if report.exists() else "no report: not every notebook is done"
+        sys.stdout.write(f"{eye}  {state}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What a run leaves behind for one eye: pictures, transforms, numbers, and where they come from."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from tqdm.auto import tqdm
+
+from fundus_helpers import transforms, warping
+from fundus_helpers.eye import Eye
+from fundus_helpers.files import written_beside
+from fundus_helpers.images import read_image
+from fundus_helpers.series import Registration
+
+# Their versions decide the numbers.
+PACKAGES = ("fundus-helpers", "numpy", "opencv-python-headless", "scikit-image", "torch")
+METRICS_FILE = "metrics.json"
+
+
+def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
+    """Make the folder of one notebook's results for one eye: ``<patient>_<L|R>/<notebook>``.
+
+    Raises
+    ------
+    PermissionError
+        If it cannot be made or written; the message says what to do.
+    """
+    folder = Path(results) / f"{patient}_{laterality}" / notebook
+    remedy = "free it, or name another results folder (RESULTS=...)"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"results folder {Path(results).name!r}: {error.strerror}; {remedy}"
+        raise PermissionError(message) from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"results folder {Path(results).name!r} is read-only; {remedy}")
+    return folder
+
+
+def save_registrations(
+    folder: Path, eye: Eye, registrations: Sequence[Registration], *, jobs: int = -1
+) -> None:
+    """Save the transform of every visit, and its photograph laid on the template's.
+
+    Both are for the photographs as they are on disk: ``transforms/<visit>.tfm`` (``.h5`` if it is
+    not linear) maps full-size pixels of the template to those of the visit, and
+    ``registered/<visit>.png`` (``.tif`` for floats) has the size, channels and bit depth of the
+    original.
+
+    Parameters
+    ----------
+    folder : Path
+        As `make_folder` gives it.
+    eye : Eye
+    registrations : sequence of Registration
+        Of all visits of the eye, in their order; failed ones leave nothing.
+    jobs : int
+        Processes; -1: one for each core.
+    """
+    for name in ("transforms", "registered"):
+        (folder / name).mkdir(exist_ok=True)
+    tasks = [
+        joblib.delayed(_save_registration)(folder, eye.folder / file, registration, eye)
+        for file, registration in zip(eye.used["file"], registrations, strict=True)
+        if registration.transform is not None
+    ]
+    saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
+    list(tqdm(saved, "visits saved", len(tasks), leave=False))
+
+
+def _save_registration(folder: Path, file: Path, registration: Registration, eye: Eye) -> None:
+    transform = transforms.rescale(registration.transform, eye.full_factor)
+    suffix = ".tfm" if transform.IsLinear() else ".h5"
+    transforms.save(transform, folder / "transforms" / f"{registration.visit}{suffix}")
+    image = warping.warp(read_image(file), transform, eye.full_shape)
+    suffix = ".tif" if image.dtype.kind == "f" else ".png"
+    with written_beside(folder / "registered" / f"{registration.visit}{suffix}") as part:
+        sitk.WriteImage(warping.as_itk_image(image), str(part), useCompression=True)
+
+
+def save_metrics(
+    folder: Path, eye: Eye, parameters: Mapping[str, object], content: Mapping[str, object]
+) -> Path:
+    """Write ``metrics.json``, the last file of a run: where it is, the run is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        As `make_folder` gives it.
+    eye : Eye
+    parameters : mapping
+        Of the notebook, so that the run can be repeated.
+    content : mapping
+        What was found out; Series and DataFrames are welcome, NaN becomes null.
+    """
+    hashes = {
+        file: hashlib.sha256((eye.folder / file).read_bytes()).hexdigest()
+        for file in eye.used["file"]
+    }
+    everything = {
+        "patient": eye.patient,
+        "laterality": eye.laterality,
+        "left_out": eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records"),
+        **content,
+        "provenance": {
+            "parameters": dict(parameters),
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in PACKAGES},
+            "sha256": hashes,
+        },
+    }
+    path = folder / METRICS_FILE
+    with written_beside(path) as part:
+        part.write_text(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def read_metrics(
+    results: Path | str, patient: str, laterality: str, notebook: str
+) -> dict[str, object]:
+    """Read the ``metrics.json`` that a notebook left for an eye.
+
+    Raises
+    ------
+    FileNotFoundError
+        If that notebook has not been run for this eye; says which to run.
+    """
+    path = Path(results) / f"{patient}_{laterality}" / notebook / METRICS_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no results of {notebook} for {patient} {laterality}: run it first"
+        )
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON file that `save_metrics` wrote."""
+    return json.loads(path.read_text())
+
+
+def _plain(value: object) -> object:
+    """Turn numpy and pandas values into what JSON knows."""
+    if isinstance(value, pd.DataFrame):
+        return {str(key): _plain(row) for key, row in value.iterrows()}
+    if isinstance(value, pd.Series):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _key(key: object) -> str:
+    return ", ".join(key) if isinstance(key, tuple) else str(key)

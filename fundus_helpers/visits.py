@@ -1,0 +1,130 @@
+"""The visits of an eye: files found in the data folder and told apart by their names."""
+
+import argparse
+import datetime
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_helpers.images import SUFFIXES
+
+# What the name of a visit's file, without its ending, looks like: anything_2019-05-28_L
+PATTERN = r".+_(?P<date>[^_]+)_(?P<laterality>[LR])"
+
+
+class EyeError(ValueError):
+    """An eye that cannot be loaded; the message names what was given and what to do."""
+
+
+def patient_folder(data: Path | str, patient: str) -> Path:
+    """Find the folder of a patient, refusing any that leaves the data folder.
+
+    Raises
+    ------
+    EyeError
+        If a folder is missing, or the patient's name is a path (``..``, absolute) or a link.
+    """
+    data = Path(data)
+    if not data.is_dir():
+        raise EyeError(
+            f"data folder {data.name!r} does not exist; it should hold a folder for each patient "
+            "(data/README.md); `make demo` runs without any"
+        )
+    folder = data / patient
+    if not patient or patient.startswith(".") or Path(patient).name != patient:
+        raise EyeError(f"patient {patient!r} is not the plain name of a folder in the data folder")
+    if folder.is_symlink():
+        raise EyeError(
+            f"patient {patient!r} is a link; move the folder itself into the data folder"
+        )
+    if not folder.is_dir():
+        raise EyeError(f"no patient {patient!r} in the data folder; check the name, 007 is not 7")
+    return folder
+
+
+def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, str]]:
+    """List the eyes in a data folder as (patient, laterality), sorted."""
+    data = Path(data)
+    eyes = set()
+    for path in data.glob("*/*"):
+        found = re.fullmatch(pattern, path.stem)
+        if found and path.suffix.lower() in SUFFIXES and not path.parent.name.startswith("."):
+            eyes.add((path.parent.name, found["laterality"]))
+    return sorted(eyes)
+
+
+def list_visits(
+    data: Path | str, patient: str, laterality: str, *, pattern: str = PATTERN
+) -> pd.DataFrame:
+    """List the files of one eye without opening them; what the name rules out has its reason.
+
+    Parameters
+    ----------
+    data : path
+        Holds a folder for each patient.
+    patient : str
+        Name of the patient's folder.
+    laterality : {"L", "R"}
+    pattern : str
+        Regular expression with the groups ``date`` (YYYY-MM-DD) and ``laterality``, which the
+        whole name of a file, without its ending, must match.
+
+    Returns
+    -------
+    DataFrame
+        ``patient``, ``laterality``, ``visit``, ``date``, ``file``, ``used``, ``reason``; sorted by
+        date, then by name, the same on every machine.
+    """
+    if laterality not in ("L", "R"):
+        raise EyeError(f"laterality {laterality!r} is neither 'L' (left) nor 'R' (right)")
+    rows = []
+    for path in patient_folder(data, patient).iterdir():
+        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+            continue
+        found = re.fullmatch(pattern, path.stem)
+        if found and found["laterality"] != laterality:
+            continue
+        date, reason = (None, "") if found else (None, "name does not end in _YYYY-MM-DD_L or _R")
+        if found:
+            try:
+                date = datetime.datetime.strptime(found["date"], "%Y-%m-%d").date()
+            except ValueError:
+                reason = f"{found['date']!r} in its name is no date (YYYY-MM-DD)"
+        rows.append((patient, laterality, path.stem, date, path.name, not reason, reason))
+    rows.sort(key=lambda row: (row[3] or datetime.date.max, row[4]))
+    columns = ["patient", "laterality", "visit", "date", "file", "used", "reason"]
+    visits = pd.DataFrame(rows, columns=columns)
+    twins = visits["visit"].duplicated() & visits["used"]  # results are filed by this name
+    visits.loc[twins, ["used", "reason"]] = False, "another file has this name, with another ending"
+    return visits
+
+
+def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
+    """Say that an eye has not enough visits, and why each file was left out."""
+    reasons = [f"{row.file}: {row.reason}" for row in visits[~visits["used"]].itertuples()]
+    found = f"eye {patient} {laterality}: {visits['used'].sum()} usable photographs, 2 are needed"
+    return "\n  ".join([found, *reasons])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Say what would be run for an eye, or in one line why it cannot be."""
+    parser = argparse.ArgumentParser(description="List the visits of an eye.")
+    for name in ("data", "patient", "laterality"):
+        parser.add_argument(name)
+    options = parser.parse_args(arguments)
+    try:
+        visits = list_visits(options.data, options.patient, options.laterality)
+        if visits["used"].sum() < 2:
+            raise EyeError(too_few(visits, options.patient, options.laterality))
+    except EyeError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    count = f"{visits['used'].sum()} of {len(visits)} files by their names"
+    sys.stderr.write(f"{options.patient} {options.laterality}: {count}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
