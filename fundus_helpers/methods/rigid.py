@@ -2,7 +2,7 @@
 
 ITK's registration framework (Avants et al., Frontiers in Neuroinformatics 2014,
 doi:10.3389/fninf.2014.00044), on evenly lit images, inside both fields of view, from coarse to
-fine, started where a masked cross-correlation is highest.
+fine, started where a masked cross-correlation says so.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from skimage.registration import phase_cross_correlation
 
 from fundus_helpers import transforms, warping
-from fundus_helpers.images import resize
-from fundus_helpers.pair import LEAST_OVERLAP, Pair, check_result, prepare_pair
+from fundus_helpers.coarse_alignment import ANGLES, coarse_alignment
+from fundus_helpers.pair import Pair, check_result, prepare_pair
 
 MODELS = {
     "translation": lambda: sitk.TranslationTransform(2),
@@ -75,7 +74,8 @@ def register(
     normalise : bool
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        ``cross_correlation`` tries every shift at a coarse size; ``geometry`` and ``moments`` lay
+        ``cross_correlation`` tries every shift and some rotations at a coarse size; ``geometry``
+        and ``moments`` lay
         the images' centres, or their centres of brightness, on each other.
     metric : {"correlation", "mean_squares", "mutual_information"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
@@ -122,8 +122,9 @@ def register(
     _set_levels(method, shrink_factors, samples / pair.fixed.size, seed)
     method.SetMetricFixedMask(_in_units(pair.fixed_mask, to_pixels))
     method.SetMetricMovingMask(_in_units(pair.moving_mask, to_pixels))
-    shift = initial_shift(pair, initialisation) / unit
-    method.SetInitialTransform(_shifted(MODELS[model](), shift), inPlace=True)
+    start = start_from(pair, initialisation, model)
+    start = transforms.compose(to_pixels, start, to_pixels.GetInverse())
+    method.SetInitialTransform(_of_model(model, start), inPlace=True)
     try:
         in_units = method.Execute(*(_in_units(i, to_pixels) for i in (pair.fixed, pair.moving)))
     except RuntimeError as error:
@@ -153,13 +154,6 @@ def _in_units(array: np.ndarray, to_pixels: sitk.Transform) -> sitk.Image:
     image.SetOrigin(origin.tolist())
     image.SetSpacing((neighbour - origin).tolist())
     return image
-
-
-def _shifted(transform: sitk.Transform, shift: np.ndarray) -> sitk.Transform:
-    parameters = list(transform.GetParameters())
-    parameters[-2:] = shift.tolist()  # of every model, the last two are the shift
-    transform.SetParameters(parameters)
-    return transform
 
 
 def _check_choice(knob: str, value: str, accepted: Sequence[str]) -> None:
@@ -209,28 +203,28 @@ def _set_levels(
         method.SetMetricSamplingPercentagePerLevel(shares, seed)
 
 
-def initial_shift(pair: Pair, initialisation: str, *, coarse_size: int = 96) -> np.ndarray:
-    """Find the shift (dx, dy) in pixels, fixed to moving, that a registration starts from.
-
-    ``cross_correlation`` is the masked normalised cross-correlation of all shifts (Padfield, IEEE
-    TIP 2012, doi:10.1109/TIP.2011.2181402) of the images at `coarse_size` pixels.
-    """
-    if initialisation == "identity":
-        return np.zeros(2)
+def start_from(pair: Pair, initialisation: str, model: str) -> sitk.Transform:
+    """Find the rotation and shift, in pixels, fixed to moving, that a registration starts from."""
+    _check_choice("initialisation", initialisation, INITIALISATIONS)
+    if initialisation == "cross_correlation":
+        return coarse_alignment(pair, angles=(0.0,) if model == "translation" else ANGLES)
+    shift = np.zeros(2)
     if initialisation == "geometry":
-        return (np.subtract(pair.moving.shape, pair.fixed.shape) / 2)[::-1]
+        shift = (np.subtract(pair.moving.shape, pair.fixed.shape) / 2)[::-1]
     if initialisation == "moments":
         centre_fixed = ndimage.center_of_mass(pair.fixed * pair.fixed_mask)
         centre_moving = ndimage.center_of_mass(pair.moving * pair.moving_mask)
-        return np.subtract(centre_moving, centre_fixed)[::-1]
-    _check_choice("initialisation", initialisation, INITIALISATIONS)
-    factor = max(pair.fixed.shape) / coarse_size
-    images = [resize(image, coarse_size) for image in (pair.fixed, pair.moving)]
-    masks = [
-        resize(mask.astype(np.float32), coarse_size) > 0.9
-        for mask in (pair.fixed_mask, pair.moving_mask)
-    ]
-    shift, _, _ = phase_cross_correlation(
-        *images, reference_mask=masks[0], moving_mask=masks[1], overlap_ratio=LEAST_OVERLAP
-    )
-    return -np.asarray(shift)[::-1] * factor
+        shift = np.subtract(centre_moving, centre_fixed)[::-1]
+    return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
+
+
+def _of_model(model: str, start: sitk.Transform) -> sitk.Transform:
+    """Express a rotation and shift as a transform of the model (a translation: the shift only)."""
+    transform = MODELS[model]()
+    (cosine, _, dx), (sine, _, dy) = transforms.to_matrix(start)
+    if model == "translation":
+        transform.SetOffset((dx, dy))
+    else:
+        transform.SetTranslation((dx, dy))
+        transform.SetMatrix((cosine, -sine, sine, cosine))
+    return transform
