@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint benchmark-template clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -58,6 +58,9 @@ lint: .venv/installed  ## Check code and notebooks
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
+
+picture: .venv/installed  ## Make the README's picture anew from the demo eye
+	$(BIN)/python docs/demo_picture.py
 
 clean:  ## Remove .venv and caches; data and results stay
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

@@ -1,0 +1,75 @@
+"""What several tests need: a demo eye, real photographs if there are any, and one retina."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+
+from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
+from fundus_helpers.eye import load_eye
+
+SIDE = 256
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """Return a data folder with both demo patients, 192 pixels wide."""
+    data = tmp_path_factory.mktemp("data")
+    for patient in PATIENTS:
+        make_demo_eye(data, patient, size=192)
+    return data
+
+
+@pytest.fixture(scope="session")
+def eye(demo):
+    """Return the demo eye in colour, loaded at full size."""
+    return load_eye(demo, "demo_colour", "L", size=None)
+
+
+@pytest.fixture(scope="session")
+def fire_folder():
+    """Return the folder of the FIRE dataset that the environment variable FIRE_DIR names."""
+    if not os.environ.get("FIRE_DIR"):
+        pytest.skip("FIRE_DIR names no folder of the FIRE dataset")
+    return Path(os.environ["FIRE_DIR"])
+
+
+@pytest.fixture(scope="session")
+def aperture():
+    """Return what a camera sees of a frame: a disc."""
+    rows, columns = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
+    return np.hypot(rows, columns) < 0.47 * SIDE
+
+
+@pytest.fixture(scope="session")
+def retina(aperture):
+    """Return the green channel of a real retina, float32 in [0, 1], behind the aperture."""
+    return seen(np.eye(2, 3), aperture)
+
+
+@pytest.fixture(scope="session")
+def retina_again(aperture):
+    """Return a function: the retina seen so that point p of `retina` appears at ``matrix @ p``.
+
+    The aperture stays where it is, and the light comes from elsewhere.
+    """
+
+    def photograph(matrix):
+        x = np.linspace(0.5, 1.0, SIDE, dtype=np.float32)
+        return seen(np.asarray(matrix, float), aperture) * x
+
+    return photograph
+
+
+def seen(matrix, aperture):
+    """Look at the middle of the retina through a matrix that maps `retina` to what is seen."""
+    original = skimage.data.retina()[..., 1].astype(np.float32) / 255
+    original = cv2.GaussianBlur(original, (0, 0), 1.2)
+    zoom = SIDE / 1000  # of the 1411 pixels, the middle 1000 lie in the frame
+    to_frame = np.array([[zoom, 0, -205 * zoom], [0, zoom, -205 * zoom], [0, 0, 1]])
+    whole = np.vstack([matrix, [0, 0, 1]]) @ to_frame
+    image = cv2.warpAffine(original, whole[:2], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
+    return np.clip(image, 0, 1) * aperture

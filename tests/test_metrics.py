@@ -1,0 +1,184 @@
+"""Numbers that say how well images and landmarks lie on each other."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from skimage.metrics import structural_similarity
+
+from fundus_helpers import metrics, transforms
+
+RNG = np.random.default_rng(0)
+A = RNG.random((50, 70), dtype=np.float32)
+B = np.clip(0.7 * A + 0.3 * RNG.random((50, 70), dtype=np.float32), 0, 1)
+MASK = np.zeros(A.shape, bool)
+MASK[15:35, 20:50] = True
+POINTS = RNG.uniform(5, 45, (12, 2))
+
+
+def test_an_image_is_most_similar_to_itself():
+    values = metrics.similarity(A, A)
+    assert values["L1"] == values["RMSE"] == 0
+    assert values["NCC"] == pytest.approx(1) and values["SSIM"] == pytest.approx(1)
+    assert values["normalised mutual information"] == pytest.approx(2)
+    other = metrics.similarity(A, B)
+    assert other["L1"] > 0.05 and other["SSIM"] < 0.95 and other["NCC"] < 0.99
+    assert values["mutual information"] > other["mutual information"] + 0.5
+
+
+def test_unrelated_images_are_not_similar():
+    values = metrics.similarity(A, A[::-1])
+    assert abs(values["NCC"]) < 0.1
+    assert values["normalised mutual information"] < 1.2
+
+
+def test_differences_are_those_computed_by_hand():
+    fixed = np.array([[0.0, 0.5], [1.0, 0.2]], np.float32).repeat(8, axis=0).repeat(8, axis=1)
+    values = metrics.similarity(fixed, np.full_like(fixed, 0.5))
+    assert values["L1"] == pytest.approx((0.5 + 0 + 0.5 + 0.3) / 4)
+    assert values["RMSE"] == pytest.approx(np.sqrt((0.25 + 0 + 0.25 + 0.09) / 4))
+    assert np.isnan(values["NCC"])  # of a constant image
+
+
+def test_mutual_information_of_two_grey_levels_is_the_entropy_of_a_coin():
+    coin = np.repeat([0.25, 0.75], 800).reshape(40, 40).astype(np.float32)
+    values = metrics.similarity(coin, 1 - coin)
+    assert values["mutual information"] == pytest.approx(np.log(2))
+    assert values["normalised mutual information"] == pytest.approx(2)
+
+
+def test_what_lies_outside_the_mask_is_not_seen():
+    changed = np.where(MASK, B, 1 - B)
+    pixelwise = [name for name in metrics.similarity(A, B).index if name != "SSIM"]
+    inside, inside_changed = (metrics.similarity(A, image, MASK) for image in (B, changed))
+    assert np.allclose(inside[pixelwise], inside_changed[pixelwise])
+    whole, whole_changed = (metrics.similarity(A, image) for image in (B, changed))
+    assert (whole - whole_changed).abs().min() > 0.05
+
+
+def test_structural_similarity_sees_only_its_window_beyond_the_mask():
+    far = np.zeros(A.shape, bool)
+    far[5:45, 10:60] = True
+    changed = np.where(far, B, 1 - B)
+    inside, inside_changed = (metrics.similarity(A, image, MASK)["SSIM"] for image in (B, changed))
+    assert inside == pytest.approx(inside_changed)
+
+
+def test_structural_similarity_is_that_of_the_picture_and_not_of_a_row_of_pixels():
+    ours = metrics.similarity(A, B)["SSIM"]
+    full = structural_similarity(A, B, data_range=1, full=True)[1]
+    assert ours == pytest.approx(full.mean())
+    assert ours == pytest.approx(structural_similarity(A, B, data_range=1), abs=0.01)
+    in_a_row = structural_similarity(A.ravel(), B.ravel(), data_range=1)
+    assert abs(ours - in_a_row) > 1e-3
+
+
+def test_an_empty_mask_has_no_similarity():
+    values = metrics.similarity(A, B, np.zeros(A.shape, bool))
+    assert values.isna().all()
+    assert values.index.tolist() == metrics.similarity(A, B).index.tolist()
+
+
+def test_landmarks_carried_by_the_true_transform_have_no_error():
+    true = transforms.from_matrix([[1.1, 0.1, 5], [-0.1, 0.9, 3]])
+    moving_points = transforms.map_points(true, POINTS)
+    assert metrics.landmark_errors(true, POINTS, moving_points).max() < 1e-6
+    # The inverse is not the transform.
+    inverse = transforms.invert(true, A.shape)
+    assert metrics.landmark_errors(inverse, POINTS, moving_points).min() > 1
+
+
+def test_landmark_errors_are_pixels_of_the_fixed_image():
+    double = transforms.from_matrix([[2, 0, 0], [0, 2, 0]])
+    errors = metrics.landmark_errors(double, [[10, 10], [20, 20]], np.array([[20, 20], [46, 48]]))
+    assert errors == pytest.approx([0, 5])  # 6 and 8 moving pixels are 3 and 4 fixed ones
+
+
+def test_a_landmark_that_no_point_maps_to_is_infinitely_wrong():
+    columns = np.indices((40, 60))[1]
+    flat = transforms.from_displacement(np.dstack([20.0 - columns, 0.0 * columns]))
+    assert metrics.landmark_errors(flat, [[30, 20]], np.array([[40, 20]])).tolist() == [np.inf]
+
+
+@pytest.mark.parametrize(
+    "model, matrix",
+    [
+        ("translation", [[1, 0, 8], [0, 1, -3]]),
+        ("rigid", [[0.8, -0.6, 8], [0.6, 0.8, -3]]),
+        ("similarity", [[1.6, -1.2, 8], [1.2, 1.6, -3]]),
+        ("affine", [[1.6, -1.0, 8], [1.2, 0.7, -3]]),
+    ],
+)
+def test_the_least_error_of_a_model_is_zero_for_its_own_transform_only(model, matrix):
+    moving_points = transforms.map_points(transforms.from_matrix(matrix), POINTS)
+    models = ["translation", "rigid", "similarity", "affine"]
+    errors = [metrics.least_error(name, POINTS, moving_points) for name in models]
+    place = models.index(model)
+    assert max(errors[place:]) < 1e-6
+    assert min(errors[:place], default=1) > 0.5
+
+
+def test_without_landmarks_there_is_no_least_error():
+    assert np.isnan(metrics.least_error("affine", np.empty((0, 2)), np.empty((0, 2))))
+
+
+def measured(transform, moving, **more):
+    """Measure A against an image, both masked."""
+    return metrics.measure(A, moving, transform, fixed_mask=MASK, moving_mask=MASK, **more)
+
+
+def test_measures_are_taken_on_the_overlap_and_on_the_whole():
+    values = measured(transforms.identity(), np.where(MASK, A, 1 - A))
+    assert values["L1", "overlap"] == 0 and values["NCC", "overlap"] == pytest.approx(1)
+    assert values["L1", "whole image"] > 0.2
+    assert values["overlap", "share of fixed view"] == 1
+    assert values["folding", "share of overlap"] == 0
+    assert "landmark error" not in values.index.get_level_values(0)
+
+
+def test_the_landmark_error_is_in_pixels_of_the_photograph():
+    shift = transforms.from_matrix([[1, 0, 3], [0, 1, 4]])
+    values = measured(shift, A, landmarks=(POINTS, POINTS), full_factor=2.5)
+    assert values["landmark error", "full-size px"] == pytest.approx(12.5)
+    assert values["overlap", "share of fixed view"] == pytest.approx(27 * 16 / (30 * 20))
+
+
+def test_images_that_do_not_meet_have_no_similarity_in_the_overlap():
+    away = measured(transforms.from_matrix([[1, 0, 60], [0, 1, 0]]), A)
+    assert away["overlap", "share of fixed view"] == 0
+    assert np.isnan(away["NCC", "overlap"])
+
+
+@pytest.mark.parametrize("measure", ["L1", "RMSE", "landmark error"])
+def test_smaller_is_better_for_errors(measure):
+    assert verdict(measure, 2.0, 1.0) == ("better", "green")
+    assert verdict(measure, 1.0, 2.0) == ("worse", "red")
+
+
+@pytest.mark.parametrize("measure", ["NCC", "SSIM", "mutual information"])
+def test_larger_is_better_for_similarities(measure):
+    assert verdict(measure, 0.5, 0.9) == ("better", "green")
+    assert verdict(measure, 0.9, 0.5) == ("worse", "red")
+
+
+def test_what_is_neither_better_nor_worse_has_no_colour():
+    assert verdict("NCC", 0.5, 0.5) == ("same", "")
+    assert verdict("overlap", 0.5, 0.9) == ("", "")
+    assert verdict("folding", 0.0, np.nan) == ("", "")
+    assert verdict("NCC", 0.5, np.nan) == ("", "")
+
+
+def verdict(measure, before, after):
+    """Return the word of the table for one change, and the colour of its cell."""
+    index = pd.MultiIndex.from_tuples([(measure, "overlap")], names=["measure", "region"])
+    html = metrics.before_after_table(
+        pd.Series([before], index=index), pd.Series([after], index=index)
+    ).to_html()
+    cell, word = re.search(r'id="(\w+_row0_col3)"[^>]*>(\w*)<', html).groups()
+    styles = re.findall(r"((?:#\w+(?:, )?)+) \{\s*color: #(\w{6})", html)
+    code = next((code for cells, code in styles if f"#{cell}" in cells), None)
+    if code is None:
+        return word, ""
+    red, green, _ = bytes.fromhex(code)
+    return word, "green" if green > red else "red"
