@@ -10,6 +10,7 @@ from pathlib import Path
 from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.headless import known_parameters
 from fundus_helpers.images import SUFFIXES
+from fundus_helpers.results import code_version
 from fundus_helpers.visits import find_eyes
 
 DATA = str(config.get("data", "data"))
@@ -82,6 +83,7 @@ rule notebook:
         f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/{{notebook}}.ipynb",
     params:
         given=parameters,
+        code=code_version(),  # a change of the helpers runs again what used them
     threads: int(os.environ.get("THREADS", workflow.cores))
     shell:
         "LOKY_MAX_CPU_COUNT={threads} "

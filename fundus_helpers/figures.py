@@ -1,10 +1,13 @@
 """Pictures to judge a registration by. Functions draw into an Axes or return a Figure."""
 
+import base64
+import html
 import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -69,7 +72,7 @@ def flicker(
     Returns
     -------
     bytes
-        An animated GIF: ``IPython.display.Image(data=flicker(fixed, moving))``.
+        An animated GIF; `flicker_view` shows it.
     """
     frames = [Image.fromarray(np.uint8(image * 255)) for image in brightened(fixed, moving)]
     for frame in frames:
@@ -79,6 +82,18 @@ def flicker(
         buffer, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
     )
     return buffer.getvalue()
+
+
+def flicker_view(
+    fixed: np.ndarray, moving: np.ndarray, *, caption: str, milliseconds: int = 500
+) -> HTML:
+    """Show `flicker` in a notebook, and in a page made of it, with a caption below."""
+    data = base64.b64encode(flicker(fixed, moving, milliseconds=milliseconds)).decode()
+    text = html.escape(caption)
+    return HTML(
+        f'<figure><img alt="{text}" src="data:image/gif;base64,{data}">'
+        f"<figcaption><em>{text}</em></figcaption></figure>"
+    )
 
 
 def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
@@ -122,9 +137,9 @@ def gallery(
 
 def with_caption(figure: Figure, caption: str) -> Figure:
     """Write a caption under a figure, and keep the notebook from drawing the figure twice."""
-    figure.tight_layout()
+    figure.set_layout_engine("constrained")
     if caption:
-        figure.supxlabel(caption, fontsize=9, y=0.0, va="top", wrap=True)
+        figure.supxlabel(caption, fontsize=9, wrap=True)
     plt.close(figure)
     return figure
 

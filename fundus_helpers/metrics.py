@@ -144,15 +144,15 @@ def measure(
     Returns
     -------
     Series with a MultiIndex (measure, region)
-        ``landmark error`` in pixels of the photograph on disk; the similarities in the regions
-        ``whole image`` and ``overlap``; ``overlap`` and ``folding`` as shares.
+        ``landmark error`` in pixels of the photograph on disk, NaN where no landmarks are known;
+        the similarities in the regions ``whole image`` and ``overlap``; ``overlap`` and
+        ``folding`` as shares.
     """
     warped = warping.warp(moving, transform, fixed.shape)
     mask = warping.overlap(fixed_mask, moving_mask, transform)
-    values = {}
-    if landmarks is not None and len(landmarks[0]):
-        error = landmark_errors(transform, *landmarks).mean() * full_factor
-        values["landmark error", "full-size px"] = error
+    known = landmarks is not None and len(landmarks[0])
+    error = landmark_errors(transform, *landmarks).mean() * full_factor if known else np.nan
+    values = {("landmark error", "full-size px"): error}
     for region, where in (("overlap", mask), ("whole image", None)):
         for name, value in similarity(fixed, warped, where).items():
             values[name, region] = value

@@ -74,7 +74,7 @@ def _in_numbers(metrics: dict) -> str:
 
 
 def _mean_error(visits: dict) -> float | None:
-    errors = [row.get("landmark error, full-size px") for row in visits.values()]
+    errors = [row["landmark error, full-size px"] for row in visits.values()]
     errors = [error for error in errors if error is not None]
     return sum(errors) / len(errors) if errors else None
 

@@ -21,8 +21,16 @@ from fundus_helpers.images import read_image
 from fundus_helpers.series import Registration
 
 # Their versions decide the numbers.
-PACKAGES = ("fundus-helpers", "numpy", "opencv-python-headless", "scikit-image", "torch")
+PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "torch")
 METRICS_FILE = "metrics.json"
+
+
+def code_version() -> str:
+    """Version of this package and a hash of its sources, which a change by hand changes too."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{version('fundus-helpers')}+{digest.hexdigest()[:12]}"
 
 
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
@@ -112,6 +120,7 @@ def save_metrics(
         **content,
         "provenance": {
             "parameters": dict(parameters),
+            "code": code_version(),
             "python": platform.python_version(),
             "packages": {name: version(name) for name in PACKAGES},
             "sha256": hashes,

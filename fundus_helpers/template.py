@@ -120,15 +120,19 @@ def total_rmse_of_means(images: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def sharpness(image: np.ndarray, mask: np.ndarray) -> float:
-    """Contrast of the finest structures inside a mask, as a share of the mean brightness.
+    """Contrast of thin vessels inside a mask, as a share of the mean brightness.
+
+    Of structures between 0.3 % and 1 % of the image's size: what is finer is grain, and would make
+    the darkest photograph the sharpest.
 
     Parameters
     ----------
     image : float ndarray in [0, 1], shape (height, width)
     mask : bool ndarray, shape (height, width)
     """
-    background = cv2.GaussianBlur(image, (0, 0), 0.004 * max(image.shape))
+    size = max(image.shape)
+    fine, coarse = (cv2.GaussianBlur(image, (0, 0), share * size) for share in (0.003, 0.01))
     # Away from the rim: the step there is the sharpest thing in every photograph.
-    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=max(image.shape) // 50)
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=size // 50)
     inside = inner.astype(bool)
-    return float((image - background)[inside].std() / image[inside].mean())
+    return float((fine - coarse)[inside].std() / image[inside].mean())
