@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from tqdm.auto import tqdm
 
 from fundus_helpers import metrics, transforms, warping
 from fundus_helpers.eye import Eye
 from fundus_helpers.images import normalise_illumination
+from fundus_helpers.progress import progress
 
 
 def measure_visits(
@@ -18,7 +18,7 @@ def measure_visits(
     template: int,
     found: Sequence[sitk.Transform | None] | None = None,
     *,
-    progress: bool = True,
+    shown: bool = True,
 ) -> pd.DataFrame:
     """Measure every visit of an eye against the template.
 
@@ -30,8 +30,8 @@ def measure_visits(
     found : sequence of sitk.Transform or None, optional
         From the template to each visit, in their order; None for one that failed. Left out: the
         visits as they are, before any registration.
-    progress : bool
-        Show a bar.
+    shown : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def measure_visits(
     """
     found = [transforms.identity()] * len(eye.names) if found is None else found
     rows = {}
-    for i, name in enumerate(tqdm(eye.names, "visits measured", leave=False, disable=not progress)):
+    for i, name in enumerate(progress(eye.names, "visits measured", shown=shown)):
         if i == template:
             continue
         row = metrics.measure(

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from fundus_helpers.images import (
     BLACK_LEVEL,
@@ -16,6 +15,7 @@ from fundus_helpers.images import (
     single_channel,
 )
 from fundus_helpers.pair import LEAST_VIEW
+from fundus_helpers.progress import progress
 from fundus_helpers.transforms import rescale_points
 from fundus_helpers.visits import PATTERN, EyeError, list_visits, patient_folder, too_few
 
@@ -132,7 +132,7 @@ def load_eye(
     visits = list_visits(data, patient, laterality, pattern=pattern)
     folder = patient_folder(data, patient)
     loaded, shapes = {}, {}
-    for row in tqdm(visits[visits["used"]].itertuples(), "visits", visits["used"].sum(), False):
+    for row in progress(visits[visits["used"]].itertuples(), "visits", visits["used"].sum()):
         try:
             photograph = read_image(folder / row.file)
             image = _visible(single_channel(photograph, channel), row.file)

@@ -87,7 +87,15 @@ def flicker(
 def flicker_view(
     fixed: np.ndarray, moving: np.ndarray, *, caption: str, milliseconds: int = 500
 ) -> HTML:
-    """Show `flicker` in a notebook, and in a page made of it, with a caption below."""
+    """Show `flicker` in a notebook, and in a page made of it, with a caption below.
+
+    Parameters
+    ----------
+    fixed, moving, milliseconds
+        See `flicker`.
+    caption : str
+        Shown below, and read aloud in place of the picture.
+    """
     data = base64.b64encode(flicker(fixed, moving, milliseconds=milliseconds)).decode()
     text = html.escape(caption)
     return HTML(

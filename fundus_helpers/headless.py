@@ -87,7 +87,8 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     # Kernel and client talk through files only this user can open, not through network ports; the
     # name of such a file must be short.
     runtime = tempfile.mkdtemp(prefix="kernel-")
-    os.environ["JUPYTER_RUNTIME_DIR"] = runtime
+    channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
+    os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -97,7 +98,7 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
             kernel_name="python3",
             progress_bar=sys.stderr.isatty(),
             log_output=False,
-            config=Config(KernelManager={"transport": "ipc"}),
+            config=Config(KernelManager=channel),
         )
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
@@ -114,8 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
-    given = dict(item.split("=", 1) for item in options.parameters)
+    given = dict(item.partition("=")[::2] for item in options.parameters)
     what = f"{given.get('patient', '')} {given.get('laterality', '')} {options.notebook.stem}"
     start = time.perf_counter()
     try:

@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from PIL import Image
+from pydicom.errors import InvalidDicomError
 from scipy import ndimage
 from skimage.color import rgb2gray
 
@@ -42,14 +43,14 @@ def read_image(path: Path | str) -> np.ndarray:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise UnusableImageError(f"{path.name}: type {path.suffix!r} is not one of {SUFFIXES}")
-    readers = {".dcm": _read_dicom, ".jpg": _read_jpeg, ".jpeg": _read_jpeg}
+    readers = {".dcm": _read_dicom, ".png": _read_png, ".jpg": _read_jpeg, ".jpeg": _read_jpeg}
     try:
         image = readers.get(path.suffix.lower(), _read_with_itk)(path)
-    except (RuntimeError, OSError, SyntaxError, pydicom.errors.InvalidDicomError) as error:
+    except (RuntimeError, OSError, EOFError, SyntaxError, InvalidDicomError) as error:
         reason = "file is missing" if not path.exists() else "damaged, cut short or not an image"
         raise UnusableImageError(f"{path.name}: cannot be read ({reason})") from error
-    if image.ndim == 3 and image.shape[2] in (2, 4):  # grey or colour with transparency
-        image = image[..., 0] if image.shape[2] == 2 else image[..., :3]
+    if image.ndim == 3 and image.shape[2] == 4:  # transparency
+        image = image[..., :3]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise UnusableImageError(f"{path.name}: shape {image.shape} is not one photograph")
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
@@ -62,6 +63,14 @@ def _read_with_itk(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
+def _read_png(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        grey_with_transparency = image.mode == "LA"
+    if grey_with_transparency:  # which ITK cannot read; OpenCV gives it four channels
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 0]
+    return _read_with_itk(path)
+
+
 def _read_jpeg(path: Path) -> np.ndarray:
     # ITK fills up a JPEG that is cut short without a word; Pillow refuses it.
     with Image.open(path) as image:
@@ -70,16 +79,17 @@ def _read_jpeg(path: Path) -> np.ndarray:
 
 def _read_dicom(path: Path) -> np.ndarray:
     header = pydicom.dcmread(path)
-    syntax = header.file_meta.TransferSyntaxUID
-    expected = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated // 8
-    if not syntax.is_compressed and len(header.PixelData) < expected:  # ITK would not notice
+    try:
+        expected = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated // 8
+        whole = (
+            header.file_meta.TransferSyntaxUID.is_compressed or len(header.PixelData) >= expected
+        )
+    except AttributeError as error:  # cut in the header
+        raise OSError("incomplete header") from error
+    if not whole:  # ITK would not notice
         raise OSError(f"{len(header.PixelData)} of {expected} bytes")
-    image = _read_with_itk(path)
-    if image.shape[0] == 1 and image.ndim > 2:
-        image = image[0]
-    if header.PhotometricInterpretation == "MONOCHROME1":  # 0 is white
-        image = (2**header.BitsStored - 1 - image).astype(image.dtype)
-    return image
+    image = _read_with_itk(path)  # which inverts MONOCHROME1, where 0 is white
+    return image[0] if image.shape[0] == 1 and image.ndim > 2 else image
 
 
 def to_unit_range(image: np.ndarray) -> np.ndarray:

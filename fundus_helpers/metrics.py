@@ -176,8 +176,8 @@ def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
     """
     table = pd.DataFrame({"before": before, "after": after})
     table["change"] = table["after"] - table["before"]
-    better = table.index.get_level_values(0).map(HIGHER_IS_BETTER)
-    gain = table["change"] * [np.nan if up is np.nan else (1 if up else -1) for up in better]
+    sign = {True: 1.0, False: -1.0, None: np.nan}
+    gain = table["change"] * [sign[HIGHER_IS_BETTER.get(name)] for name, _ in table.index]
     words = np.select(
         [gain > 1e-9, gain < -1e-9, gain.abs() <= 1e-9], ["better", "worse", "same"], ""
     )

@@ -12,12 +12,12 @@ import joblib
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from tqdm.auto import tqdm
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.eye import Eye
 from fundus_helpers.files import written_beside
 from fundus_helpers.images import read_image
+from fundus_helpers.progress import progress
 from fundus_helpers.series import Registration
 
 # Their versions decide the numbers.
@@ -81,7 +81,7 @@ def save_registrations(
         if registration.transform is not None
     ]
     saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
-    list(tqdm(saved, "visits saved", len(tasks), leave=False))
+    list(progress(saved, "visits saved", len(tasks)))
 
 
 def _save_registration(folder: Path, file: Path, registration: Registration, eye: Eye) -> None:

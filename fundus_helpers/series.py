@@ -8,10 +8,10 @@ import cv2
 import joblib
 import numpy as np
 import SimpleITK as sitk
-from tqdm.auto import tqdm
 
 from fundus_helpers.eye import Eye
 from fundus_helpers.methods import METHODS, Method
+from fundus_helpers.progress import progress
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def register_series(
     template_mask: np.ndarray | None = None,
     masks: Sequence[np.ndarray] | None = None,
     jobs: int = -1,
-    progress: bool = True,
+    shown: bool = True,
     **knobs: object,
 ) -> list[Registration]:
     """Register every visit to the template.
@@ -63,8 +63,8 @@ def register_series(
         True inside the fields of view.
     jobs : int
         Processes, with one thread each; -1: one for each core.
-    progress : bool
-        Show a bar.
+    shown : bool
+        Show a progress bar.
     **knobs
         Passed on to the method.
 
@@ -81,7 +81,7 @@ def register_series(
         for image, name, mask in zip(images, names, masks, strict=True)
     )
     results: Iterator[Registration] = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    return list(tqdm(results, "visits registered", len(images), False, disable=not progress))
+    return list(progress(results, "visits registered", len(images), shown=shown))
 
 
 def register_eye(

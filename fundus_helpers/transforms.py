@@ -121,7 +121,9 @@ def compose(*transforms: sitk.Transform) -> sitk.Transform:
         for transform in transforms:
             product = np.vstack([to_matrix(transform), [0, 0, 1]]) @ product
         return from_matrix(product[:2])
-    return sitk.CompositeTransform(list(reversed(transforms)))  # ITK applies the last one first
+    chain = sitk.CompositeTransform(list(reversed(transforms)))  # ITK applies the last one first
+    chain.FlattenTransform()  # a chain within a chain cannot be saved
+    return chain
 
 
 def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:

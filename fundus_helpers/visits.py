@@ -45,12 +45,19 @@ def patient_folder(data: Path | str, patient: str) -> Path:
 
 
 def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, str]]:
-    """List the eyes in a data folder as (patient, laterality), sorted."""
+    """List the eyes in a data folder as (patient, laterality), sorted.
+
+    Parameters
+    ----------
+    data, pattern
+        See `list_visits`.
+    """
     data = Path(data)
     eyes = set()
     for path in data.glob("*/*"):
         found = re.fullmatch(pattern, path.stem)
-        if found and path.suffix.lower() in SUFFIXES and not path.parent.name.startswith("."):
+        hidden = path.name.startswith(".") or path.parent.name.startswith(".")
+        if found and path.suffix.lower() in SUFFIXES and not hidden:
             eyes.add((path.parent.name, found["laterality"]))
     return sorted(eyes)
 

@@ -53,7 +53,14 @@ def warp(
 def warp_mask(
     mask: np.ndarray, transform: sitk.Transform, shape: tuple[int, int] | None = None
 ) -> np.ndarray:
-    """Bring a mask of the moving image onto the fixed grid; True where it covers half a pixel."""
+    """Bring a mask of the moving image onto the fixed grid; True where it covers half a pixel.
+
+    Parameters
+    ----------
+    mask : bool ndarray, shape (height, width)
+    transform, shape
+        See `warp`.
+    """
     return warp(mask.astype(np.float32), transform, shape) >= 0.5
 
 

@@ -10,6 +10,7 @@ import skimage.data
 
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
 from fundus_helpers.eye import load_eye
+from fundus_helpers.fire import lay_out_eye, read_pairs
 
 SIDE = 256
 
@@ -35,6 +36,15 @@ def fire_folder():
     if not os.environ.get("FIRE_DIR"):
         pytest.skip("FIRE_DIR names no folder of the FIRE dataset")
     return Path(os.environ["FIRE_DIR"])
+
+
+@pytest.fixture(scope="session")
+def fire_data(fire_folder, tmp_path_factory):
+    """Return a data folder with the patient ``fire``: the eye of the pairs S07 to S42."""
+    data = tmp_path_factory.mktemp("fire")
+    names = [f"S{number:02}" for number in range(7, 43)]
+    pairs = [pair for pair in read_pairs(fire_folder) if pair.name in names]
+    return lay_out_eye(pairs, data, "fire").parent
 
 
 @pytest.fixture(scope="session")

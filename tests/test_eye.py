@@ -43,7 +43,6 @@ def test_the_demo_eye_loads_without_the_visit_of_the_wrong_size(eye):
     }
     assert eye.images.dtype == np.float32 and eye.masks.dtype == bool
     assert eye.used["date"].is_monotonic_increasing
-    assert eye.visits.loc[eye.visits["used"], ["width", "height"]].eq(192).all(axis=None)
 
 
 def test_masks_are_the_fields_of_view(eye):
@@ -61,6 +60,7 @@ def test_larger_photographs_are_shrunk_and_smaller_ones_are_left(folder):
     small = load_eye(folder.parent, "p", "L", size=40)
     assert small.images.shape == (2, 30, 40) and small.full_factor == 2
     assert small.full_shape == (60, 80)
+    assert small.used["width"].tolist() == [80, 80] and small.used["height"].tolist() == [60, 60]
     for size in (80, 768, None):
         same = load_eye(folder.parent, "p", "L", size=size)
         assert same.images.shape == (2, 60, 80) and same.full_factor == 1
@@ -68,6 +68,9 @@ def test_larger_photographs_are_shrunk_and_smaller_ones_are_left(folder):
 
 def test_a_photograph_that_cannot_be_used_is_left_out_with_its_reason(folder):
     Image.fromarray(GREY[:50]).save(folder / "cropped_2021-01-01_L.png")
+    Image.fromarray(np.pad(GREY, 5)).save(folder / "padded_2021-01-01_L.png")
+    speck = np.where(np.hypot(ROWS - 30, COLUMNS - 40) < 6, GREY, 0)
+    Image.fromarray(speck).save(folder / "speck_2021-01-01_L.png")
     Image.fromarray(GREY // 100).save(folder / "black_2021-01-01_L.png")
     content = (folder / "a_2019-01-01_L.png").read_bytes()
     (folder / "cut_2021-01-01_L.png").write_bytes(content[: len(content) // 2])
@@ -77,10 +80,12 @@ def test_a_photograph_that_cannot_be_used_is_left_out_with_its_reason(folder):
     assert eye.names == ["a_2019-01-01_L", "a_2020-01-01_L"]
     found = reasons(eye)
     assert found["cropped_2021-01-01_L.png"] == "80 x 50 px, most visits are 80 x 60"
+    assert found["padded_2021-01-01_L.png"] == "90 x 70 px, most visits are 80 x 60"
+    assert found["speck_2021-01-01_L.png"] == "all but black"
     assert found["black_2021-01-01_L.png"] == "all but black"
     assert found["cut_2021-01-01_L.png"].startswith("cannot be read (damaged, cut short")
     assert "divide by the camera's largest value" in found["floats_2021-01-01_L.tif"]
-    assert len(found) == 4
+    assert len(found) == 6
 
 
 def test_a_dicom_file_cut_in_its_header_does_not_stop_the_others(folder):

@@ -77,6 +77,14 @@ def test_points_mapped_there_and_back_are_the_same(make):
     assert np.abs(transforms.map_points_back(make(), there) - POINTS).max() < 1e-5
 
 
+def test_a_large_rotation_has_its_way_back_too():
+    turn = transforms.from_matrix([[0.1, -0.995, 98], [0.995, 0.1, -19]])  # about the middle
+    transform = transforms.compose(turn, smooth())
+    inner = POINTS[np.abs(POINTS - [59.5, 44.5]).max(axis=1) < 30]
+    there = transforms.map_points(transform, inner)
+    assert np.abs(transforms.map_points_back(transform, there) - inner).max() < 1e-5
+
+
 def test_a_point_that_nothing_maps_to_has_no_way_back():
     flat = transforms.from_displacement(np.dstack([20 - COLUMNS, 0 * ROWS]))  # all x become 20
     back = transforms.map_points_back(flat, [[60, 40]])
@@ -218,6 +226,16 @@ def test_warping_keeps_values_bit_depth_and_channels(interpolation, dtype, chann
     assert warped.dtype == dtype and warped.shape == (20, 40, *channels)
     tolerance = 1e-4 if dtype == np.float32 else 1
     assert np.abs(warped.astype(float) - image[2:22, 3:43]).max() <= tolerance
+
+
+def test_nearest_keeps_labels_and_cubic_keeps_thin_lines_better_than_linear():
+    line = np.where(COLUMNS == 60, 1, 0).astype(np.float32)
+    shift = transforms.from_matrix([[1, 0, 0.4], [0, 1, 0]])
+    nearest, linear, cubic = (
+        warping.warp(line, shift, interpolation=name) for name in ("nearest", "linear", "cubic")
+    )
+    assert set(np.unique(nearest)) == {0, 1}
+    assert linear.max() == pytest.approx(0.6) and cubic.max() > 0.65
 
 
 def test_where_the_moving_image_shows_nothing_there_is_the_fill():

@@ -29,9 +29,11 @@ def test_visits_come_in_order_of_date_then_of_name(tmp_path):
     assert visits["visit"][0] == "z_2019-05-28_L"
 
 
-def test_two_photographs_of_one_day_are_both_kept(tmp_path):
-    make_files(tmp_path, "p", "a_2020-01-02_L.png", "b_2020-01-02_L.png")
-    assert list_visits(tmp_path, "p", "L")["used"].tolist() == [True, True]
+def test_photographs_of_one_day_are_all_kept_in_order_of_their_names(tmp_path):
+    names = [f"{letter}_2020-01-02_L.png" for letter in "hcafgbed"]
+    make_files(tmp_path, "p", *names)
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits["used"].all() and visits["file"].tolist() == sorted(names)
 
 
 @pytest.mark.parametrize("date", ["2019-13-01", "2019-02-30", "28-05-2019", "20190528", "May"])
@@ -43,7 +45,7 @@ def test_a_date_that_is_none_is_left_out_with_its_reason(tmp_path, date):
     )
 
 
-@pytest.mark.parametrize("name", ["photo.png", "a_2020-01-02.png", "a_2020-01-02_OS.png"])
+@pytest.mark.parametrize("name", ["photo.png", "a_2020-01-02.png", "a_2020-01-02_L2.png"])
 def test_a_name_without_date_or_side_is_left_out_with_its_reason(tmp_path, name):
     make_files(tmp_path, "p", name)
     assert reasons(list_visits(tmp_path, "p", "L")) == {

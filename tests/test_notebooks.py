@@ -1,0 +1,292 @@
+"""The notebooks keep their form, run on the demo eyes, and say what is true of them."""
+
+import ast
+import base64
+import io
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from fundus_helpers import headless
+from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
+
+PROJECT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
+COLUMNS = ["needs", "gives", "minutes", "previous", "next"]
+PARAMETER = re.compile(r"[a-z_]+: (str|int|float|bool) = \S.*?  # \S.*")
+# `figures.best_and_worst` writes its own caption.
+FIGURE = re.compile(r"figures\.(gallery|before_after|flicker\w*)\(|plt\.(subplots|figure)\(")
+ERROR = "landmark error, full-size px"
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def cells_of(path, kind=None):
+    """Return the cells of a notebook, or those of one kind."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if kind in (None, cell.cell_type)]
+
+
+def header_of(path):
+    """Return the cells of the table in the first cell, by their column."""
+    rows = [line for line in cells_of(path)[0].source.splitlines() if line.startswith("|")]
+    names, _, values = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
+    return dict(zip(names, values, strict=True))
+
+
+def test_there_are_notebooks_and_each_has_its_own_number():
+    assert NOTEBOOKS
+    assert all(re.fullmatch(r"\d\d_[a-z0-9_]+", path.stem) for path in NOTEBOOKS)
+    numbers = [path.stem[:2] for path in NOTEBOOKS]
+    assert numbers == [f"{i:02d}" for i in range(1, len(numbers) + 1)]
+
+
+@every_notebook
+def test_notebook_is_valid_and_stored_without_outputs(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
+    for cell in cells_of(path, "code"):
+        assert cell.outputs == [] and cell.execution_count is None, cell.source
+
+
+@every_notebook
+def test_one_cell_holds_typed_and_explained_parameters(path):
+    tagged = [cell for cell in cells_of(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    lines = tagged[0].source.splitlines()
+    assert [line for line in lines if not PARAMETER.fullmatch(line)] == []
+    values = {}
+    for node in ast.parse(tagged[0].source).body:
+        values[node.target.id] = ast.literal_eval(node.value)
+        assert type(values[node.target.id]).__name__ == node.annotation.id, node.target.id
+    assert values["patient"] in PATIENTS and values["laterality"] == "L"
+    assert (values["data"], values["results"]) == ("../data", "../results")
+
+
+@every_notebook
+def test_code_cells_have_at_most_15_lines(path):
+    long = [cell.source for cell in cells_of(path, "code") if len(cell.source.splitlines()) > 15]
+    assert long == []
+
+
+@every_notebook
+def test_notebook_opens_with_title_question_and_table(path):
+    title, question = cells_of(path)[0].source.split("\n\n")[:2]
+    words = path.stem.replace("_", " ")
+    assert title.startswith("# ") and title[2:].lower() == words
+    assert re.fullmatch(r"\*\*[^*]+\?\*\*", question)
+    header = header_of(path)
+    assert list(header) == COLUMNS
+    assert all(header.values())
+    assert float(header["minutes"]) > 0
+
+
+@every_notebook
+def test_notebook_links_its_neighbours_where_they_exist(path):
+    header, index = header_of(path), NOTEBOOKS.index(path)
+    if index > 0:
+        assert f"({NOTEBOOKS[index - 1].name})" in header["previous"]
+    if index + 1 < len(NOTEBOOKS):
+        assert f"({NOTEBOOKS[index + 1].name})" in header["next"]
+
+
+@every_notebook
+def test_relative_links_point_to_files(path):
+    text = "\n".join(cell.source for cell in cells_of(path, "markdown"))
+    links = re.findall(r"\]\(([^)\s#]+)", text)
+    local = [link for link in links if not re.match(r"https?://", link)]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@every_notebook
+def test_notebook_ends_with_save_and_what_we_found(path):
+    text = "\n".join(cell.source for cell in cells_of(path, "markdown"))
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[-2:] == ["Save", "What we found"]
+
+
+@every_notebook
+def test_every_figure_has_a_caption(path):
+    cells, bare = cells_of(path), []
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        if cell.cell_type != "code" or not FIGURE.search(cell.source):
+            continue
+        inside = re.search(r"caption=|with_caption\(", cell.source)
+        below = (
+            after and after.cell_type == "markdown" and re.match(r"\*[^*\s][^*]+\*", after.source)
+        )
+        if not inside and not below:
+            bare.append(cell.source)
+    assert bare == []
+
+
+@every_notebook
+def test_notebook_installs_nothing_fetches_nothing_and_stays_in_its_folder(path):
+    code = "\n".join(cell.source for cell in cells_of(path, "code"))
+    forbidden = r"https?://|\bpip\b|\bapt(-get)?\b|\bconda\b|chdir|%cd|sys\.path|requests|urllib|wget|curl|^\s*[!%]"
+    assert re.findall(forbidden, code, re.MULTILINE) == []
+
+
+def test_readme_lists_every_notebook():
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    rows = [line for line in readme.splitlines() if line.startswith("|")]
+    for path in NOTEBOOKS:
+        assert sum(f"(notebooks/{path.name})" in row for row in rows) == 1, path.name
+    linked = set(re.findall(r"\(notebooks/([^)]+)\)", readme))
+    assert linked <= {path.name for path in NOTEBOOKS}
+
+
+# From here on the notebooks run, as `make eye` runs them, on small eyes of other names: the demo
+# patients' own names stand for eyes of 768 pixels.
+
+
+def run(folder, patient, paths, **given):
+    """Run copies of notebooks for one patient; return the folder of the results."""
+    copies = folder / "notebooks"
+    copies.mkdir(exist_ok=True)
+    given |= {"data": "../data", "results": "../results", "patient": patient}
+    with pytest.MonkeyPatch.context() as patch:
+        # What `headless` sets is taken back, and the kernel's history stays here.
+        for name in ("JUPYTER_RUNTIME_DIR", "TQDM_DISABLE"):
+            patch.setenv(name, os.environ.get(name, ""))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        for path in paths:
+            shutil.copy(path, copies)
+            known = headless.known_parameters(path)
+            executed = folder / "results" / f"{patient}_L" / path.stem / path.name
+            words = [f"{key}={value}" for key, value in given.items() if key in known]
+            assert headless.main([str(copies / path.name), str(executed), *words]) == 0
+    return folder / "results" / f"{patient}_L"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """Run all notebooks in order on a small demo eye in colour."""
+    folder = tmp_path_factory.mktemp("colour")
+    make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / "small")
+    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected")
+
+
+@pytest.fixture(scope="module")
+def executed_grey(tmp_path_factory):
+    """Run notebooks 01 and 03 on four visits of a small demo eye in autofluorescence."""
+    folder = tmp_path_factory.mktemp("grey")
+    made = make_demo_eye(folder / "data", "demo_autofluorescence", size=192)
+    eye = made.rename(folder / "data" / "small")
+    for photograph in sorted(eye.glob("*.png"))[4:]:
+        photograph.unlink()
+    paths = [path for path in NOTEBOOKS if path.stem[:2] in ("01", "03")]
+    return run(folder, "small", paths, size="192", template_visit="first")
+
+
+def outputs_of(results):
+    """Return (notebook's name, output) for every output of every executed notebook."""
+    paths = sorted(results.glob("*/*.ipynb"))
+    assert paths
+    return [
+        (path.stem, output)
+        for path in paths
+        for cell in cells_of(path, "code")
+        for output in cell.outputs
+    ]
+
+
+def mean_errors(results, notebook):
+    """Return the mean landmark errors before and after, over the visits that have landmarks."""
+    metrics = json.loads((results / notebook / "metrics.json").read_text())
+    errors = []
+    for when in ("before", "after"):
+        values = [row[ERROR] for row in metrics[when].values() if row[ERROR] is not None]
+        assert values
+        errors.append(np.mean(values))
+    return errors
+
+
+def strings_in(value):
+    """Return every string in what a JSON file holds, keys included."""
+    if isinstance(value, dict):
+        return [*value, *(s for item in value.values() for s in strings_in(item))]
+    if isinstance(value, list):
+        return [s for item in value for s in strings_in(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@every_notebook
+def test_every_notebook_leaves_its_metrics_and_where_they_come_from(executed, path):
+    metrics = json.loads((executed / path.stem / "metrics.json").read_text())
+    assert (metrics["patient"], metrics["laterality"]) == ("small", "L")
+    assert metrics["provenance"]["parameters"]["size"] == 192
+    reasons = {row["file"]: row["reason"] for row in metrics["left_out"]}
+    assert "144 x 144" in reasons["demo_colour_2020-02-03_L.png"]
+
+
+def test_rigid_registration_leaves_less_than_a_quarter_of_the_landmark_error(executed):
+    before, after = mean_errors(executed, "03_rigid")
+    assert before > 5
+    assert after < before / 4
+
+
+def test_rigid_registration_does_so_in_autofluorescence_too(executed_grey):
+    before, after = mean_errors(executed_grey, "03_rigid")
+    assert before > 5
+    assert after < before / 4
+
+
+def test_rigid_takes_the_template_that_notebook_02_selected(executed):
+    chosen, used = (
+        json.loads((executed / name / "metrics.json").read_text())["template"]
+        for name in ("02_template_selection", "03_rigid")
+    )
+    assert chosen == used
+
+
+def pictures_in(output):
+    """Return the pictures of an output, those inside its HTML too, as base64."""
+    data = output.get("data", {})
+    inside = re.findall(r"data:image/(?:png|gif);base64,([\w+/=]+)", data.get("text/html", ""))
+    return [data[kind] for kind in ("image/png", "image/gif") if kind in data] + inside
+
+
+@pytest.mark.parametrize("eye", ["executed", "executed_grey"])
+def test_every_figure_shows_something(eye, request):
+    results, counts = request.getfixturevalue(eye), {}
+    for name, output in outputs_of(results):
+        for encoded in pictures_in(output):
+            picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
+            pixels = np.asarray(picture.convert("L"), float)
+            assert min(pixels.shape) >= 100 and pixels.std() > 5, name
+            counts[name] = counts.get(name, 0) + 1
+    assert set(counts) == {path.parent.name for path in results.glob("*/*.ipynb")}
+    assert min(counts.values()) >= 3
+
+
+@pytest.mark.parametrize("eye", ["executed", "executed_grey"])
+def test_metrics_tell_no_path_of_this_machine(eye, request):
+    results = request.getfixturevalue(eye)
+    for path in results.glob("*/metrics.json"):
+        told = strings_in(json.loads(path.read_text()))
+        private = (str(results.parents[1]), str(Path.home()), "../")
+        assert [s for s in told if s.startswith("/") or any(p in s for p in private)] == []
+
+
+@pytest.mark.parametrize("eye", ["executed", "executed_grey"])
+def test_stored_outputs_hold_no_warnings_and_no_error(eye, request):
+    outputs = outputs_of(request.getfixturevalue(eye))
+    spilled = [(name, o.text) for name, o in outputs if o.get("name") == "stderr"]
+    assert spilled == []
+    assert [name for name, output in outputs if output.output_type == "error"] == []
+
+
+def test_stored_outputs_hold_no_progress_bars(executed):
+    bars = [
+        (name, output.data.get("text/plain"))
+        for name, output in outputs_of(executed)
+        if any("widget" in kind for kind in output.get("data", {}))
+    ]
+    assert bars == []

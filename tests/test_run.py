@@ -1,0 +1,368 @@
+"""A cohort, as `make` runs it: it survives bad eyes, changes and kills, and repeats itself."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import nbformat
+import numpy as np
+import psutil
+import pytest
+import SimpleITK as sitk
+from skimage.io import imread, imsave
+
+from fundus_helpers import visits
+from fundus_helpers.demo_eye import make_demo_eye
+
+PROJECT = Path(__file__).parents[1]
+NOTEBOOKS = ("02_template_selection", "03_rigid")
+VISITS = 2
+GOOD = ("007", "Jane Roe")
+SOCKETS = shutil.ignore_patterns("kernel-*")
+WITH = "WITH=size=96 iterations=20"
+# What an outer `make test` hands down to an inner make.
+INHERITED = (
+    "MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL MAKEFILES "
+    "DATA RESULTS PATIENT EYE CORES JOBS TEMPLATE WITH THREADS"
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Return the variables of a run that writes nothing outside pytest's folder."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {key: value for key, value in os.environ.items() if key not in INHERITED.split()}
+    return kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "IPYTHONDIR": str(home / "ipython"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),
+        "TMPDIR": str(tmp_path_factory.mktemp("t")),  # short: names of sockets must be
+    }
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Return the first photographs of a small demo eye, and its landmarks."""
+    folder = make_demo_eye(tmp_path_factory.mktemp("demo"), size=96)
+    return [*sorted(folder.glob("*.png"))[:VISITS], folder / "landmarks.csv"]
+
+
+def lay_out(folder, photographs, patients):
+    """Make a project of two notebooks, with one folder of photographs for each patient."""
+    for name in ("Makefile", "Snakefile", "fundus_helpers"):
+        (folder / name).symlink_to(PROJECT / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "notebooks").mkdir()
+    for name in NOTEBOOKS:
+        shutil.copy(PROJECT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
+    for patient in patients:
+        (folder / "data" / patient).mkdir(parents=True)
+        for path in photographs:
+            shutil.copy(path, folder / "data" / patient)
+    return folder
+
+
+def make_command(*arguments):
+    """Return a call of make that takes what is installed for up to date."""
+    return ["make", "--old-file=.venv/installed", *arguments]
+
+
+def run(folder, environment, *command):
+    """Run a command in a project; both its streams are in stdout."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def snakemake(folder, environment, *arguments, **changed):
+    """Run Snakemake itself, with the settings of the runs before, or with changed ones."""
+    settings = {"data": "data", "results": "results", "template_visit": "selected"}
+    settings |= {"size": 96, "iterations": 20} | changed
+    command = [sys.executable, "-m", "snakemake", "--cores=2", "--nolock", "--rerun-incomplete"]
+    config = [f"{key}={value}" for key, value in settings.items()]
+    return run(folder, environment, *command, *arguments, "--config", *config)
+
+
+def wait_until(truth, seconds):
+    """Wait until something is true; return whether it became so."""
+    end = time.monotonic() + seconds
+    while not (true := truth()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return true
+
+
+def times(folder):
+    """Return when each file was last changed."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, photographs, environment):
+    """Kill the run of a cohort of two eyes while the first of them saves its registrations."""
+    folder = lay_out(tmp_path_factory.mktemp("p"), photographs, GOOD)
+    process = subprocess.Popen(
+        make_command("cohort", "JOBS=2", WITH),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        begun = wait_until(lambda: any(folder.glob("results/*/03_rigid/transforms/*")), 200)
+    finally:
+        # Kernels have sessions of their own: pulling the plug takes them as well.
+        everything = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        for child in everything:
+            if child.is_running():
+                child.kill()
+        process.wait()
+    psutil.wait_procs(everything, 20)
+    left = shutil.copytree(folder / "results", tmp_path_factory.mktemp("k") / "results")
+    return SimpleNamespace(folder=folder, begun=begun, left=left)
+
+
+@pytest.fixture(scope="module")
+def completed(killed, environment):
+    """Run the killed cohort again, with an eye more: two photographs, one of them black."""
+    folder, dark = killed.folder, killed.folder / "data" / "dark"
+    dark.mkdir()
+    first = next(folder.glob("data/007/*.png"))
+    shutil.copy(first, dark / "dark_2020-01-01_L.png")
+    imsave(dark / "dark_2021-01-01_L.png", np.zeros_like(imread(first)), check_contrast=False)
+    ran = run(folder, environment, *make_command("cohort", "JOBS=2", WITH))
+    return SimpleNamespace(folder=folder, results=folder / "results", ran=ran)
+
+
+@pytest.fixture
+def copy(completed, tmp_path):
+    """Return a copy of the completed project, with the times of its files, to be changed."""
+    return shutil.copytree(completed.folder, tmp_path / "copy", symlinks=True, ignore=SOCKETS)
+
+
+def test_a_kill_leaves_no_half_file(killed):
+    assert killed.begun
+    seen = [path for path in killed.left.rglob("*") if path.is_file() and path.name[0] != "."]
+    assert {path.suffix for path in seen} >= {".json", ".ipynb", ".tfm"}
+    for path in seen:
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".tfm":
+            sitk.ReadTransform(str(path))
+        elif path.suffix == ".png":
+            assert imread(path).shape[:2] == (96, 96)
+        elif path.suffix == ".ipynb":
+            nbformat.read(path, as_version=4)
+        else:
+            assert path.read_text().rstrip().endswith("</html>"), path
+
+
+def test_a_kill_leaves_the_run_unfinished(killed):
+    assert list(killed.left.glob("*/report.html")) == []
+    assert len(list(killed.left.glob("*/03_rigid/metrics.json"))) < len(GOOD)
+
+
+def test_the_next_run_completes_what_was_killed(completed):
+    for patient in GOOD:
+        eye = completed.results / f"{patient}_L"
+        assert (eye / "report.html").exists()
+        for suffix in ("transforms/*.tfm", "registered/*.png"):
+            assert len(list((eye / "03_rigid").glob(suffix))) == VISITS
+    assert list(completed.results.rglob(".part-*")) == []
+
+
+def test_neither_run_nor_kill_leaves_anything_among_the_notebooks(completed):
+    left = {path.name for path in (completed.folder / "notebooks").iterdir()}
+    assert left == {f"{name}.ipynb" for name in NOTEBOOKS}
+
+
+def test_a_bad_eye_fails_the_cohort_and_is_named_with_its_reason(completed):
+    assert completed.ran.returncode != 0
+    lines = completed.ran.stdout.splitlines()
+    (row,) = (line for line in lines if line.split()[:1] == ["dark_L"] and "FAILED" in line)
+    assert "02_template_selection" in row
+    assert "1 usable photographs, 2 are needed" in row and "dark_2021-01-01_L.png" in row
+    assert not (completed.results / "dark_L" / "report.html").exists()
+
+
+def test_the_summary_tells_good_eyes_from_bad_ones(completed, environment):
+    command = [sys.executable, "-m", "fundus_helpers.report", "summary", "results"]
+    told = run(completed.folder, environment, *command)
+    lines = told.stdout.splitlines()
+    for patient in GOOD:
+        rows = [line for line in lines if line.strip().startswith(f"{patient}_L ")]
+        assert sum(" done " in row for row in rows) == len(NOTEBOOKS)
+        assert any(f"{patient}_L/report.html" in row for row in rows)
+    assert sum("FAILED" in line for line in lines) == 1
+    assert any(line.startswith("dark_L") and "no report" in line for line in lines)
+
+
+def test_patients_keep_their_names(completed):
+    told = [
+        json.loads((completed.results / f"{patient}_L" / name / "metrics.json").read_text())
+        for patient in GOOD
+        for name in NOTEBOOKS
+    ]
+    assert [metrics["patient"] for metrics in told] == ["007", "007", "Jane Roe", "Jane Roe"]
+    assert {path.name for path in completed.results.iterdir()} == {"007_L", "Jane Roe_L", "dark_L"}
+
+
+def without_seconds(value):
+    """Return metrics without the patient's name and without what a stopwatch said."""
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if k != "patient" and not k.startswith("seconds")}
+        return {key: without_seconds(item) for key, item in kept.items()}
+    return value
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_two_runs_on_the_same_photographs_give_the_same_numbers(completed, notebook):
+    one, other = (
+        json.loads((completed.results / f"{patient}_L" / notebook / "metrics.json").read_text())
+        for patient in GOOD
+    )
+    assert one["provenance"]["sha256"]
+    assert without_seconds(one) == without_seconds(other)
+
+
+def test_two_runs_on_the_same_photographs_give_the_same_transforms_and_photographs(completed):
+    one, other = (completed.results / f"{patient}_L" / "03_rigid" for patient in GOOD)
+    files = [path.relative_to(one) for kind in ("tfm", "png") for path in one.rglob(f"*.{kind}")]
+    assert len(files) == 2 * VISITS
+    for file in files:
+        assert (one / file).read_bytes() == (other / file).read_bytes(), file
+
+
+class Page(HTMLParser):
+    """What a page fetches when it is opened, and the classes of its elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.classes, self.words = [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.classes |= set((attributes.get("class") or "").split())
+        sources = [attributes.get("src"), attributes.get("data") if tag == "object" else None]
+        sources.append(attributes.get("href") if tag == "link" else None)
+        self.fetched += [s for s in sources if s and not s.startswith("data:")]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def pages(completed):
+    """Return the text of every page of the report of one eye."""
+    paths = sorted((completed.results / "007_L").rglob("*.html"))
+    assert len(paths) == 1 + len(NOTEBOOKS)
+    return {path.name: path.read_text(encoding="utf-8") for path in paths}
+
+
+def test_the_report_fetches_nothing_when_it_is_opened(pages):
+    assert {name: Page(text).fetched for name, text in pages.items()} == dict.fromkeys(pages, [])
+
+
+def test_no_script_of_the_report_can_load_another_from_elsewhere(pages):
+    for name, text in pages.items():
+        away = [word for word in text.split() if "://" in word and (".js" in word or "mjs" in word)]
+        assert away == [], name
+
+
+def test_the_report_shows_results_without_code(pages):
+    for name in NOTEBOOKS:
+        page = Page(pages[f"{name}.html"])
+        assert "jp-InputArea-editor" not in page.classes
+        assert "jp-OutputArea-output" in page.classes
+        text = "".join(page.words)
+        assert "What we found" in text and "make_demo_eye" not in text
+    assert "03_rigid/03_rigid.html" in pages["report.html"]
+
+
+def test_a_second_run_does_nothing(completed, environment):
+    before = times(completed.results)
+    again = run(completed.folder, environment, *make_command("eye", "PATIENT=Jane Roe", WITH))
+    assert again.returncode == 0, again.stdout
+    assert "Nothing to be done" in again.stdout
+    assert times(completed.results) == before
+
+
+TEMPLATES = [f"results/{patient}_L/02_template_selection/metrics.json" for patient in GOOD]
+
+
+def jobs(dry_run):
+    """Return the patients whose notebooks a dry run would run."""
+    assert dry_run.returncode == 0, dry_run.stdout
+    lines = [line for line in dry_run.stdout.splitlines() if "wildcards:" in line]
+    return {line.split("patient=")[1].split(",")[0] for line in lines}
+
+
+def darken(photograph):
+    imsave(photograph, imread(photograph) // 2, check_contrast=False)
+
+
+@pytest.mark.parametrize("change", [darken, Path.unlink], ids=["changed", "removed"])
+def test_a_photograph_changed_or_removed_runs_its_own_eye_again_and_no_other(
+    copy, environment, change
+):
+    change(next((copy / "data" / "007").glob("*.png")))
+    assert jobs(snakemake(copy, environment, "--dry-run", *TEMPLATES)) == {"007"}
+
+
+def test_a_changed_parameter_runs_the_notebooks_again(copy, environment):
+    changed = snakemake(copy, environment, "--dry-run", *TEMPLATES, size=64)
+    assert jobs(changed) == set(GOOD)
+    assert "size=64" in changed.stdout
+
+
+def test_an_unknown_parameter_is_named_before_anything_runs(photographs, environment, tmp_path):
+    lay_out(tmp_path, photographs, ["007"])
+    refused = snakemake(tmp_path, environment, "cohort", szie=96)
+    assert refused.returncode != 0
+    assert "szie" in refused.stdout and "template_visit" in refused.stdout
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("patient", "laterality", "named"),
+    [
+        ("..", "L", "'..'"),
+        ("007/../007", "L", "007/../007"),
+        ("007", "X", "'X'"),
+        ("7", "L", "'7'"),
+    ],
+)
+def test_a_wrong_eye_is_refused_in_one_line(
+    photographs, tmp_path, capfd, patient, laterality, named
+):
+    lay_out(tmp_path, photographs, ["007"])
+    assert visits.main([str(tmp_path / "data"), patient, laterality]) == 2
+    out, error = capfd.readouterr()
+    (line,) = error.splitlines()
+    assert out == "" and named in line
+
+
+def test_make_refuses_a_wrong_eye_before_anything_runs(photographs, environment, tmp_path):
+    lay_out(tmp_path, photographs, ["007"])
+    refused = run(tmp_path, environment, *make_command("eye", "PATIENT=..", WITH))
+    assert refused.returncode != 0
+    lines = [line for line in refused.stdout.splitlines() if not line.startswith("make")]
+    assert len(lines) == 1 and "'..'" in lines[0]
+    assert not (tmp_path / "results").exists()
