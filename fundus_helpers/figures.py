@@ -105,7 +105,15 @@ def flicker_view(
 
 
 def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
-    """Draw an image, grey in [0, 1] or colour, without axes."""
+    """Draw an image without axes.
+
+    Parameters
+    ----------
+    ax : Axes
+    image : ndarray
+        Grey in [0, 1], or colour.
+    title : str
+    """
     ax.imshow(
         np.clip(image, 0, 1) if image.dtype.kind == "f" else image, cmap="gray", vmin=0, vmax=1
     )
@@ -203,6 +211,8 @@ def best_and_worst(
         Of the errors, for the titles.
     """
     order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
+    if not order:
+        return with_caption(plt.figure(figsize=(13, 0.5)), "No visit has been registered.")
     count = min(count, len(order) // 2 or 1)
     chosen = order[:count] + order[-count:]
     words = ["best"] * count + ["worst"] * count

@@ -67,7 +67,10 @@ def _read_png(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         grey_with_transparency = image.mode == "LA"
     if grey_with_transparency:  # which ITK cannot read; OpenCV gives it four channels
-        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 0]
+        decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if decoded is None:
+            raise OSError("cannot be decoded")
+        return decoded[..., 0]
     return _read_with_itk(path)
 
 

@@ -1,5 +1,6 @@
 """What a run leaves behind for one eye: pictures, transforms, numbers, and where they come from."""
 
+import datetime
 import hashlib
 import json
 import os
@@ -167,6 +168,8 @@ def _plain(value: object) -> object:
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, datetime.date):
+        return value.isoformat()
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -69,7 +69,7 @@ def command(*arguments):
     )
 
 
-def told(ran):
+def lines_of(ran):
     """Return the lines that a command wrote, without what a kernel says when it is shut down."""
     return [line for line in ran.stderr.splitlines() if not line.startswith("[IPKernelApp]")]
 
@@ -187,7 +187,7 @@ def test_the_command_says_in_one_line_that_a_run_is_done(write, tmp_path):
     notebook = write("print(patient)")
     done = command(notebook, tmp_path / "done.ipynb", "patient=007", "size=96")
     assert (done.returncode, done.stdout) == (0, "")
-    (line,) = told(done)
+    (line,) = lines_of(done)
     assert line.startswith("done") and "007" in line and "tiny" in line
     assert printed(tmp_path / "done.ipynb") == "007\n"
 
@@ -195,7 +195,7 @@ def test_the_command_says_in_one_line_that_a_run_is_done(write, tmp_path):
 def test_the_command_says_in_one_line_what_failed(write, tmp_path):
     failed = command(write("raise RuntimeError('too dark')"), tmp_path / "f.ipynb", "patient=007")
     assert (failed.returncode, failed.stdout) == (1, "")
-    (line,) = told(failed)
+    (line,) = lines_of(failed)
     assert line.startswith("FAILED") and "007" in line and "tiny" in line
     assert line.endswith("RuntimeError: too dark")
     assert (tmp_path / "f.ipynb").exists()

@@ -125,6 +125,7 @@ def test_a_dicom_file_where_zero_is_white_is_inverted(tmp_path, bits):
     [
         ("a.png", GREY),
         ("a16.png", COLOUR_16),
+        ("grey_alpha.png", np.dstack([GREY, GREY])),
         ("a.jpg", COLOUR),
         ("a.tif", GREY_16),
         ("floats.tif", FLOATS),
