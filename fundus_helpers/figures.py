@@ -228,7 +228,16 @@ def best_and_worst(
 
 
 def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px") -> Axes:
-    """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis."""
+    """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis.
+
+    Parameters
+    ----------
+    ax : Axes
+    errors : dict of str to sequence of float
+        A method's name, and the error of each visit; NaN is left out.
+    unit : str
+        Of the errors.
+    """
     for row, values in enumerate(errors.values()):
         values = np.asarray(values, float)
         jitter = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else 0
