@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fundus_helpers import figures
+from fundus_helpers.flicker import flicker
 
 GREY = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (40, 1))
 BLACK, WHITE = np.zeros((40, 60), np.float32), np.ones((40, 60), np.float32)
@@ -57,7 +58,7 @@ def test_the_checkerboard_alternates_square_tiles():
 
 
 def test_the_flicker_is_an_animation_of_both_images():
-    data = figures.flicker(GREY, GREY[:, ::-1], milliseconds=300, size=30)
+    data = flicker(GREY, GREY[:, ::-1], milliseconds=300, size=30)
     with Image.open(io.BytesIO(data)) as animation:
         assert animation.format == "GIF" and animation.n_frames == 2
         assert animation.size == (30, 20) and animation.info["duration"] == 300

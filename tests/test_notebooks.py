@@ -22,7 +22,7 @@ NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
 COLUMNS = ["needs", "gives", "minutes", "previous", "next"]
 PARAMETER = re.compile(r"[a-z_]+: (str|int|float|bool) = \S.*?  # \S.*")
 # `figures.best_and_worst` writes its own caption.
-FIGURE = re.compile(r"figures\.(gallery|before_after|flicker\w*)\(|plt\.(subplots|figure)\(")
+FIGURE = re.compile(r"figures\.(gallery|before_after)\(|flicker\w*\(|plt\.(subplots|figure)\(")
 ERROR = "landmark error, full-size px"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

@@ -34,6 +34,7 @@ metrics
 assessment
 series
 figures
+flicker
 results
 headless report
 """
