@@ -54,7 +54,7 @@ test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
