@@ -151,7 +151,9 @@ def resize(image: np.ndarray, size: int | None) -> np.ndarray:
         raise ValueError(f"size {size} px is too small to register; give 16 or more")
     factor = size / max(height, width)
     shape = round(width * factor), round(height * factor)
-    return cv2.resize(image, shape, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    # Rounding, and the cubic's overshoot, must not leave the range of the image.
+    return np.clip(cv2.resize(image, shape, interpolation=kind), image.min(), image.max())
 
 
 def field_of_view(image: np.ndarray, *, level: float = 0.1, erosion: float = 0.0) -> np.ndarray:

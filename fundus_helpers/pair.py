@@ -84,7 +84,13 @@ def _prepare(
     return image, mask
 
 
-def check_result(transform: sitk.Transform, pair: Pair, *, scale_limit: float = 1.5) -> None:
+def check_result(
+    transform: sitk.Transform,
+    pair: Pair,
+    *,
+    scale_limit: float = 1.5,
+    least_correlation: float = LEAST_CORRELATION,
+) -> None:
     """Refuse a transform that is plainly not that of two photographs of one eye.
 
     Parameters
@@ -95,6 +101,8 @@ def check_result(transform: sitk.Transform, pair: Pair, *, scale_limit: float = 
         Evenly lit images.
     scale_limit : float
         Largest plausible ratio of the two magnifications, and of scale along the two axes.
+    least_correlation : float
+        Of the registered, evenly lit images. The more freely a transform bends, the higher.
 
     Raises
     ------
@@ -113,7 +121,7 @@ def check_result(transform: sitk.Transform, pair: Pair, *, scale_limit: float = 
                 f"magnified by {scales.min():.2f} to {scales.max():.2f}: not the same retina"
             )
     correlation = vessel_correlation(transform, pair)
-    if correlation < LEAST_CORRELATION:
+    if correlation < least_correlation:
         raise RegistrationError(
             f"correlation {correlation:.2f} after registration: no vessels to be seen, another "
             "eye, or the overlap was not found"

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from fundus_helpers import fields
 from fundus_helpers.files import written_beside
 
 
@@ -183,10 +184,7 @@ def _scaling(factor: float) -> sitk.AffineTransform:
 
 def jacobian_determinant(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarray:
     """Local change of area: float64 (height, width); 1 keeps area, 0 or less folds."""
-    field = displacement(transform, shape)
-    dx_dy, dx_dx = np.gradient(field[..., 0])
-    dy_dy, dy_dx = np.gradient(field[..., 1])
-    return (1 + dx_dx) * (1 + dy_dy) - dx_dy * dy_dx
+    return fields.area(displacement(transform, shape))
 
 
 def folding(transform: sitk.Transform, mask: np.ndarray) -> float:

@@ -19,12 +19,12 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress
+files progress fields
 images
 transforms
 warping
 pair
-coarse_alignment
+coarse_alignment elastix_run
 methods
 visits
 eye
@@ -33,6 +33,7 @@ demo_eye fire
 metrics
 assessment
 series
+groupwise
 figures
 flicker
 results

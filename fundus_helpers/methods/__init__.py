@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import SimpleITK as sitk
 
-from fundus_helpers.methods import rigid
+from fundus_helpers.methods import elastix, optical_flow, rigid
 
 Method = Callable[..., sitk.Transform]
 
@@ -14,5 +14,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     {
         model: partial(rigid.register, model=model)
         for model in ("translation", "rigid", "similarity", "affine")
+    }
+    | {
+        "optical_flow_tvl1": optical_flow.tvl1,
+        "optical_flow_ilk": optical_flow.ilk,
+        "optical_flow_dis": optical_flow.dis,
+    }
+    | {
+        f"elastix_{stages[-1]}": partial(elastix.register, stages=stages)
+        for stages in (("rigid",), ("similarity",), ("affine",), ("affine", "bspline"))
     }
 )
