@@ -1,7 +1,7 @@
 """How well the visits of an eye lie on each other, before or after registration."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,24 @@ def measure_visits(
         )
         rows[name] = row if found[i] else row * np.nan
     return pd.DataFrame(rows).T.rename_axis("visit")
+
+
+def mean_table(
+    measured: Mapping[str, pd.DataFrame], seconds: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Lay methods below each other: the mean of every measure over the visits, and how many failed.
+
+    Parameters
+    ----------
+    measured : mapping of str to DataFrame
+        A method's name, and what `measure_visits` says of it.
+    seconds : mapping of str to float, optional
+        Mean seconds a visit.
+    """
+    table = pd.DataFrame({name: frame.mean() for name, frame in measured.items()}).T
+    table["failed", "visits"] = [frame.isna().all(axis=1).sum() for frame in measured.values()]
+    table["seconds", "a visit"] = pd.Series(seconds or {}, dtype=float)
+    return table
 
 
 def pairwise_errors(eye: Eye, found: Sequence[sitk.Transform | None]) -> pd.DataFrame:
@@ -112,3 +130,44 @@ def agreement(
             common = warping.overlap(template_mask, mask, transform)
             correlations.append(np.corrcoef(even[common], warped[common])[0, 1])
     return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def measure_frame(
+    eye: Eye,
+    found: Sequence[sitk.Transform | None],
+    image: np.ndarray,
+    mask: np.ndarray,
+) -> pd.Series:
+    """Measure how well all visits agree in one frame, be it a visit's own or that of a group.
+
+    Parameters
+    ----------
+    eye : Eye
+    found : sequence of sitk.Transform or None
+        From the frame to each visit, in their order.
+    image : float ndarray in [0, 1], shape (height, width)
+        Of the frame: the template, or the mean of the group.
+    mask : bool ndarray, shape (height, width)
+        Where the frame shows the retina.
+
+    Returns
+    -------
+    Series
+        Landmark errors between every two visits (`pairwise_errors`; NaN if none are known),
+        `agreement`, the mean over the mask of the displacement that all visits share, in pixels of
+        `images`, the share of the overlap that folds, and how many visits failed.
+    """
+    errors = pairwise_errors(eye, found).stack().dropna()
+    done = [(each, view) for each, view in zip(found, eye.masks, strict=True) if each is not None]
+    shared = sum(transforms.displacement(each, mask.shape) for each, _ in done) / max(len(done), 1)
+    folds = [transforms.folding(t, warping.overlap(mask, view, t)) for t, view in done]
+    return pd.Series(
+        {
+            "landmark error, all pairs (px)": errors.mean(),
+            "worst pair (px)": errors.max(),
+            "correlation with the frame": agreement(image, mask, eye, found),
+            "mean displacement (px)": np.linalg.norm(shared[mask], axis=1).mean(),
+            "folding": np.mean(folds),
+            "failed visits": len(found) - len(done),
+        }
+    )

@@ -7,6 +7,8 @@ import numpy as np
 COARSE_SIZE = 64
 # As shares of an image's side: grain that is no structure, the window structure is compared in.
 GRAIN, WINDOW = 0.0026, 0.0104
+# Farther off a quadratic field, as a share of the image's side, an eye seldom moves.
+OUTLYING = 0.004
 # A field that shrinks area to less than this share is about to fold.
 LEAST_AREA = 0.1
 
@@ -67,7 +69,7 @@ def smooth(field: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
     float32 ndarray, shape (height, width, 2)
     """
     known = np.asarray(known, np.float32)
-    linear = _linear_part(field, known)
+    linear = _fitted(field, known)
     rest = (field - linear) * known[..., None]
     size = known.shape[1], known.shape[0]
     factor = min(COARSE_SIZE / max(size), 1)
@@ -84,16 +86,44 @@ def smooth(field: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
     return np.where(known[..., None] > 0, field, linear + carried)
 
 
-def _linear_part(field: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fit a linear field where it is known, on a grid that is fine enough for six numbers."""
-    rows, columns = np.indices(known.shape, dtype=np.float32)
-    points = np.dstack([columns, rows, np.ones_like(rows)])
-    step = max(max(known.shape) // COARSE_SIZE, 1)
+def plausible(field: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Tell where a field moves as an eye does, and not as a lesion does that grew between visits.
+
+    Two photographs of one eye differ by a motion that a quadratic field describes to a few
+    thousandths of the image's width. What the border of a lesion does stands out from that.
+
+    Parameters
+    ----------
+    field : float ndarray, shape (height, width, 2)
+        Displacements (dx, dy) in pixels.
+    known : bool ndarray, or float in [0, 1], shape (height, width)
+        Where the field is known, or how well.
+
+    Returns
+    -------
+    float32 ndarray in [0, 1], shape (height, width)
+        Falls to one quarter where the field is `OUTLYING` of the image's width off the quadratic
+        that fits best.
+    """
+    scale, weight = OUTLYING * max(known.shape), np.ones(known.shape, np.float32)
+    for _ in range(10):  # robust least squares, by weights
+        rest = np.linalg.norm(field - _fitted(field, known * weight, degree=2), axis=2)
+        weight = (1 / (1 + (rest / scale) ** 2) ** 2).astype(np.float32)
+    return weight
+
+
+def _fitted(field: np.ndarray, known: np.ndarray, degree: int = 1) -> np.ndarray:
+    """Fit a polynomial field to a field where it is known."""
+    size = max(known.shape)
+    y, x = np.indices(known.shape, dtype=np.float32) / size - 0.5
+    terms = [x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)]
+    terms = np.stack(terms, axis=-1)
+    step = max(size // COARSE_SIZE, 1)  # some thousand points do for a few numbers
     weight = np.sqrt(known[::step, ::step].reshape(-1, 1))
-    near, values = points[::step, ::step].reshape(-1, 3), field[::step, ::step].reshape(-1, 2)
-    return points @ np.linalg.lstsq(near * weight, values * weight, rcond=None)[0].astype(
-        np.float32
-    )
+    near = terms[::step, ::step].reshape(-1, terms.shape[-1])
+    values = field[::step, ::step].reshape(-1, 2)
+    solution = np.linalg.lstsq(near * weight, values * weight, rcond=None)[0]
+    return terms @ solution.astype(np.float32)
 
 
 def _take_over(wider: np.ndarray, total: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:

@@ -174,6 +174,47 @@ def best_and_worst(
     )
 
 
+def flows(
+    fields: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    caption: str,
+    step: int = 24,
+) -> Figure:
+    """Draw displacement fields side by side: arrows over their magnitude, on one scale of colours.
+
+    Parameters
+    ----------
+    fields : sequence of float ndarray, shape (height, width, 2)
+        Displacements (dx, dy) in pixels, fixed to moving.
+    masks : sequence of bool ndarray, shape (height, width)
+        Where to draw them.
+    titles : sequence of str
+    caption : str
+    step : int
+        Arrows along the longer side.
+    """
+    sizes = [
+        np.where(m, np.linalg.norm(f, axis=2), np.nan) for f, m in zip(fields, masks, strict=True)
+    ]
+    largest = max(np.nanpercentile(size, 99) for size in sizes)
+    figure, axes = plt.subplots(1, len(fields), figsize=(13, 13 / len(fields)), squeeze=False)
+    for ax, field, mask, size, title in zip(axes[0], fields, masks, sizes, titles, strict=True):
+        shown = ax.imshow(size, cmap="viridis", vmin=0, vmax=largest)
+        every = max(max(mask.shape) // step, 1)
+        rows, columns = (index[::every, ::every] for index in np.indices(mask.shape))
+        inside = mask[::every, ::every]
+        arrows = field[::every, ::every][inside].T
+        # Arrows point where the retina has gone; angles are those of the image, y downwards.
+        ax.quiver(columns[inside], rows[inside], *arrows, color="white", angles="xy", width=0.004)
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+    bar = {"shrink": 0.7, "aspect": 30, "location": "right", "label": "displacement (px)"}
+    figure.colorbar(shown, ax=axes, **bar)
+    return with_caption(figure, caption)
+
+
 def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px") -> Axes:
     """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis.
 

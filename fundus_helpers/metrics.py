@@ -95,6 +95,27 @@ def landmark_errors(
     return np.nan_to_num(np.linalg.norm(mapped - fixed_points, axis=1), nan=np.inf)
 
 
+def end_point_error(transform: sitk.Transform, truth: sitk.Transform, mask: np.ndarray) -> float:
+    """Mean distance between where two transforms take the same points.
+
+    Parameters
+    ----------
+    transform, truth : sitk.Transform
+        Map fixed points to moving points.
+    mask : bool ndarray, shape (height, width)
+        Which pixels of the fixed image to look at, usually the overlap.
+
+    Returns
+    -------
+    float
+        In pixels of the moving image; NaN for an empty mask.
+    """
+    if not mask.any():
+        return float("nan")
+    fields = (transforms.displacement(each, mask.shape)[mask] for each in (transform, truth))
+    return float(np.linalg.norm(np.subtract(*fields), axis=1).mean())
+
+
 def least_error(model: str, fixed_points: np.ndarray, moving_points: np.ndarray) -> float:
     """Mean landmark error of the transform of a model that fits the landmarks themselves best.
 

@@ -76,22 +76,26 @@ def save_registrations(
     """
     for name in ("transforms", "registered"):
         (folder / name).mkdir(exist_ok=True)
-    tasks = [
-        joblib.delayed(_save_registration)(folder, eye.folder / file, registration, eye)
-        for file, registration in zip(eye.used["file"], registrations, strict=True)
-        if registration.transform is not None
-    ]
+    tasks = []
+    for file, registration in zip(eye.used["file"], registrations, strict=True):
+        if registration.transform is not None:
+            transform = transforms.rescale(registration.transform, eye.full_factor)
+            suffix = ".tfm" if transform.IsLinear() else ".h5"
+            # One after the other: HDF5 is not made for threads.
+            transforms.save(transform, folder / "transforms" / f"{registration.visit}{suffix}")
+            target = folder / "registered" / registration.visit
+            task = joblib.delayed(_save_photograph)
+            tasks.append(task(target, eye.folder / file, transform, eye.full_shape))
     saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
     list(progress(saved, "visits saved", len(tasks)))
 
 
-def _save_registration(folder: Path, file: Path, registration: Registration, eye: Eye) -> None:
-    transform = transforms.rescale(registration.transform, eye.full_factor)
-    suffix = ".tfm" if transform.IsLinear() else ".h5"
-    transforms.save(transform, folder / "transforms" / f"{registration.visit}{suffix}")
-    image = warping.warp(read_image(file), transform, eye.full_shape)
+def _save_photograph(
+    target: Path, file: Path, transform: sitk.Transform, shape: tuple[int, int]
+) -> None:
+    image = warping.warp(read_image(file), transform, shape)
     suffix = ".tif" if image.dtype.kind == "f" else ".png"
-    with written_beside(folder / "registered" / f"{registration.visit}{suffix}") as part:
+    with written_beside(target.with_name(target.name + suffix)) as part:
         sitk.WriteImage(warping.as_itk_image(image), str(part), useCompression=True)
 
 

@@ -36,6 +36,7 @@ series
 groupwise
 figures
 flicker
+visit_figures
 results
 headless report
 """

@@ -23,7 +23,12 @@ INITIALISATIONS = ("cross_correlation", "identity")
 
 # What the article does: raw grey images, black border and all, from the identity, nothing smoothed.
 # Give it masks that are True everywhere. It is here to be looked at, not to be used.
-ARTICLE_SETTINGS = {"normalise": False, "initialisation": "identity", "smoothness": 0.0}
+ARTICLE_SETTINGS = {
+    "normalise": False,
+    "initialisation": "identity",
+    "warps": 5,
+    "smoothness": 0.0,
+}
 
 
 def tvl1(
@@ -36,7 +41,7 @@ def tvl1(
     initialisation: str = "cross_correlation",
     attachment: float = 15.0,
     tightness: float = 0.3,
-    warps: int = 5,
+    warps: int = 3,
     iterations: int = 10,
     smoothness: float = 6.0,
 ) -> sitk.Transform:
@@ -211,6 +216,7 @@ def _register(
     if smoothness:
         followed = warping.warp(images[1], transforms.from_displacement(field), fill=0.5)
         known = fields.support(images[0], followed, common)
+        known = known * fields.plausible(field, known)
         sigma = smoothness * max(common.shape) / 768
         field = fields.smooth_without_folds(field, known, sigma)
     else:
