@@ -52,6 +52,12 @@ def fire_data(fire_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def fire_eye(fire_data):
+    """Return the eye of `fire_data`, 768 pixels wide."""
+    return load_eye(fire_data, "fire", "L", size=768)
+
+
+@pytest.fixture(scope="session")
 def aperture():
     """Return what a camera sees of a frame: a disc."""
     rows, columns = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2

@@ -41,10 +41,10 @@ def bumps(seed, height, width=50.0):
     return height * field / np.linalg.norm(field, axis=2).max()
 
 
-def landmark_error(eye, method, masks, **knobs):
-    """Return the mean landmark error of an eye's visits registered to the first."""
+def landmark_error(eye, method, masks, visits=None, **knobs):
+    """Return the mean landmark error of an eye's visits (all) registered to the first."""
     errors = []
-    for i in range(1, len(eye.names)):
+    for i in range(1, len(eye.names)) if visits is None else visits:
         landmarks = eye.landmarks_between(0, i)
         if len(landmarks[0]):
             found = method(

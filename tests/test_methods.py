@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from known_transforms import about_the_middle, largest_error
+from known_transforms import about_the_middle, landmark_error, largest_error
 
-from fundus_helpers import METHODS, transforms
+from fundus_helpers import METHODS, transforms, warping
 from fundus_helpers.transforms import RegistrationError
+
+# They bend an image at will, and so could make any two alike.
+FREE = [name for name in METHODS if name.startswith("optical_flow") or name.endswith("bspline")]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -89,3 +92,36 @@ def test_grain_without_vessels_is_refused(retina, aperture, name):
     grain = np.random.default_rng(0).random(retina.shape, dtype=np.float32) * aperture
     with pytest.raises(RegistrationError, match="correlat"):
         METHODS[name](retina, grain)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_the_retina_of_another_eye_is_refused(eye, retina, aperture, name):
+    # The same retina in a mirror and on its side has all that a retina has, nowhere in its place.
+    another = np.ascontiguousarray(np.rot90(retina[:, ::-1]))
+    with pytest.raises(RegistrationError, match="correlation .*another eye"):
+        METHODS[name](retina, another)
+    with pytest.raises(RegistrationError, match="correlation .*another eye"):
+        METHODS[name](eye.images[0], another)
+
+
+@pytest.mark.parametrize(
+    "name, most",
+    [
+        ("optical_flow_dis", 1.0),
+        ("optical_flow_tvl1", 1.3),
+        ("elastix_affine", 1.4),
+        ("elastix_bspline", 1.1),
+    ],
+)
+def test_real_photographs_are_registered_and_nothing_folds(fire_eye, name, most):
+    folds = []
+
+    def method(*images, fixed_mask, moving_mask):
+        found = METHODS[name](*images, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        common = warping.overlap(fixed_mask, moving_mask, found)
+        folds.append(transforms.folding(found, common))
+        return found
+
+    error = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4, 6, 8])
+    assert error <= most  # pixels of 2912
+    assert folds == [0, 0, 0, 0]

@@ -3,10 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-from known_transforms import about_the_middle, errors_in, landmark_error
+from known_transforms import about_the_middle, errors_in
 
 from fundus_helpers import METHODS, fields, metrics, transforms, warping
-from fundus_helpers.eye import load_eye
 from fundus_helpers.images import erode
 from fundus_helpers.methods.optical_flow import ARTICLE_SETTINGS, dis, tvl1
 
@@ -150,19 +149,3 @@ def test_a_knob_out_of_range_is_named_with_what_is_accepted(retina, name, knob, 
 def test_the_bent_retina_is_found_with_other_knobs_of_dis_too(retina, bent, aperture, knobs):
     common = warping.overlap(aperture, aperture, bent[0])
     assert errors_in(dis(retina, bent[1], **knobs), bent[0], common).mean() < 0.5
-
-
-@pytest.mark.parametrize("name, most", [("optical_flow_dis", 1.0), ("optical_flow_tvl1", 1.3)])
-def test_real_photographs_are_registered_without_folds(fire_data, name, most):
-    eye = load_eye(fire_data, "fire", "L", size=768)
-    four = four_visits(eye)
-    folds = []
-
-    def method(fixed, moving, **masks):
-        found = METHODS[name](fixed, moving, **masks)
-        common = warping.overlap(masks["fixed_mask"], masks["moving_mask"], found)
-        folds.append(transforms.folding(found, common))
-        return found
-
-    assert landmark_error(four, method, four.masks) <= most
-    assert folds == [0, 0, 0]

@@ -6,7 +6,6 @@ from known_transforms import WIDTH, about_the_middle, landmark_error, largest_er
 
 from fundus_helpers import METHODS, transforms
 from fundus_helpers.coarse_alignment import coarse_alignment
-from fundus_helpers.eye import load_eye
 from fundus_helpers.methods.rigid import ARTICLE_SETTINGS, register
 from fundus_helpers.pair import check_result, prepare_pair
 from fundus_helpers.transforms import RegistrationError
@@ -121,8 +120,7 @@ def test_the_articles_settings_are_far_worse(eye):
     assert ours < 1 and article > 3 * ours
 
 
-def test_real_photographs_are_registered(fire_data):
-    eye = load_eye(fire_data, "fire", "L", size=768)
-    before = landmark_error(eye, lambda *_, **__: transforms.identity(), eye.masks)
-    after = landmark_error(eye, METHODS["affine"], eye.masks)
+def test_real_photographs_are_registered(fire_eye):
+    before = landmark_error(fire_eye, lambda *_, **__: transforms.identity(), fire_eye.masks)
+    after = landmark_error(fire_eye, METHODS["affine"], fire_eye.masks)
     assert before > 20 and after <= 2.5
