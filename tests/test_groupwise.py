@@ -9,7 +9,7 @@ from known_transforms import about_the_middle
 
 from fundus_helpers import elastix_run, transforms
 from fundus_helpers.groupwise import Group, centred, elastix_stack, iterated_mean
-from fundus_helpers.images import erode
+from fundus_helpers.images import erode, normalise_illumination
 from fundus_helpers.series import Registration
 from fundus_helpers.transforms import RegistrationError
 
@@ -33,9 +33,15 @@ def views(bend, aperture):
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def group(request, views):
-    """Return the photographs registered to each other in either way."""
-    return KINDS[request.param](*views[1:], **QUIETLY)
+def kind(request):
+    """Return the name of either way."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def group(kind, views):
+    """Return the photographs registered to each other."""
+    return KINDS[kind](*views[1:], **QUIETLY)
 
 
 def places(mask):
@@ -65,12 +71,12 @@ def test_all_pairs_lie_on_each_other(group, views, aperture):
     before = Group([Registration(n, transforms.identity(), "", 0.0) for n in "abcd"], None, None)
     assert pairwise_errors(views[0], before, aperture).mean() > 10
     errors = pairwise_errors(views[0], group, aperture)
-    assert errors.shape[1] > 50 and errors.mean() < 0.35 and errors.max() < 2
+    assert errors.shape[1] > 50 and errors.mean() < 0.35 and errors.max() < 1.8
 
 
 def test_the_frame_lies_in_the_middle(group, aperture):
     moved = np.linalg.norm(mean_displacement(group, aperture), axis=1)
-    assert moved.mean() < 0.1 and moved.max() < 0.3
+    assert moved.mean() < 0.05 and moved.max() < 0.1
 
 
 def test_names_and_order_are_those_of_the_visits(group):
@@ -78,12 +84,12 @@ def test_names_and_order_are_those_of_the_visits(group):
     assert not any(registration.reason for registration in group.registrations)
 
 
-def test_the_mean_is_sharp_and_its_mask_is_where_the_retina_is_seen(group, aperture):
+def test_the_mean_is_sharp_and_its_mask_is_where_the_retina_is_seen(group, views, aperture):
     assert group.mean.dtype == np.float32 and group.mask.dtype == bool
     assert 0 <= group.mean.min() and group.mean.max() <= 1
     assert 0.85 < group.mask.sum() / aperture.sum() < 1.15
-    assert group.mean[group.mask].std() > 0.1  # evenly lit, one photograph has 1/6
-    # Vessels that are laid beside each other would average to less.
+    alone = [normalise_illumination(image, aperture)[aperture].std() for image in views[1]]
+    assert group.mean[group.mask].std() > 0.75 * np.mean(alone)  # the grain goes, the vessels stay
 
 
 def test_nothing_folds(group):
@@ -91,7 +97,6 @@ def test_nothing_folds(group):
         assert transforms.folding(registration.transform, group.mask) == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_visits_give_the_same_group_to_the_last_digit(kind, views):
     few = [part[:2] for part in views[1:]]
     knobs = {"iterations": 20} if kind == "elastix_stack" else {}
@@ -102,7 +107,6 @@ def test_the_same_visits_give_the_same_group_to_the_last_digit(kind, views):
         assert np.array_equal(*points)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_visit_that_fails_has_a_reason_and_does_not_stop_the_others(kind, views, aperture):
     true, images, masks, names = (list(part) for part in views)
     images[1] = np.random.default_rng(0).random(aperture.shape, dtype=np.float32) * aperture
@@ -118,20 +122,18 @@ def test_a_visit_that_fails_has_a_reason_and_does_not_stop_the_others(kind, view
     assert np.linalg.norm(mean_displacement(group, aperture), axis=1).max() < 0.3
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_one_visit_alone_is_no_group(kind, views):
     images = [views[1][0], 0 * views[1][0]]
     with pytest.raises(RegistrationError, match="no two visits .*b: .*moving image is black"):
         KINDS[kind](images, views[2][:2], ["a", "b"], **QUIETLY)
 
 
-@pytest.mark.parametrize("kind", KINDS)
 def test_it_hardly_matters_which_visit_is_the_first_mean(kind, group, views, aperture):
     other = KINDS[kind](*views[1:], reference=2, **QUIETLY)
     assert pairwise_errors(views[0], other, aperture).mean() < 0.35
     for mine, others in zip(group.registrations, other.registrations, strict=True):
         points = [transforms.map_points(r.transform, places(aperture)) for r in (mine, others)]
-        assert np.linalg.norm(np.subtract(*points), axis=1).mean() < 0.5
+        assert np.linalg.norm(np.subtract(*points), axis=1).mean() < 0.15
 
 
 def test_no_round_is_refused(views):
