@@ -88,11 +88,12 @@ def retina_again(aperture):
 def bend(aperture):
     """Return a function: the retina seen through a matrix and bumps, and the true transform to it.
 
-    A point of `retina` moves by the bumps, then by the matrix. The light comes from elsewhere, and
+    A point of `retina` moves by the bumps, then by the matrix. They are twice as high, for the
+    width of the image, as the demo eye has them. The light comes from elsewhere, and
     the camera adds grain.
     """
 
-    def photograph(matrix, seed, height=4.0):
+    def photograph(matrix, seed, height=2.0):
         true = transforms.compose(
             transforms.from_displacement(bumps(seed, height)), transforms.from_matrix(matrix)
         )

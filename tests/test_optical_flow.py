@@ -30,9 +30,9 @@ def test_a_bent_retina_is_found_under_another_light(flow, bent, aperture):
     common = warping.overlap(aperture, aperture, true)
     before = errors_in(transforms.from_matrix(about_the_middle(5, shift=(9, -6))), true, common)
     errors = errors_in(found, true, common)
-    assert before.mean() > 1.5 and before.max() > 3.9
-    assert errors.mean() < 0.3 and errors.max() < 1.5
-    assert errors_in(found, true, erode(common, 0.05)).max() < 1
+    assert before.mean() > 0.75 and before.max() > 1.9
+    assert errors.mean() < 0.2 and errors.max() < 1.0
+    assert errors_in(found, true, erode(common, 0.05)).max() < 0.7
 
 
 def test_nothing_folds_inside_the_frame(flow, aperture):
@@ -75,9 +75,14 @@ def test_a_new_lesion_does_not_drag_the_field(retina, bent, monkeypatch):
         return np.mean(np.concatenate(errors))
 
     doubted = mean_error()
-    monkeypatch.setattr(fields, "support", lambda fixed, warped, mask: mask.astype(np.float32))
+    smooth = fields.smooth_without_folds
+    monkeypatch.setattr(
+        fields,
+        "smooth_without_folds",
+        lambda field, known, sigma: smooth(field, np.ones_like(known), sigma),
+    )
     believed = mean_error()
-    assert doubted < 1.5 and believed > 2 * doubted
+    assert doubted < 1.2 and believed > 2 * doubted
 
 
 @pytest.mark.parametrize("visit", [4, 8])
@@ -148,4 +153,4 @@ def test_a_knob_out_of_range_is_named_with_what_is_accepted(retina, name, knob, 
 )
 def test_the_bent_retina_is_found_with_other_knobs_of_dis_too(retina, bent, aperture, knobs):
     common = warping.overlap(aperture, aperture, bent[0])
-    assert errors_in(dis(retina, bent[1], **knobs), bent[0], common).mean() < 0.5
+    assert errors_in(dis(retina, bent[1], **knobs), bent[0], common).mean() < 0.4
