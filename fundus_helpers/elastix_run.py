@@ -138,11 +138,11 @@ def _reason(log: str, error: RuntimeError) -> str:
     """Find the line that tells why, in elastix's log or else in what SimpleITK raised."""
     for text in (log, str(error)):
         lines = [line.strip() for line in text.splitlines()]
-        for i, line in enumerate(lines):
-            said = line.partition("escription:")[2] or line.partition("ERROR:")[2]
-            said = said.strip() or (lines[i + 1] if line.endswith("escription:") else "")
-            if said and "elastix log" not in said:
-                return said.removeprefix("itk::ERROR:").strip()
+        for mark in ("escription:", "ERROR:"):  # what an exception describes says more
+            for line, following in zip(lines, [*lines[1:], ""], strict=True):
+                said = line.partition(mark)[2] or (following if line.endswith(mark) else "")
+                if said and "elastix log" not in said:
+                    return said.strip().removeprefix("itk::").removeprefix("ERROR:").strip()
     return str(error).strip().splitlines()[-1]
 
 

@@ -1,5 +1,6 @@
 """Two images made ready for registration: checked, masked, evenly lit."""
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -27,6 +28,12 @@ class Pair:
     moving: np.ndarray
     fixed_mask: np.ndarray
     moving_mask: np.ndarray
+
+
+def check_range(knob: str, value: float, least: float, most: float = math.inf) -> None:
+    """Raise ValueError for a knob that is not from `least` to `most`, or NaN."""
+    if not least <= value <= most:
+        raise ValueError(f"{knob} {value} is not in the range {least} to {most:g}")
 
 
 def prepare_pair(

@@ -1,18 +1,22 @@
 """What several tests need: a demo eye, real photographs if there are any, and one retina."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
+from known_transforms import about_the_middle, bumps
 
+from fundus_helpers import transforms
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
 from fundus_helpers.eye import load_eye
 from fundus_helpers.fire import lay_out_eye, read_pairs
 
 SIDE = 256
+ZOOM, CORNER = SIDE / 1000, 205  # of the 1411 pixels, the middle 1000 lie in the frame
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +52,12 @@ def fire_data(fire_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def fire_eye(fire_data):
+    """Return the eye of `fire_data`, 768 pixels wide."""
+    return load_eye(fire_data, "fire", "L", size=768)
+
+
+@pytest.fixture(scope="session")
 def aperture():
     """Return what a camera sees of a frame: a disc."""
     rows, columns = np.indices((SIDE, SIDE)) - (SIDE - 1) / 2
@@ -74,12 +84,45 @@ def retina_again(aperture):
     return photograph
 
 
+@pytest.fixture(scope="session")
+def bend(aperture):
+    """Return a function: the retina seen through a matrix and bumps, and the true transform to it.
+
+    A point of `retina` moves by the bumps, then by the matrix. They are twice as high, for the
+    width of the image, as the demo eye has them. The light comes from elsewhere, and
+    the camera adds grain.
+    """
+
+    def photograph(matrix, seed, height=2.0):
+        true = transforms.compose(
+            transforms.from_displacement(bumps(seed, height)), transforms.from_matrix(matrix)
+        )
+        grid = np.dstack(np.indices((SIDE, SIDE))[::-1])
+        points = grid + transforms.displacement(transforms.invert(true, (SIDE, SIDE)), (SIDE, SIDE))
+        where = (points / ZOOM + CORNER).astype(np.float32)
+        image = cv2.remap(_original(), where[..., 0], where[..., 1], cv2.INTER_CUBIC)
+        grain = 0.01 * np.random.default_rng(seed).standard_normal((SIDE, SIDE))
+        light = np.linspace(0.5, 1.0, SIDE)
+        return true, np.clip(image * light + grain, 0, 1).astype(np.float32) * aperture
+
+    return photograph
+
+
+@pytest.fixture(scope="session")
+def bent(bend):
+    """Return (true transform, moving image) of one photograph that is turned, shifted and bent."""
+    return bend(about_the_middle(5, shift=(9, -6)), seed=3)
+
+
+@cache
+def _original():
+    original = skimage.data.retina()[..., 1].astype(np.float32) / 255
+    return cv2.GaussianBlur(original, (0, 0), 1.2)
+
+
 def seen(matrix, aperture):
     """Look at the middle of the retina through a matrix that maps `retina` to what is seen."""
-    original = skimage.data.retina()[..., 1].astype(np.float32) / 255
-    original = cv2.GaussianBlur(original, (0, 0), 1.2)
-    zoom = SIDE / 1000  # of the 1411 pixels, the middle 1000 lie in the frame
-    to_frame = np.array([[zoom, 0, -205 * zoom], [0, zoom, -205 * zoom], [0, 0, 1]])
+    to_frame = np.array([[ZOOM, 0, -CORNER * ZOOM], [0, ZOOM, -CORNER * ZOOM], [0, 0, 1]])
     whole = np.vstack([matrix, [0, 0, 1]]) @ to_frame
-    image = cv2.warpAffine(original, whole[:2], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
+    image = cv2.warpAffine(_original(), whole[:2], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
     return np.clip(image, 0, 1) * aperture

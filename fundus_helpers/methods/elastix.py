@@ -4,7 +4,6 @@ Klein et al., IEEE TMI 2010, doi:10.1109/TMI.2009.2035616, through SimpleITK's
 `ElastixImageFilter`, on evenly lit images inside both fields of view.
 """
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import elastix_run, transforms, warping
 from fundus_helpers.coarse_alignment import coarse_alignment
-from fundus_helpers.pair import Pair, check_result, prepare_pair
+from fundus_helpers.pair import Pair, check_range, check_result, prepare_pair
 
 STAGES = {
     "rigid": "EulerTransform",
@@ -122,13 +121,13 @@ def register(
     _check_choices("metric", [metric], METRICS)
     _check_choices("initialisation", [initialisation], INITIALISATIONS)
     # elastix does not look before it leaps: out of these bounds it takes the whole process down.
-    _check_range("resolutions", resolutions, 1, 8)
-    _check_range("iterations", iterations, 1)
-    _check_range("bspline_iterations", bspline_iterations, 1)
-    _check_range("grid_spacing", grid_spacing, 4, 768)
-    _check_range("bending_energy", bending_energy, 0)
+    check_range("resolutions", resolutions, 1, 8)
+    check_range("iterations", iterations, 1)
+    check_range("bspline_iterations", bspline_iterations, 1)
+    check_range("grid_spacing", grid_spacing, 4, 768)
+    check_range("bending_energy", bending_energy, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
-    _check_range("samples", samples, 1, pair.fixed.size)
+    check_range("samples", samples, 1, pair.fixed.size)
     start = transforms.identity()
     if initialisation == "cross_correlation":
         start = coarse_alignment(pair)
@@ -166,11 +165,6 @@ def _check_choices(knob: str, values: Sequence[str], accepted: Collection[str]) 
     wrong = [value for value in values if value not in accepted]
     if wrong or not values:
         raise ValueError(f"{knob} {wrong[0] if wrong else values!r} is not one of {[*accepted]}")
-
-
-def _check_range(knob: str, value: float, least: float, most: float = math.inf) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{knob} {value} is not in the range {least} to {most:g}")
 
 
 def _grid(spacing: float, bending_energy: float, resolutions: int, metric: str) -> dict:

@@ -5,6 +5,7 @@ the flow is taken on evenly lit images, from a rough alignment on, only where bo
 show the retina, and is then smoothed, as a retina has no freedom of its own at every pixel.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -15,7 +16,7 @@ from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import fields, transforms, warping
 from fundus_helpers.coarse_alignment import coarse_alignment
-from fundus_helpers.pair import check_result, prepare_pair
+from fundus_helpers.pair import check_range, check_result, prepare_pair
 
 # A free field makes any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_CORRELATION = 0.45
@@ -85,6 +86,10 @@ def tvl1(
     RegistrationError
         If an image shows nothing or the result cannot be true (`pair.check_result`).
     """
+    check_range("attachment", attachment, 1e-3)
+    check_range("tightness", tightness, 1e-3)
+    check_range("warps", warps, 1)
+    check_range("iterations", iterations, 1)
     flow = partial(
         optical_flow_tvl1,
         attachment=attachment,
@@ -130,6 +135,8 @@ def ilk(
     ValueError, RegistrationError
         See `tvl1`.
     """
+    check_range("radius", radius, 1)
+    check_range("warps", warps, 1)
     flow = partial(optical_flow_ilk, radius=radius, num_warp=warps, gaussian=True)
     images = (fixed, moving, fixed_mask, moving_mask)
     return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
@@ -159,7 +166,8 @@ def dis(
     patch_size : int
         Side of a patch in pixels. Larger is surer where vessels are few, and coarser.
     finest_scale : int
-        Level at which the search ends: 0 is full size, each further one half of it, and faster.
+        Level at which the search ends: 0 is full size, each further one half of it, and faster; at
+        most 4 for patches of 12 pixels in an image of 768.
 
     Returns
     -------
@@ -173,6 +181,10 @@ def dis(
     """
 
     def flow(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        # Out of these bounds DIS takes knobs of its own, or the whole process down.
+        check_range("patch_size", patch_size, 1, min(fixed.shape) // 2)
+        coarsest = int(math.log2(max(fixed.shape) / patch_size) - 1.5)
+        check_range("finest_scale", finest_scale, 0, coarsest)
         search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         search.setPatchSize(patch_size)
         search.setPatchStride(max(patch_size // 3, 1))
@@ -202,8 +214,7 @@ def _register(
     """Register by any flow of two float images of one shape, fixed to moving, (dx, dy)."""
     if initialisation not in INITIALISATIONS:
         raise ValueError(f"initialisation {initialisation!r} is not one of {[*INITIALISATIONS]}")
-    if smoothness < 0:
-        raise ValueError(f"smoothness {smoothness} is negative; give 0 or more")
+    check_range("smoothness", smoothness, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     start = transforms.identity()
     if initialisation == "cross_correlation":
