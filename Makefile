@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -42,7 +42,7 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
 
 cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=eyes at a time
-	@THREADS=1 $(SNAKEMAKE) --cores $(JOBS) -- cohort; status=$$?; \
+	@$(SNAKEMAKE) --cores $(JOBS) -- cohort; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
@@ -58,6 +58,9 @@ lint: .venv/installed  ## Check code and notebooks
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
+
+benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
+	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
 
 picture: .venv/installed  ## Make the README's picture anew from the demo eye
 	$(BIN)/python docs/demo_picture.py

@@ -17,7 +17,13 @@ DATA = str(config.get("data", "data"))
 RESULTS = str(config.get("results", "results"))
 NOTEBOOKS = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))}
 KNOWN = {name: known_parameters(path) for name, path in NOTEBOOKS.items()}
-NEEDS = {"03_rigid": ["02_template_selection"]}  # whose metrics.json a notebook reads
+# Whose metrics.json a notebook reads: every one that takes a template may ask 02 for it.
+TEMPLATE = "02_template_selection"
+NEEDS = {
+    name: [TEMPLATE]
+    for name, known in KNOWN.items()
+    if "template_visit" in known and name != TEMPLATE
+}
 
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
 GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results")}
@@ -84,7 +90,8 @@ rule notebook:
     params:
         given=parameters,
         code=code_version(),  # a change of the helpers runs again what used them
-    threads: int(os.environ.get("THREADS", workflow.cores))
+    # Most of a notebook runs on one core, so that many notebooks at a time are the faster way.
+    threads: int(os.environ.get("THREADS", 1))
     shell:
         "LOKY_MAX_CPU_COUNT={threads} "
         "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}"
