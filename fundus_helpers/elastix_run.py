@@ -73,9 +73,13 @@ def run(
 
     Raises
     ------
+    ValueError
+        If there is no `log_folder`.
     ElastixError
         With the reason that the log gives.
     """
+    if log_folder is not None and not Path(log_folder).is_dir():
+        raise ValueError(f"log_folder {Path(log_folder).name!r} is not an existing folder")
     elastix = sitk.ElastixImageFilter()
     elastix.SetNumberOfThreads(1)
     elastix.LogToConsoleOff()

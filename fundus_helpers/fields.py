@@ -8,7 +8,7 @@ COARSE_SIZE = 64
 # As shares of an image's side: grain that is no structure, the window structure is compared in.
 GRAIN, WINDOW = 0.0026, 0.0104
 # Farther off a quadratic field, as a share of the image's side, an eye seldom moves.
-OUTLYING = 0.004
+OUTLYING = 0.006
 # A field that shrinks area to less than this share is about to fold.
 LEAST_AREA = 0.1
 

@@ -206,8 +206,9 @@ def flows(
         rows, columns = (index[::every, ::every] for index in np.indices(mask.shape))
         inside = mask[::every, ::every]
         arrows = field[::every, ::every][inside].T
-        # Arrows point where the retina has gone; angles are those of the image, y downwards.
-        ax.quiver(columns[inside], rows[inside], *arrows, color="white", angles="xy", width=0.004)
+        # Arrows point where the retina has gone, on one scale in all panels, y downwards.
+        scale = {"angles": "xy", "scale_units": "xy", "scale": largest / (1.5 * every)}
+        ax.quiver(columns[inside], rows[inside], *arrows, color="white", width=0.004, **scale)
         ax.set_title(title, fontsize=9)
         ax.axis("off")
     bar = {"shrink": 0.7, "aspect": 30, "location": "right", "label": "displacement (px)"}

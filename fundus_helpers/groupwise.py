@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from fundus_helpers import elastix_run, transforms, warping
 from fundus_helpers.images import erode, normalise_illumination
 from fundus_helpers.methods import METHODS
-from fundus_helpers.pair import RIM
+from fundus_helpers.pair import RIM, check_range
 from fundus_helpers.series import Registration, register_series
 from fundus_helpers.transforms import RegistrationError
 
@@ -88,8 +88,7 @@ def iterated_mean(
     RegistrationError
         If no visit could be registered to the reference but itself.
     """
-    if rounds < 1:
-        raise ValueError(f"rounds {rounds}: give 1 or more")
+    check_range("rounds", rounds, 1)
     even = _evenly_lit(images, masks)
     template, mask = images[reference], masks[reference]
     for _ in range(rounds):
@@ -146,6 +145,10 @@ def elastix_stack(
         If no visit could be registered to the reference but itself, or elastix gives up.
     """
     shape = images[reference].shape
+    check_range("resolutions", resolutions, 1, 8)
+    check_range("iterations", iterations, 1)
+    check_range("samples", samples, 1, images[reference].size)
+    check_range("grid_spacing", grid_spacing, 4, 768)
     found = register_series(
         METHODS[method],
         images[reference],

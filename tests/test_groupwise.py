@@ -137,7 +137,7 @@ def test_it_hardly_matters_which_visit_is_the_first_mean(kind, group, views, ape
 
 
 def test_no_round_is_refused(views):
-    with pytest.raises(ValueError, match="rounds 0: give 1 or more"):
+    with pytest.raises(ValueError, match="rounds 0 is not in the range 1"):
         iterated_mean(*views[1:], rounds=0, **QUIETLY)
 
 

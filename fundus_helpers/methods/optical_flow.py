@@ -17,6 +17,7 @@ from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 from fundus_helpers import fields, transforms, warping
 from fundus_helpers.coarse_alignment import coarse_alignment
 from fundus_helpers.pair import check_range, check_result, prepare_pair
+from fundus_helpers.transforms import RegistrationError
 
 # A free field makes any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_CORRELATION = 0.45
@@ -230,6 +231,8 @@ def _register(
         known = known * fields.plausible(field, known)
         sigma = smoothness * max(common.shape) / 768
         field = fields.smooth_without_folds(field, known, sigma)
+        if fields.area(field)[common].min() <= 0:
+            raise RegistrationError("the flow folds, however much it is smoothed")
     else:
         field = fields.smooth(field, common, 0)
     transform = transforms.compose(transforms.from_displacement(field), start)
