@@ -4,6 +4,7 @@ A transform is a `SimpleITK.Transform` that maps points (x, y) of the fixed imag
 the centre of the first pixel at (0, 0), to points of the moving image. Arrays are [row, column].
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,33 @@ def from_displacement(field: np.ndarray) -> sitk.DisplacementFieldTransform:
     return sitk.DisplacementFieldTransform(image)
 
 
+def from_function(
+    function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int], *, spacing: int = 2
+) -> sitk.Transform:
+    """Make a transform of any smooth function of points.
+
+    A displacement field, then the nearest linear transform, as which it goes on beyond the grid.
+
+    Parameters
+    ----------
+    function : callable
+        Maps points (x, y), shape (height, width, 2), to points of the moving image.
+    shape : (height, width)
+        Of the fixed image.
+    spacing : int
+        Pixels between nodes of the field. More makes smaller files, and follows less.
+    """
+    rows, columns = (np.arange(0, n, spacing, dtype=float) for n in shape)
+    nodes = np.stack(np.meshgrid(columns, rows), axis=2)
+    mapped = function(nodes)
+    linear = _nearest_linear(mapped - nodes, spacing)
+    back = np.linalg.inv(np.vstack([to_matrix(linear), [0, 0, 1]]))
+    field = mapped @ back[:2, :2].T + back[:2, 2] - nodes
+    image = sitk.GetImageFromArray(field, isVector=True)
+    image.SetSpacing((spacing, spacing))
+    return compose(sitk.DisplacementFieldTransform(image), linear)
+
+
 def from_matrix(matrix: np.ndarray) -> sitk.AffineTransform:
     """Make an affine transform of a 2 x 3 matrix that maps fixed (x, y, 1) to moving (x, y)."""
     matrix = np.asarray(matrix, float)
@@ -147,8 +175,8 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     return compose(linear.GetInverse(), sitk.DisplacementFieldTransform(inverse))
 
 
-def _nearest_linear(field: np.ndarray) -> sitk.AffineTransform:
-    rows, columns = np.indices(field.shape[:2])
+def _nearest_linear(field: np.ndarray, spacing: int = 1) -> sitk.AffineTransform:
+    rows, columns = np.indices(field.shape[:2]) * spacing
     points = np.column_stack([columns.ravel(), rows.ravel(), np.ones(rows.size)]).astype(float)
     targets = points[:, :2] + field.reshape(-1, 2)
     return from_matrix(np.linalg.lstsq(points, targets, rcond=None)[0].T)

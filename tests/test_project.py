@@ -19,10 +19,10 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress
+files progress smoothing
 images
-transforms
-warping
+transforms vessels features radial
+warping matching dense
 pair
 coarse_alignment
 methods

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import SimpleITK as sitk
 
-from fundus_helpers.methods import rigid
+from fundus_helpers.methods import keypoints, rigid
 
 Method = Callable[..., sitk.Transform]
 
@@ -15,4 +15,5 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         model: partial(rigid.register, model=model)
         for model in ("translation", "rigid", "similarity", "affine")
     }
+    | {"keypoints": keypoints.register}
 )
