@@ -15,8 +15,8 @@ import numpy as np
 from fundus_helpers.smoothing import gaussian
 from fundus_helpers.vessels import vessel_weight
 
-# Standard deviations of the windows, as shares of the longer side: 160, 80, ... 10 px of 728.
-WINDOWS = (0.22, 0.11, 0.055, 0.0275, 0.0137)
+# Standard deviations of the windows, as shares of the longer side: 128, 64, ... 8 px of 728.
+WINDOWS = (0.176, 0.088, 0.044, 0.022, 0.011)
 # The displacement is found on nodes so many pixels apart.
 NODE_SPACING = 4
 # Wide windows look at images of half the size, blurred, which forgives a larger displacement.
@@ -35,8 +35,8 @@ def follow_vessels(
     *,
     changing: np.ndarray | None = None,
     protect: bool = True,
-    stiffness: float = 0.2,
-    change_level: float = 0.025,
+    stiffness: float = 0.1,
+    change_level: float = 0.04,
     windows: Sequence[float] = WINDOWS,
 ) -> np.ndarray:
     """Find the displacement that lays the vessels of two roughly aligned images on each other.
@@ -70,7 +70,7 @@ def follow_vessels(
     inside = mask.astype(np.float32)
     weight = inside
     if protect:
-        weight = weight * _vessels_of_both(fixed, warped, mask)
+        weight = weight * np.sqrt(vessel_weight(fixed, mask) * vessel_weight(warped, mask))
     if changing is not None:
         weight = weight * ~changing
     full = fixed, warped, weight, inside
@@ -94,13 +94,6 @@ def follow_vessels(
 def _shrink(array: np.ndarray, factor: int) -> np.ndarray:
     shape = tuple(round(n / factor) for n in array.shape[::-1])
     return cv2.resize(array, shape, interpolation=cv2.INTER_AREA)
-
-
-def _vessels_of_both(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Weight of what is a vessel in both images; at half the size, where it is seen as well."""
-    inside = _shrink(mask.astype(np.float32), 2) > 0.99
-    weights = [vessel_weight(_shrink(image, 2), inside) for image in (fixed, warped)]
-    return cv2.resize(np.sqrt(weights[0] * weights[1]), fixed.shape[::-1])
 
 
 def _equations(
