@@ -11,6 +11,8 @@ from pydicom.errors import InvalidDicomError
 from scipy import ndimage
 from skimage.color import rgb2gray
 
+from fundus_helpers.smoothing import gaussian
+
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dcm")
 CHANNELS = ("green", "grey")
 
@@ -225,11 +227,12 @@ def normalise_illumination(
         return np.full(image.shape, 0.5, np.float32)
     blur_sigma = sigma * max(image.shape)
     weight = mask.astype(np.float32)
-    total = cv2.GaussianBlur(weight, (0, 0), blur_sigma) + 1e-6
+    total = gaussian(weight, blur_sigma) + np.float32(1e-6)
 
     def masked_mean(values: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(values * weight, (0, 0), blur_sigma) / total
+        return gaussian(values * weight, blur_sigma) / total
 
+    image = image.astype(np.float32)
     detail = (image - masked_mean(image)) * weight
     deviation = np.sqrt(masked_mean(detail**2))
     # Where nothing is to be seen, the deviation is noise: a floor keeps it from being blown up.

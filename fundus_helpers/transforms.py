@@ -4,6 +4,7 @@ A transform is a `SimpleITK.Transform` that maps points (x, y) of the fixed imag
 the centre of the first pixel at (0, 0), to points of the moving image. Arrays are [row, column].
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,20 +90,36 @@ def _search_back(transform: sitk.Transform, target: np.ndarray) -> np.ndarray:
 
 def displacement(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarray:
     """Sample a transform on a grid: float64 (height, width, 2), (dx, dy) in pixels."""
-    height, width = shape
-    field = sitk.TransformToDisplacementField(
-        transform, sitk.sitkVectorFloat64, size=(width, height)
-    )
+    kind = sitk.sitkVectorFloat64
+    field = sitk.TransformToDisplacementField(transform, kind, size=tuple(shape)[::-1])
     return sitk.GetArrayFromImage(field)
 
 
-def from_displacement(field: np.ndarray) -> sitk.DisplacementFieldTransform:
+def from_displacement(field: np.ndarray, spacing: int = 1) -> sitk.DisplacementFieldTransform:
     """Make a transform of a displacement field (height, width, 2), (dx, dy) in pixels.
 
-    Outside the grid, ITK leaves points where they are.
+    Its nodes are `spacing` pixels apart. Outside the grid, ITK leaves points where they are.
     """
     image = sitk.GetImageFromArray(np.ascontiguousarray(field, dtype=np.float64), isVector=True)
+    image.SetSpacing((spacing, spacing))
     return sitk.DisplacementFieldTransform(image)
+
+
+def from_function(
+    function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int], *, spacing: int = 2
+) -> sitk.Transform:
+    """Make a transform of a smooth function that maps points (x, y), shape (height, width, 2).
+
+    A displacement field on the fixed image, of that shape, its nodes `spacing` pixels apart, then
+    the nearest linear transform, as which it goes on beyond the field.
+    """
+    rows, columns = (np.arange(0, n, spacing, dtype=float) for n in shape)
+    nodes = np.stack(np.meshgrid(columns, rows), axis=2)
+    mapped = function(nodes)
+    linear = _nearest_linear(mapped - nodes, spacing)
+    back = to_matrix(linear.GetInverse())
+    field = mapped @ back[:, :2].T + back[:, 2] - nodes
+    return compose(from_displacement(field, spacing), linear)
 
 
 def from_matrix(matrix: np.ndarray) -> sitk.AffineTransform:
@@ -161,8 +178,8 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     return compose(linear.GetInverse(), sitk.DisplacementFieldTransform(inverse))
 
 
-def _nearest_linear(field: np.ndarray) -> sitk.AffineTransform:
-    rows, columns = np.indices(field.shape[:2])
+def _nearest_linear(field: np.ndarray, spacing: int = 1) -> sitk.AffineTransform:
+    rows, columns = np.indices(field.shape[:2]) * spacing
     points = np.column_stack([columns.ravel(), rows.ravel(), np.ones(rows.size)]).astype(float)
     targets = points[:, :2] + field.reshape(-1, 2)
     return from_matrix(np.linalg.lstsq(points, targets, rcond=None)[0].T)

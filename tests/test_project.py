@@ -19,10 +19,10 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress fields
+files progress smoothing fields
 images
-transforms
-warping
+transforms vessels features radial
+warping matching dense
 pair
 coarse_alignment elastix_run
 methods

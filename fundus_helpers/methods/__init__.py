@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import SimpleITK as sitk
 
-from fundus_helpers.methods import elastix, optical_flow, rigid
+from fundus_helpers.methods import elastix, keypoints, optical_flow, rigid
 
 Method = Callable[..., sitk.Transform]
 
@@ -24,4 +24,5 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         f"elastix_{stages[-1]}": partial(elastix.register, stages=stages)
         for stages in (("rigid",), ("similarity",), ("affine",), ("affine", "bspline"))
     }
+    | {"keypoints": keypoints.register}
 )
