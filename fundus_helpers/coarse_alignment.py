@@ -5,14 +5,50 @@ from collections.abc import Sequence
 
 import numpy as np
 import SimpleITK as sitk
+from scipy import ndimage
 from scipy.signal import correlate
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.images import resize
-from fundus_helpers.pair import LEAST_OVERLAP, Pair
+from fundus_helpers.pair import LEAST_OVERLAP, Pair, check_choice
 
+INITIALISATIONS = ("cross_correlation", "geometry", "moments", "identity")
 COARSE_SIZE = 96
 ANGLES = (-12.0, -6.0, 0.0, 6.0, 12.0)
+
+
+def find_start(
+    pair: Pair, initialisation: str, *, angles: Sequence[float] = ANGLES
+) -> sitk.Transform:
+    """Find the rotation and shift, in pixels, fixed to moving, that a registration starts from.
+
+    Parameters
+    ----------
+    pair : Pair
+        Evenly lit images and their masks.
+    initialisation : {"cross_correlation", "geometry", "moments", "identity"}
+        ``cross_correlation`` tries every shift and some rotations (`coarse_alignment`);
+        ``geometry`` and ``moments`` lay the images' centres, or their centres of brightness, on
+        each other; ``identity`` starts with the images as they lie.
+    angles : sequence of float
+        See `coarse_alignment`.
+
+    Raises
+    ------
+    ValueError
+        For any other initialisation.
+    """
+    check_choice("initialisation", initialisation, INITIALISATIONS)
+    if initialisation == "cross_correlation":
+        return coarse_alignment(pair, angles=angles)
+    shift = np.zeros(2)
+    if initialisation == "geometry":
+        shift = (np.subtract(pair.moving.shape, pair.fixed.shape) / 2)[::-1]
+    if initialisation == "moments":
+        centre_fixed = ndimage.center_of_mass(pair.fixed * pair.fixed_mask)
+        centre_moving = ndimage.center_of_mass(pair.moving * pair.moving_mask)
+        shift = np.subtract(centre_moving, centre_fixed)[::-1]
+    return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
 
 
 def coarse_alignment(

@@ -1,6 +1,7 @@
 """Two images made ready for registration: checked, masked, evenly lit."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -29,6 +30,12 @@ class Pair:
     moving: np.ndarray
     fixed_mask: np.ndarray
     moving_mask: np.ndarray
+
+
+def check_choice(knob: str, value: str, accepted: Collection[str]) -> None:
+    """Raise ValueError for a knob whose value is none of those accepted."""
+    if value not in accepted:
+        raise ValueError(f"{knob} {value!r} is not one of {[*accepted]}")
 
 
 def check_range(knob: str, value: float, least: float, most: float = math.inf) -> None:

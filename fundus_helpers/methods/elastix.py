@@ -4,15 +4,15 @@ Klein et al., IEEE TMI 2010, doi:10.1109/TMI.2009.2035616, through SimpleITK's
 `ElastixImageFilter`, on evenly lit images inside both fields of view.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import elastix_run, transforms, warping
-from fundus_helpers.coarse_alignment import coarse_alignment
-from fundus_helpers.pair import Pair, check_range, check_result, prepare_pair
+from fundus_helpers.coarse_alignment import find_start
+from fundus_helpers.pair import Pair, check_choice, check_range, check_result, prepare_pair
 
 STAGES = {
     "rigid": "EulerTransform",
@@ -25,7 +25,6 @@ METRICS = {
     "mutual_information": "AdvancedMattesMutualInformation",
     "mean_squares": "AdvancedMeanSquares",
 }
-INITIALISATIONS = ("cross_correlation", "identity")
 # Splines make any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_BSPLINE_CORRELATION = 0.45
 
@@ -76,9 +75,8 @@ def register(
         freely between the nodes of a grid and want a linear stage first.
     normalise : bool
         Even out the illumination first. False registers brightness, not the retina.
-    initialisation : {"cross_correlation", "identity"}
-        ``cross_correlation`` finds rotation and shift at a coarse size, so that few resolutions
-        and iterations do; ``identity`` starts with the images as they lie.
+    initialisation : {"cross_correlation", "geometry", "moments", "identity"}
+        See `coarse_alignment.find_start`. With a good start few resolutions and iterations do.
     metric : {"correlation", "mutual_information", "mean_squares"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
     resolutions : int
@@ -117,9 +115,9 @@ def register(
     RegistrationError
         If an image shows nothing or the result cannot be true (`pair.check_result`).
     """
-    _check_choices("stage", stages, STAGES)
-    _check_choices("metric", [metric], METRICS)
-    _check_choices("initialisation", [initialisation], INITIALISATIONS)
+    for stage in stages or [stages]:
+        check_choice("stage", stage, STAGES)
+    check_choice("metric", metric, METRICS)
     # elastix does not look before it leaps: out of these bounds it takes the whole process down.
     check_range("resolutions", resolutions, 1, 8)
     check_range("iterations", iterations, 1)
@@ -128,9 +126,7 @@ def register(
     check_range("bending_energy", bending_energy, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     check_range("samples", samples, 1, pair.fixed.size)
-    start = transforms.identity()
-    if initialisation == "cross_correlation":
-        start = coarse_alignment(pair)
+    start = find_start(pair, initialisation)
     inside = warping.overlap(pair.fixed_mask, pair.moving_mask, start)
     if not inside.any():
         raise transforms.RegistrationError("the fields of view do not overlap at the start")
@@ -159,12 +155,6 @@ def register(
         least = {"least_correlation": LEAST_BSPLINE_CORRELATION} if "bspline" in stages else {}
         check_result(transform, pair, **least)
     return transform
-
-
-def _check_choices(knob: str, values: Sequence[str], accepted: Collection[str]) -> None:
-    wrong = [value for value in values if value not in accepted]
-    if wrong or not values:
-        raise ValueError(f"{knob} {wrong[0] if wrong else values!r} is not one of {[*accepted]}")
 
 
 def _grid(spacing: float, bending_energy: float, resolutions: int, metric: str) -> dict:

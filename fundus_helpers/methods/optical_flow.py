@@ -15,13 +15,12 @@ import SimpleITK as sitk
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import fields, transforms, warping
-from fundus_helpers.coarse_alignment import coarse_alignment
+from fundus_helpers.coarse_alignment import find_start
 from fundus_helpers.pair import check_range, check_result, prepare_pair
 from fundus_helpers.transforms import RegistrationError
 
 # A free field makes any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_CORRELATION = 0.45
-INITIALISATIONS = ("cross_correlation", "identity")
 
 # What the article does: raw grey images, black border and all, from the identity, nothing smoothed.
 # Give it masks that are True everywhere. It is here to be looked at, not to be used.
@@ -59,9 +58,8 @@ def tvl1(
         True inside the field of view; None: found by `images.field_of_view`.
     normalise : bool
         Even out the illumination first. False: the flow follows the light, not the retina.
-    initialisation : {"cross_correlation", "identity"}
-        ``cross_correlation`` finds rotation and shift at a coarse size; ``identity`` starts with
-        the images as they lie, for pairs that are registered already.
+    initialisation : {"cross_correlation", "geometry", "moments", "identity"}
+        See `coarse_alignment.find_start`; ``identity`` is for pairs that are registered already.
     attachment : float
         Weight of the images against the smoothness of the flow. Larger follows every grain.
     tightness : float
@@ -213,13 +211,9 @@ def _register(
     smoothness: float,
 ) -> sitk.Transform:
     """Register by any flow of two float images of one shape, fixed to moving, (dx, dy)."""
-    if initialisation not in INITIALISATIONS:
-        raise ValueError(f"initialisation {initialisation!r} is not one of {[*INITIALISATIONS]}")
     check_range("smoothness", smoothness, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
-    start = transforms.identity()
-    if initialisation == "cross_correlation":
-        start = coarse_alignment(pair)
+    start = find_start(pair, initialisation)
     warped = warping.warp(pair.moving, start, pair.fixed.shape)
     common = warping.overlap(pair.fixed_mask, pair.moving_mask, start)
     # What one image alone shows must not pull: it becomes plain background in both.

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import SimpleITK as sitk
-from scipy import ndimage
 
 from fundus_helpers import transforms, warping
-from fundus_helpers.coarse_alignment import ANGLES, coarse_alignment
-from fundus_helpers.pair import Pair, check_result, prepare_pair
+from fundus_helpers.coarse_alignment import ANGLES, find_start
+from fundus_helpers.pair import check_choice, check_result, prepare_pair
 
 MODELS = {
     "translation": lambda: sitk.TranslationTransform(2),
@@ -21,7 +20,6 @@ MODELS = {
     "similarity": sitk.Similarity2DTransform,
     "affine": lambda: sitk.AffineTransform(2),
 }
-INITIALISATIONS = ("cross_correlation", "geometry", "moments", "identity")
 METRICS = ("correlation", "mean_squares", "mutual_information")
 OPTIMISERS = ("regular_step", "conjugate_gradient", "gradient_descent")
 
@@ -74,9 +72,7 @@ def register(
     normalise : bool
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        ``cross_correlation`` tries every shift and some rotations at a coarse size; ``geometry``
-        and ``moments`` lay
-        the images' centres, or their centres of brightness, on each other.
+        See `coarse_alignment.find_start`.
     metric : {"correlation", "mean_squares", "mutual_information"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
     optimiser : {"regular_step", "conjugate_gradient", "gradient_descent"}
@@ -110,7 +106,7 @@ def register(
     RegistrationError
         If an image shows nothing or the result cannot be true (`pair.check_result`).
     """
-    _check_choice("model", model, MODELS)
+    check_choice("model", model, MODELS)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     to_pixels = _unit_square(pair.fixed.shape) if balanced else transforms.identity()
     unit = transforms.to_matrix(to_pixels)[0, 0]
@@ -122,7 +118,8 @@ def register(
     _set_levels(method, shrink_factors, samples / pair.fixed.size, seed)
     method.SetMetricFixedMask(_in_units(pair.fixed_mask, to_pixels))
     method.SetMetricMovingMask(_in_units(pair.moving_mask, to_pixels))
-    start = start_from(pair, initialisation, model)
+    angles = (0.0,) if model == "translation" else ANGLES
+    start = find_start(pair, initialisation, angles=angles)
     start = transforms.compose(to_pixels, start, to_pixels.GetInverse())
     method.SetInitialTransform(_of_model(model, start), inPlace=True)
     try:
@@ -156,13 +153,8 @@ def _in_units(array: np.ndarray, to_pixels: sitk.Transform) -> sitk.Image:
     return image
 
 
-def _check_choice(knob: str, value: str, accepted: Sequence[str]) -> None:
-    if value not in accepted:
-        raise ValueError(f"{knob} {value!r} is not one of {[*accepted]}")
-
-
 def _set_metric(method: sitk.ImageRegistrationMethod, metric: str) -> None:
-    _check_choice("metric", metric, METRICS)
+    check_choice("metric", metric, METRICS)
     if metric == "correlation":
         method.SetMetricAsCorrelation()
     elif metric == "mean_squares":
@@ -174,7 +166,7 @@ def _set_metric(method: sitk.ImageRegistrationMethod, metric: str) -> None:
 def _set_optimiser(
     method: sitk.ImageRegistrationMethod, optimiser: str, step: float, iterations: int, least: float
 ) -> None:
-    _check_choice("optimiser", optimiser, OPTIMISERS)
+    check_choice("optimiser", optimiser, OPTIMISERS)
     if optimiser == "regular_step":
         method.SetOptimizerAsRegularStepGradientDescent(
             step, minStep=least, numberOfIterations=iterations, relaxationFactor=0.6
@@ -201,21 +193,6 @@ def _set_levels(
         shares = [min(1.0, share * factor**2) for factor in factors]
         method.SetMetricSamplingStrategy(method.REGULAR)
         method.SetMetricSamplingPercentagePerLevel(shares, seed)
-
-
-def start_from(pair: Pair, initialisation: str, model: str) -> sitk.Transform:
-    """Find the rotation and shift, in pixels, fixed to moving, that a registration starts from."""
-    _check_choice("initialisation", initialisation, INITIALISATIONS)
-    if initialisation == "cross_correlation":
-        return coarse_alignment(pair, angles=(0.0,) if model == "translation" else ANGLES)
-    shift = np.zeros(2)
-    if initialisation == "geometry":
-        shift = (np.subtract(pair.moving.shape, pair.fixed.shape) / 2)[::-1]
-    if initialisation == "moments":
-        centre_fixed = ndimage.center_of_mass(pair.fixed * pair.fixed_mask)
-        centre_moving = ndimage.center_of_mass(pair.moving * pair.moving_mask)
-        shift = np.subtract(centre_moving, centre_fixed)[::-1]
-    return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
 
 
 def _of_model(model: str, start: sitk.Transform) -> sitk.Transform:
