@@ -9,6 +9,10 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 JOBS ?= $(CORES)
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 TEMPLATE ?= selected
+# Of the benchmark: FIRE's folder, names of methods (none: all), the table's file.
+FIRE ?= $(FIRE_DIR)
+METHODS ?=
+OUT ?= fire.csv
 WITH ?=
 
 BIN := .venv/bin
@@ -16,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -61,6 +65,9 @@ benchmark-template: .venv/installed  ## Time the template's matrix product again
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
+
+benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
+	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
 picture: .venv/installed  ## Make the README's picture anew from the demo eye
 	$(BIN)/python docs/demo_picture.py

@@ -33,7 +33,7 @@ demo_eye fire
 metrics
 assessment
 series
-groupwise
+groupwise fire_benchmark
 figures
 flicker
 visit_figures

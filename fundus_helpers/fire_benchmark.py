@@ -1,0 +1,154 @@
+"""Registered methods over the pairs of FIRE: in processes, resumable, a row a method and pair."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from fundus_helpers import metrics
+from fundus_helpers.files import written_beside
+from fundus_helpers.fire import FirePair, read_pairs, summarise
+from fundus_helpers.images import field_of_view, read_image, resize, single_channel
+from fundus_helpers.methods import METHODS
+from fundus_helpers.progress import progress
+from fundus_helpers.series import register_visit
+from fundus_helpers.transforms import rescale_points
+
+# A method that refuses a pair says so; a pair it does not refuse is accepted.
+COLUMNS = ["method", "pair", "category", "error_px", "max_error_px", "seconds", "verdict"]
+
+log = logging.getLogger(__name__)
+
+
+def run_benchmark(
+    folder: Path | str,
+    methods: Sequence[str],
+    out: Path | str,
+    *,
+    size: int = 768,
+    jobs: int = -1,
+) -> pd.DataFrame:
+    """Register every pair with every method; what `out` holds already is not done again.
+
+    Parameters
+    ----------
+    folder : path
+        FIRE's folder, whole or a part of it.
+    methods : sequence of str
+        Names in `METHODS`.
+    out : path
+        CSV file with `COLUMNS`, written anew, beside and renamed, after every pair.
+    size : int
+        Longer side in pixels that photographs are shrunk to. Errors are in full-size pixels.
+    jobs : int
+        Processes, with one thread each; -1: one for each core.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `out`: ``error_px`` and ``max_error_px`` are the mean and the largest landmark
+        error (inf for a pair that was refused), ``seconds`` the method alone, on one thread,
+        without decoding.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, or if `out` is no such file.
+    """
+    if unknown := [name for name in methods if name not in METHODS]:
+        raise ValueError(f"no method {unknown}; there are {[*METHODS]}")
+    out, pairs = Path(out), read_pairs(folder)
+    table = _read(out)
+    done = set(zip(table["method"], table["pair"], strict=True))
+    missing = {p.name: [m for m in methods if (m, p.name) not in done] for p in pairs}
+    tasks = [joblib.delayed(_run_pair)(p, missing[p.name], size) for p in pairs if missing[p.name]]
+    found: Iterator = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    for rows in progress(found, "pairs", len(tasks)):
+        table = pd.DataFrame([*table.to_dict("records"), *rows], columns=COLUMNS)
+        with written_beside(out) as part:
+            table.to_csv(part, index=False)
+    here = table["method"].isin(methods) & table["pair"].isin([p.name for p in pairs])
+    return table[here].sort_values(["method", "pair"], ignore_index=True)
+
+
+def _read(out: Path) -> pd.DataFrame:
+    if not out.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    table = pd.read_csv(out)
+    if list(table.columns) != COLUMNS:
+        raise ValueError(f"{out.name}: columns are {[*table.columns]}, not {COLUMNS}: remove it")
+    return table
+
+
+def _run_pair(pair: FirePair, methods: Sequence[str], size: int) -> list[dict[str, object]]:
+    images, masks, points = [], [], []
+    for path, full in (
+        (pair.fixed_path, pair.fixed_points),
+        (pair.moving_path, pair.moving_points),
+    ):
+        photograph = single_channel(read_image(path))
+        images.append(resize(photograph, size))
+        masks.append(field_of_view(images[-1]))
+        factor = size / max(photograph.shape)
+        points.append(rescale_points(full, factor))
+    rows = []
+    for name in methods:
+        found = register_visit(
+            METHODS[name], *images, pair.name, template_mask=masks[0], mask=masks[1]
+        )
+        errors = np.array([np.inf])
+        if found.transform is not None:
+            errors = metrics.landmark_errors(found.transform, *points) / factor
+        verdict = "accepted" if found.transform is not None else "failed"
+        values = [name, pair.name, pair.category, errors.mean(), errors.max(), found.seconds]
+        rows.append(dict(zip(COLUMNS, [*values, verdict], strict=True)))
+    return rows
+
+
+def tabulate(table: pd.DataFrame) -> pd.DataFrame:
+    """Condense the rows of a benchmark as the published tables do (`fire.summarise`).
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `run_benchmark` gives it.
+
+    Returns
+    -------
+    DataFrame
+        A row a method, the best mAUC first; ``worst_px`` of the pairs with a result, and mean
+        ``seconds``.
+    """
+    rows = {}
+    for name, results in table.groupby("method"):
+        finite = results["error_px"][np.isfinite(results["error_px"])]
+        more = pd.Series({"worst_px": finite.max(), "seconds": results["seconds"].mean()})
+        rows[name] = pd.concat([summarise(results), more])
+    return pd.DataFrame(rows).T.sort_values("mAUC", ascending=False)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of FIRE, with Images and Ground Truth")
+    parser.add_argument("out", type=Path, help="CSV file; what it holds is not done again")
+    parser.add_argument("methods", nargs="*", help="none: every method")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        table = run_benchmark(options.folder, options.methods or [*METHODS], options.out)
+    except (ValueError, FileNotFoundError) as error:
+        log.error("%s", error)
+        return 1
+    formatted = tabulate(table).to_string(float_format="{:.3f}".format)
+    sys.stdout.write(formatted + f"\n\nrows: {options.out}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
