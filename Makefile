@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -65,6 +65,9 @@ benchmark-template: .venv/installed  ## Time the template's matrix product again
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
+
+benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registration, 10 and 100 visits
+	$(BIN)/python tests/benchmark_groupwise.py
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
