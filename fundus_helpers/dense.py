@@ -87,7 +87,8 @@ def follow_vessels(
     shape = half[0].shape[::-1]
     displacement = cv2.resize(displacement, shape, interpolation=cv2.INTER_CUBIC)
     if protect:
-        displacement = limit_area_change(displacement, half[3] > 0, spacing=2)
+        everywhere = np.ones(displacement.shape[:2], bool)
+        displacement = limit_area_change(displacement, everywhere, spacing=2)
     return cv2.resize(displacement, fixed.shape[::-1])
 
 

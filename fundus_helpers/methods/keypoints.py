@@ -20,7 +20,8 @@ from fundus_helpers.transforms import RegistrationError
 from fundus_helpers.vessels import vessel_strength
 
 # Of unrelated eyes, up to 9 matches agree on some homography; of true pairs of FIRE, 25 and more.
-ENOUGH_MATCHES = 15
+# With fewer than the first number, keypoints of the vessels are looked for as well.
+SURE_MATCHES, ENOUGH_MATCHES = 50, 15
 # Guided matches, in multiples of what a shifted model has by chance: unrelated eyes 1.5, true
 # pairs 3.6 and more.
 ABOVE_CHANCE = 2.0
@@ -141,16 +142,17 @@ def find_homography(
     fixed: list[Keypoints] = []
     moving: list[Keypoints] = []
     most = 0
-    for images in _maps(pair):
+    for images, enough in zip(_maps(pair), (SURE_MATCHES, ENOUGH_MATCHES), strict=True):
         fixed.append(find_keypoints(images[0], pair.fixed_mask, count=count))
         moving.append(find_keypoints(images[1], pair.moving_mask, count=count))
-        matches = matching.join(
-            [matching.mutual_matches(*both) for both in zip(fixed, moving, strict=True)]
-        )
+        both = zip(fixed, moving, strict=True)
+        matches = matching.join([matching.mutual_matches(*keypoints) for keypoints in both])
         model, agreeing = matching.robust_homography(matches, radial_constant)
         most = max(most, agreeing)
-        if agreeing >= ENOUGH_MATCHES and _is_plausible(model):
-            return matching.refine(model, fixed, moving, radial_constant)
+        if agreeing >= enough and _is_plausible(model):
+            model, matches = matching.refine(model, fixed, moving, radial_constant)
+            if _is_plausible(model):
+                return model, matches
     start = coarse_alignment(pair)
     matrix = transforms.to_matrix(start)
     model, matches = matching.refine(
@@ -182,17 +184,18 @@ def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _is_plausible(model: RadialHomography) -> bool:
-    """Whether the middle of the image is neither mirrored nor magnified beyond any camera."""
+    """Whether no part of the image is mirrored or magnified beyond any camera."""
     height, width = model.fixed_shape
     step = max(height, width) / 8
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    origin, x, y = model(middle + step * np.array([[0, 0], [1, 0], [0, 1]]))
-    jacobian = np.column_stack([x - origin, y - origin]) / step
+    rows, columns = (np.linspace(step, n - step, 5) for n in (height, width))
+    places = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 1, 2)
+    origin, x, y = np.moveaxis(model(places + step / 2 * np.array([[0, 0], [1, 0], [0, 1]])), 1, 0)
     # Of images brought to one size, whatever theirs was.
-    jacobian *= max(model.fixed_shape) / max(model.moving_shape)
-    scales = np.linalg.svd(jacobian, compute_uv=False)
+    unit = max(model.fixed_shape) / max(model.moving_shape) / (step / 2)
+    jacobians = np.stack([x - origin, y - origin], axis=2) * unit
+    scales = np.linalg.svd(jacobians, compute_uv=False)
     within = scales.max() < SCALE_LIMIT and scales.min() > 1 / SCALE_LIMIT
-    return bool(within and np.linalg.det(jacobian) > 0)
+    return bool(within and np.linalg.det(jacobians).min() > 0)
 
 
 def _refined(
