@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import SimpleITK as sitk
 
-from fundus_helpers import elastix_run, transforms, warping
+from fundus_helpers import elastix_run, fields, transforms, warping
 from fundus_helpers.images import erode, normalise_illumination
 from fundus_helpers.methods import METHODS
 from fundus_helpers.pair import RIM, check_range
@@ -92,6 +92,7 @@ def iterated_mean(
     even = _evenly_lit(images, masks)
     template, mask = images[reference], masks[reference]
     for _ in range(rounds):
+        found = None  # the last round's transforms are not needed
         found = register_series(
             METHODS[method],
             template,
@@ -207,7 +208,10 @@ def centred(found: Sequence[Registration], shape: tuple[int, int]) -> list[Regis
         reasons = "; ".join(f"{r.visit}: {r.reason}" for r in found if r.reason)
         raise RegistrationError(f"no two visits could be registered ({reasons})")
     mean = sum(transforms.displacement(transform, shape) for transform in done) / len(done)
-    back = transforms.invert(transforms.from_displacement(mean), shape)
+    inverse = transforms.invert(transforms.from_displacement(mean), shape)
+    # Every visit gets a copy, so a coarse one.
+    back = fields.every_second(transforms.displacement(inverse, shape))
+    back = transforms.from_displacement(back, spacing=2)
     return [
         r if r.transform is None else replace(r, transform=transforms.compose(back, r.transform))
         for r in found

@@ -59,7 +59,7 @@ class Peak(threading.Thread):
 
 def main() -> None:
     """Print a line for each number of visits and each way."""
-    for count in (10, 100):
+    for count in map(int, sys.argv[1:] or ("10", "100")):
         stack = visits(count)
         for group in (iterated_mean, elastix_stack):
             peak, start = Peak(), time.perf_counter()

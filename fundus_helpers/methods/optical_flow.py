@@ -227,9 +227,10 @@ def _register(
         field = fields.smooth_without_folds(field, known, sigma)
         if fields.area(field)[common].min() <= 0:
             raise RegistrationError("the flow folds, however much it is smoothed")
+        bent = transforms.from_displacement(fields.every_second(field), spacing=2)
     else:
-        field = fields.smooth(field, common, 0)
-    transform = transforms.compose(transforms.from_displacement(field), start)
+        bent = transforms.from_displacement(fields.smooth(field, common, 0))
+    transform = transforms.compose(bent, start)
     if normalise:
         check_result(transform, pair, least_correlation=LEAST_CORRELATION)
     return transform
