@@ -163,12 +163,17 @@ def elastix_stack(
     found = centred(found, shape)
     even = _evenly_lit(images, masks)
     done = [i for i, registration in enumerate(found) if registration.transform is not None]
-    stack = np.stack([warping.warp(even[i], found[i].transform, shape, fill=0.5) for i in done])
-    inside = np.stack(
-        [
-            warping.warp_mask(erode(masks[i], RIM), found[i].transform, shape).astype(np.uint8)
-            for i in done
-        ]
+    # The stack is large: no second copy of it stays.
+    stack = sitk.GetImageFromArray(
+        np.stack([warping.warp(even[i], found[i].transform, shape, fill=0.5) for i in done])
+    )
+    inside = sitk.GetImageFromArray(
+        np.stack(
+            [
+                warping.warp_mask(erode(masks[i], RIM), found[i].transform, shape).astype(np.uint8)
+                for i in done
+            ]
+        )
     )
     levels = [2.0**level for level in reversed(range(resolutions))]
     stage = STACK_PARAMETERS | {
@@ -181,8 +186,7 @@ def elastix_stack(
         "RandomSeed": seed,
         **(parameters or {}),
     }
-    images_3d, masks_3d = sitk.GetImageFromArray(stack), sitk.GetImageFromArray(inside)
-    splines = elastix_run.run(images_3d, images_3d, masks_3d, masks_3d, [stage])
+    splines = elastix_run.run(stack, stack, inside, inside, [stage])
     for i, spline in zip(done, splines, strict=True):
         found[i] = replace(found[i], transform=transforms.compose(spline, found[i].transform))
     return Group(found, *_mean(even, masks, found, shape))

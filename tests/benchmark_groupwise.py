@@ -67,6 +67,7 @@ def main() -> None:
             found = group(*stack).registrations
             peak.stop = True
             done = sum(r.transform is not None for r in found)
+            found = None  # not to be counted with what comes next
             seconds = time.perf_counter() - start
             line = f"{count} visits, {group.__name__}: {done} registered, {seconds:.0f} s"
             sys.stdout.write(f"{line}, peak {peak.gib:.2f} GiB\n")
