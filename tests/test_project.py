@@ -23,7 +23,9 @@ files progress smoothing fields
 images
 transforms vessels features radial
 warping matching dense
-pair
+pair predicted_error
+evidence
+verdict
 coarse_alignment elastix_run
 methods
 visits
@@ -33,7 +35,8 @@ demo_eye fire
 metrics
 assessment
 series
-groupwise fire_benchmark
+groupwise peers photographs
+fire_benchmark
 figures
 flicker
 visit_figures
