@@ -172,11 +172,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="of FIRE, with Images and Ground Truth")
     parser.add_argument("out", type=Path, help="CSV file; what it holds is not done again")
     parser.add_argument("methods", nargs="*", help="none: every method, and every peer installed")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         methods = options.methods or [*METHODS, *peers.installed()]
-        table = run_benchmark(options.folder, methods, options.out)
+        table = run_benchmark(options.folder, methods, options.out, jobs=options.jobs)
     except (ValueError, FileNotFoundError) as error:
         log.error("%s", error)
         return 1

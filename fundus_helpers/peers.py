@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import SimpleITK as sitk
 
@@ -127,6 +128,7 @@ def map_landmarks(
 
 def _run(name: str, paths: list[str], size: int, points: np.ndarray) -> dict[str, object]:
     _, register, whole = PEERS[name]
+    cv2.setNumThreads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     photographs = [read_image(path) for path in paths]
     factors = [1.0, 1.0] if whole else [size / max(each.shape[:2]) for each in photographs]

@@ -16,7 +16,7 @@ from fundus_helpers.images import field_of_view, read_image, resize, single_chan
 from fundus_helpers.methods import METHODS
 from fundus_helpers.pair import check_choice
 from fundus_helpers.series import Registration, register_visit
-from fundus_helpers.verdict import Verdict, judge
+from fundus_helpers.verdict import FAILED, Verdict, judge
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class RegisteredPhotographs:
     ----------
     transform : sitk.Transform or None
         Maps points (x, y) of the fixed photograph, in its own full-size pixels, to points of the
-        moving one; None where registration failed.
+        moving one; None where the verdict is ``failed``.
     verdict : Verdict
         Its predicted error is in pixels of the fixed photograph as it was registered; `factor`
         times that in its full-size pixels.
@@ -81,7 +81,8 @@ def register_photographs(
     method : str
         A name in `fundus_helpers.METHODS`.
     size : int
-        Longer side in pixels that either photograph is shrunk to for registration.
+        Longer side in pixels that both photographs are brought to for registration; less if both
+        are smaller.
     channel : {"green", "grey"}
         See `images.single_channel`.
     both_ways : bool
@@ -110,8 +111,10 @@ def register_photographs(
     check_choice("method", method, METHODS)
     photographs = [read_image(path) for path in (fixed, moving)]
     images = [single_channel(photograph, channel) for photograph in photographs]
-    factors = [max(image.shape) / min(size, max(image.shape)) for image in images]
-    images = [resize(image, min(size, max(image.shape))) for image in images]
+    # Both to one size: methods that compare pixels take that for granted.
+    size = min(size, max(max(image.shape) for image in images))
+    factors = [max(image.shape) / size for image in images]
+    images = [resize(image, size) for image in images]
     masks = [field_of_view(image) for image in images]
     forwards = _register(method, images, masks, knobs)
     backward, doubts = None, []
@@ -128,7 +131,7 @@ def register_photographs(
         failure=forwards.reason,
         doubts=doubts,
     )
-    if forwards.transform is None:
+    if verdict.status == FAILED:
         return RegisteredPhotographs(None, verdict, None, factors[0])
     transform = transforms.rescale(forwards.transform, *factors)
     shape = photographs[0].shape[:2]

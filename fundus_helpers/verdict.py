@@ -61,14 +61,14 @@ class Verdict:
         return None if self.predicted_error is None else BOUND * self.predicted_error
 
     def summary(self, factor: float = 1.0) -> dict[str, object]:
-        """Put it into a few plain values.
+        """Put it into a few plain values; of what failed no error is predicted.
 
         Parameters
         ----------
         factor : float
             Wanted pixels per pixel of the fixed image, for the error.
         """
-        error = self.mean_error * factor
+        error = np.nan if self.status == FAILED else self.mean_error * factor
         return {
             "verdict": self.status,
             "reasons": list(self.reasons),
