@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 
+import joblib
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
@@ -11,6 +12,7 @@ from fundus_helpers import metrics, transforms, warping
 from fundus_helpers.eye import Eye
 from fundus_helpers.images import normalise_illumination
 from fundus_helpers.progress import progress
+from fundus_helpers.verdict import Verdict, judge
 
 
 def measure_visits(
@@ -54,6 +56,57 @@ def measure_visits(
         )
         rows[name] = row if found[i] else row * np.nan
     return pd.DataFrame(rows).T.rename_axis("visit")
+
+
+def judge_visits(
+    eye: Eye,
+    template: int,
+    found: Sequence[sitk.Transform | None],
+    failures: Sequence[str] | None = None,
+    *,
+    jobs: int = -1,
+) -> list[Verdict]:
+    """Judge the registration of every visit (`verdict.judge`), without landmarks.
+
+    Parameters
+    ----------
+    eye : Eye
+    template : int
+        Position of the template among the visits.
+    found : sequence of sitk.Transform or None
+        From the template to each visit, in their order; None for one that failed.
+    failures : sequence of str, optional
+        Why those failed.
+    jobs : int
+        Processes; -1: one for each core.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of the visits; errors in pixels of `images`.
+    """
+    failures = [""] * len(found) if failures is None else failures
+    tasks = [
+        joblib.delayed(judge)(
+            transform,
+            eye.images[template],
+            eye.images[i],
+            fixed_mask=eye.masks[template],
+            moving_mask=eye.masks[i],
+            failure=failure,
+        )
+        for i, (transform, failure) in enumerate(zip(found, failures, strict=True))
+    ]
+    verdicts = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    return list(progress(verdicts, "visits judged", len(tasks)))
+
+
+def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Lay the verdicts of an eye's visits below each other; errors in full-size pixels."""
+    rows = [verdict.summary(eye.full_factor) for verdict in verdicts]
+    table = pd.DataFrame(rows, index=pd.Index(eye.names, name="visit"))
+    table["reasons"] = table["reasons"].map("; ".join)
+    return table
 
 
 def mean_table(

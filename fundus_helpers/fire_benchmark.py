@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_helpers import metrics, peers
+from fundus_helpers.eye import LANDMARK_COLUMNS, Eye
 from fundus_helpers.files import written_beside
 from fundus_helpers.fire import FirePair, read_pairs, summarise
 from fundus_helpers.images import field_of_view, read_image, resize, single_channel
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def run_benchmark(
-    folder: Path | str,
+    pairs: Sequence[FirePair],
     methods: Sequence[str],
     out: Path | str,
     *,
@@ -39,8 +40,8 @@ def run_benchmark(
 
     Parameters
     ----------
-    folder : path
-        FIRE's folder, whole or a part of it.
+    pairs : sequence of FirePair
+        As `fire.read_pairs` reads them from FIRE's folder, or `pairs_of_eye` makes them.
     methods : sequence of str
         Names in `METHODS`, or of peers that are installed (`peers.installed`).
     out : path
@@ -66,7 +67,7 @@ def run_benchmark(
     accepted = [*METHODS, *peers.installed()]
     if unknown := [name for name in methods if name not in accepted]:
         raise ValueError(f"no method {unknown}; there are {accepted}")
-    out, pairs = Path(out), read_pairs(folder)
+    out = Path(out)
     table = _read(out)
     done = set(zip(table["method"], table["pair"], strict=True))
     missing = {p.name: [m for m in methods if (m, p.name) not in done] for p in pairs}
@@ -78,6 +79,32 @@ def run_benchmark(
             table.to_csv(part, index=False)
     here = table["method"].isin(methods) & table["pair"].isin([p.name for p in pairs])
     return table[here].sort_values(["method", "pair"], ignore_index=True)
+
+
+def pairs_of_eye(eye: Eye, count: int | None = None) -> list[FirePair]:
+    """Make pairs of an eye's own landmarks, to measure methods where FIRE says nothing.
+
+    Parameters
+    ----------
+    eye : Eye
+    count : int, optional
+        So many pairs at most, spread over all; None: all.
+
+    Returns
+    -------
+    list of FirePair
+        Without a category; none if no landmarks are known.
+    """
+    visits = dict(zip(eye.used["file"], eye.names, strict=True))
+    pairs = []
+    for (fixed, moving), rows in eye.landmarks.groupby(["fixed_file", "moving_file"]):
+        if fixed in visits and moving in visits:
+            points = rows[LANDMARK_COLUMNS[2:]].to_numpy(float)
+            name = f"{visits[fixed]} to {visits[moving]}"
+            paths = eye.folder / fixed, eye.folder / moving
+            pairs.append(FirePair(name, "", *paths, points[:, :2], points[:, 2:]))
+    chosen = np.linspace(0, len(pairs) - 1, min(count or len(pairs), len(pairs)))
+    return [pairs[i] for i in np.unique(chosen.round().astype(int))] if pairs else []
 
 
 def _read(out: Path) -> pd.DataFrame:
@@ -163,7 +190,7 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
         more = {"worst_px": finite.max(), "seconds": results["seconds"].mean()}
         more |= {"accepted": (results["verdict"] == "accepted").sum()}
         rows[name] = pd.concat([summarise(results), pd.Series(more)])
-    return pd.DataFrame(rows).T.sort_values("mAUC", ascending=False)
+    return pd.DataFrame(rows).T.sort_values(["mAUC", "pooled"], ascending=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -173,11 +200,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="CSV file; what it holds is not done again")
     parser.add_argument("methods", nargs="*", help="none: every method, and every peer installed")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        pairs = read_pairs(options.folder)
         methods = options.methods or [*METHODS, *peers.installed()]
-        table = run_benchmark(options.folder, methods, options.out, jobs=options.jobs)
+        table = run_benchmark(pairs, methods, options.out, jobs=options.jobs)
     except (ValueError, FileNotFoundError) as error:
         log.error("%s", error)
         return 1

@@ -6,6 +6,7 @@ import pytest
 from skimage.io import imsave
 
 from fundus_helpers import fire_benchmark
+from fundus_helpers.fire import read_pairs
 from fundus_helpers.fire_benchmark import COLUMNS, run_benchmark, tabulate
 
 POINTS = [(80, 90), (130, 100), (120, 150), (100, 130), (150, 120)]
@@ -31,7 +32,9 @@ def folder(tmp_path_factory, retina, retina_again):
 
 
 def test_a_pair_is_measured_in_its_own_pixels_and_one_that_fails_is_told(folder, tmp_path):
-    table = run_benchmark(folder, ["similarity"], tmp_path / "out.csv", size=128, jobs=1)
+    table = run_benchmark(
+        read_pairs(folder), ["similarity"], tmp_path / "out.csv", size=128, jobs=1
+    )
     rows = table.set_index("pair")
     assert rows.loc["S01", "error_px"] < 1 and rows.loc["S01", "verdict"] == "accepted"
     assert rows.loc["S01", "error_px"] <= rows.loc["S01", "max_error_px"] < 2
@@ -41,21 +44,21 @@ def test_a_pair_is_measured_in_its_own_pixels_and_one_that_fails_is_told(folder,
 
 def test_what_is_there_is_not_done_again(folder, tmp_path, monkeypatch):
     out = tmp_path / "out.csv"
-    first = run_benchmark(folder, ["similarity"], out, size=128, jobs=1)
+    first = run_benchmark(read_pairs(folder), ["similarity"], out, size=128, jobs=1)
     out.write_text("\n".join(out.read_text().splitlines()[:2]) + "\n")  # as after a kill
-    again = run_benchmark(folder, ["similarity"], out, size=128, jobs=1)
+    again = run_benchmark(read_pairs(folder), ["similarity"], out, size=128, jobs=1)
     timeless = [column for column in COLUMNS if column != "seconds"]
     pd.testing.assert_frame_equal(first[timeless], again[timeless])
     monkeypatch.setattr(fire_benchmark, "_run_pair", None)  # nothing is left to run
     pd.testing.assert_frame_equal(
-        again, run_benchmark(folder, ["similarity"], out, size=128, jobs=1)
+        again, run_benchmark(read_pairs(folder), ["similarity"], out, size=128, jobs=1)
     )
 
 
 def test_an_unknown_method_and_a_file_of_another_kind_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match="'magic'.*'keypoints'"):
-        run_benchmark(folder, ["magic"], tmp_path / "out.csv")
+        run_benchmark(read_pairs(folder), ["magic"], tmp_path / "out.csv")
     other = tmp_path / "other.csv"
     other.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="other.csv: columns are"):
-        run_benchmark(folder, ["affine"], other)
+        run_benchmark(read_pairs(folder), ["affine"], other)

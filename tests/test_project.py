@@ -38,7 +38,7 @@ series
 groupwise peers photographs
 fire_benchmark
 figures
-flicker
+flicker benchmark_figures
 visit_figures
 results
 headless report
