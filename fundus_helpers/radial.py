@@ -174,11 +174,36 @@ def fit_homography(
     return RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, constant)
 
 
-def estimate_radial_constant(series: Sequence[Matches], *, scale: float = 0.003) -> float:
-    """Estimate the one radial constant of a camera from the matches of many pairs.
+def radial_misfit(series: Sequence[Matches], constant: float, *, scale: float = 0.003) -> float:
+    """Measure what homographies, one a pair, leave in all pairs together with a radial constant.
 
-    The constant at which homographies, one a pair, leave the least robust residual (Geman and
-    McClure's) in all pairs together. No landmarks are needed.
+    Parameters
+    ----------
+    series : sequence of Matches
+    constant : float
+        See `to_plane`.
+    scale : float
+        Residual, as a share of the longer side, at which a match counts half; beyond, less and
+        less (Geman and McClure). Smaller trusts the matches to be more exact.
+
+    Returns
+    -------
+    float
+        Mean over the matches, from 0 (exact) to 1.
+    """
+    total = 0.0
+    for matches in series:
+        length, weights = scale * max(matches.moving_shape), None
+        for _ in range(4):
+            model = fit_homography(matches, weights, constant)
+            squared = (model.residuals(matches) / length) ** 2
+            weights = 1 / (1 + squared) ** 2
+        total += float(np.sum(squared / (1 + squared)))
+    return total / sum(len(matches) for matches in series)
+
+
+def estimate_radial_constant(series: Sequence[Matches], *, scale: float = 0.003) -> float:
+    """Estimate a camera's radial constant, that of least `radial_misfit`; no landmarks are needed.
 
     Parameters
     ----------
@@ -186,8 +211,7 @@ def estimate_radial_constant(series: Sequence[Matches], *, scale: float = 0.003)
         Of the pairs of a series or a data set; pairs of fewer than 12 matches say too little and
         are left out. Pairs whose views are shifted tell most.
     scale : float
-        Residual, as a share of the longer side, at which a match counts half; beyond, less and
-        less. Smaller trusts the matches to be more exact.
+        See `radial_misfit`.
 
     Returns
     -------
@@ -202,19 +226,12 @@ def estimate_radial_constant(series: Sequence[Matches], *, scale: float = 0.003)
     series = [matches for matches in series if len(matches) >= 12]
     if not series:
         raise ValueError("no pair with 12 matches or more to estimate the radial constant from")
-
-    def cost(constant: float) -> float:
-        total = 0.0
-        for matches in series:
-            length, weights = scale * max(matches.moving_shape), None
-            for _ in range(4):
-                model = fit_homography(matches, weights, constant)
-                squared = (model.residuals(matches) / length) ** 2
-                weights = 1 / (1 + squared) ** 2
-            total += float(np.sum(squared / (1 + squared)))
-        return total
-
-    return float(minimize_scalar(cost, bounds=SEARCHED, method="bounded").x)
+    found = minimize_scalar(
+        lambda constant: radial_misfit(series, constant, scale=scale),
+        bounds=SEARCHED,
+        method="bounded",
+    )
+    return float(found.x)
 
 
 def save_radial_constant(constant: float, path: Path | str) -> Path:

@@ -38,7 +38,7 @@ series
 groupwise peers photographs
 fire_benchmark
 figures
-flicker benchmark_figures
+flicker benchmark_figures keypoint_figures
 visit_figures
 results
 headless report
