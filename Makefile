@@ -13,6 +13,7 @@ TEMPLATE ?= selected
 FIRE ?= $(FIRE_DIR)
 METHODS ?=
 OUT ?= fire.csv
+INTO ?= registered
 WITH ?=
 
 BIN := .venv/bin
@@ -20,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-verdict benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -71,6 +72,12 @@ benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registrati
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
+
+benchmark-verdict: .venv/installed  ## How far verdicts and predicted errors can be trusted: FIRE=folder
+	@$(BIN)/python tests/benchmark_verdict.py "$(FIRE)"
+
+register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
+	@$(BIN)/python -m fundus_helpers.photographs "$(FIXED)" "$(MOVING)" "$(INTO)"
 
 picture: .venv/installed  ## Make the README's picture anew from the demo eye
 	$(BIN)/python docs/demo_picture.py
