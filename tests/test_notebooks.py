@@ -257,6 +257,26 @@ def test_rigid_registration_does_so_in_autofluorescence_too(executed_grey):
     assert after < before / 4
 
 
+def test_keypoints_leave_little_and_know_how_little(executed):
+    before, after = mean_errors(executed, "09_retinal_keypoints")
+    assert after < before / 10
+    metrics = json.loads((executed / "09_retinal_keypoints" / "metrics.json").read_text())
+    rows = [row for row in metrics["verdicts"].values() if row["found error, px"] is not None]
+    assert sum(row["verdict"] == "accepted" for row in rows) > 0.8 * len(rows)
+    ratios = [row["predicted error, px"] / row["found error, px"] for row in rows]
+    assert 0.5 < np.median(ratios) < 2
+    failed = [row for row in metrics["verdicts"].values() if row["verdict"] == "failed"]
+    assert failed and all("keypoints agree" in row["reasons"] for row in failed)
+
+
+def test_the_benchmark_runs_on_an_eye_s_own_landmarks(executed):
+    metrics = json.loads((executed / "10_fire_benchmark" / "metrics.json").read_text())
+    assert metrics["pairs"] == 3
+    assert metrics["methods"]["keypoints"]["pooled"] > 0.95
+    rows = (executed / "10_fire_benchmark" / "benchmark.csv").read_text().splitlines()
+    assert len(rows) == 1 + 3 * len(metrics["methods"])
+
+
 def test_rigid_takes_the_template_that_notebook_02_selected(executed):
     chosen, used = (
         json.loads((executed / name / "metrics.json").read_text())["template"]
