@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -38,7 +38,7 @@ install: .venv/installed  ## Install everything into .venv
 
 demo: .venv/installed  ## Make the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers.demo_eye import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
-	@$(MAKE) --no-print-directory eye WITH="size=512 $(WITH)"
+	@$(MAKE) --no-print-directory eye WITH="size=512 epochs=3 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
@@ -62,6 +62,9 @@ lint: .venv/installed  ## Check code and notebooks
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
+
+benchmark-clusters: .venv/installed  ## Time k-means on the directions images span against raw pixels
+	$(BIN)/python tests/benchmark_clusters.py
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"

@@ -24,7 +24,9 @@ images
 transforms vessels features radial
 warping matching dense
 pair
-coarse_alignment elastix_run
+weights tensors
+training losses augmentation networks
+coarse_alignment elastix_run batches article_network
 methods
 visits
 eye
@@ -35,13 +37,13 @@ assessment
 series
 groupwise fire_benchmark
 figures
-flicker
+flicker learning_curves
 visit_figures
 results
 headless report
 """
 # These know arrays only: no file of the package.
-ARRAYS_ONLY = {"template"}
+ARRAYS_ONLY = {"template", "clusters"}
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=[path.stem for path in MODULES])
 
