@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -65,6 +65,9 @@ benchmark-template: .venv/installed  ## Time the template's matrix product again
 
 benchmark-clusters: .venv/installed  ## Time k-means on the directions images span against raw pixels
 	$(BIN)/python tests/benchmark_clusters.py
+
+benchmark-networks: .venv/installed  ## Train networks on one eye: DATA= PATIENT= EYE=; with FIRE= on other eyes too
+	$(BIN)/python tests/benchmark_networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"

@@ -151,10 +151,8 @@ def sample(images: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 def mapped(matrices: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """Map places, shape (..., 2), by matrices, shape (n, 3, 3), perspective ones too."""
-    homogeneous = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
-    if points.ndim == 3:
-        homogeneous = homogeneous[None]
-    result = torch.einsum("nij,nhwj->nhwi", matrices, homogeneous.expand(len(matrices), -1, -1, -1))
+    linear, shift = matrices[:, None, :, :2].mT, matrices[:, None, None, :, 2]
+    result = points @ linear + shift
     return result[..., :2] / result[..., 2:]
 
 

@@ -1,0 +1,99 @@
+"""What the networks reach on one eye: training, error, folding, inference; and on an eye unseen."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from fundus_helpers import metrics, transforms, warping
+from fundus_helpers.eye import Eye, load_eye
+from fundus_helpers.fire import read_pairs
+from fundus_helpers.images import read_image, resize, single_channel
+from fundus_helpers.methods.spatial_transformer import train_spatial_transformer
+from fundus_helpers.methods.voxelmorph import train_voxelmorph
+from fundus_helpers.series import register_visit
+
+Method = Callable[..., object]
+
+
+def timed(train: Callable[[], Method]) -> tuple[Method, dict[str, float]]:
+    """Train a method; tell the seconds on the clock, and those a core has worked."""
+    wall, core = time.perf_counter(), time.process_time()
+    method = train()
+    seconds = time.perf_counter() - wall, time.process_time() - core
+    return method, dict(zip(("training, s", "training, core s"), seconds, strict=True))
+
+
+def row(eye: Eye, method: Method, **knobs: object) -> dict[str, float]:
+    """Register every visit to the first: landmark error, folding, seconds a visit."""
+    found, core = [], time.process_time()
+    for i in range(len(eye.names)):
+        masks = {"template_mask": eye.masks[0], "mask": eye.masks[i]}
+        found.append(register_visit(method, eye.images[0], eye.images[i], "", **masks, **knobs))
+    core = (time.process_time() - core) / len(found)
+    done = [(i, r.transform) for i, r in enumerate(found) if i and r.transform is not None]
+    errors = [
+        metrics.landmark_errors(t, *eye.landmarks_between(0, i)).mean() * eye.full_factor
+        for i, t in done
+    ]
+    folding = [
+        transforms.folding(t, warping.overlap(eye.masks[0], eye.masks[i], t)) for i, t in done
+    ]
+    seconds = np.median([r.seconds for r in found[1:]])
+    values = {"error, px": np.mean(errors), "worst": np.max(errors), "folding": np.max(folding)}
+    failed = len(found) - 1 - len(done)
+    return values | {"a visit, s": seconds, "a visit, core s": core, "failed": failed}
+
+
+def other_eyes(folder: str, eye: Eye, size: int) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
+    """Read FIRE's photographs but those of this eye, and tell which of them pair in class S."""
+    pairs = read_pairs(folder)
+    sides = [(p.fixed_path.read_bytes(), p.moving_path.read_bytes()) for p in pairs]
+    own = {(eye.folder / name).read_bytes() for name in eye.used["file"]}
+    while more := {one for pair in sides if own & {*pair} for one in pair} - own:
+        own |= more  # what pairs with a photograph of this eye is this eye
+    kept = [(p, pair) for p, pair in zip(pairs, sides, strict=True) if pair[0] not in own]
+    paths = {
+        content: path
+        for p, pair in kept
+        for content, path in zip(pair, (p.fixed_path, p.moving_path), strict=True)
+    }
+    position = {content: i for i, content in enumerate(paths)}
+    photographs = (single_channel(read_image(path)) for path in paths.values())
+    images = [np.clip(resize(photograph, size), 0, 1) for photograph in photographs]
+    return images, [(position[a], position[b]) for p, (a, b) in kept if p.category == "S"]
+
+
+def main() -> None:
+    """Print the table for one eye."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("patient")
+    parser.add_argument("laterality")
+    parser.add_argument("--fire", help="FIRE's folder: learn from its other eyes too")
+    parser.add_argument("--size", type=int, default=768)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    eye = load_eye(options.data, options.patient, options.laterality, size=options.size)
+    own, knobs, rows = (eye.images, eye.masks), {"size": options.size}, {}
+    for seed in range(options.seeds):
+        affine, seconds = timed(partial(train_spatial_transformer, *own, seed=seed, **knobs))
+        rows[f"spatial transformer, seed {seed}"] = row(eye, affine) | seconds
+        field, seconds = timed(partial(train_voxelmorph, affine, *own, seed=seed))
+        rows[f"VoxelMorph on it, seed {seed}"] = row(eye, field) | seconds
+    if options.fire:
+        images, pairs = other_eyes(options.fire, eye, options.size)
+        train = partial(train_spatial_transformer, images, pairs=pairs, **knobs)
+        affine, seconds = timed(train)
+        name = f"learnt from {len(images)} photographs of other eyes"
+        for looks in (2, 1, 0):
+            rows[f"{name}, {looks} looks"] = row(eye, affine, looks=looks) | seconds
+    sys.stdout.write(pd.DataFrame(rows).T.to_string(float_format="{:.3g}".format) + "\n")
+
+
+if __name__ == "__main__":
+    main()
