@@ -8,7 +8,7 @@ from fundus_helpers.augmentation import Motion, synthetic_pairs
 from fundus_helpers.losses import distance, masked_correlation
 from fundus_helpers.networks import STRIDE, AffineNetwork, find_matrices
 from fundus_helpers.pair import LEAST_CORRELATION
-from fundus_helpers.tensors import Stack, mapped, pixel_places
+from fundus_helpers.tensors import Stack, affine_places, mapped, pixel_places
 from fundus_helpers.training import Losses
 
 # Batches in an epoch and pairs in a batch, on the coarsest canvas; half as many on each finer one.
@@ -68,8 +68,8 @@ def real_pairs(
             with torch.no_grad():
                 start = find_matrices(network, fixed, moving, sizes[:-1], start)
             matrix = find_matrices(network, fixed, moving, sizes[-1:], start)
-            places = mapped(matrix, pixel_places(stack.size, device))
-            correlation = masked_correlation(fixed, moving.warped(places)).mean()
+            moved = moving.warped(affine_places(matrix, stack.size))
+            correlation = masked_correlation(fixed, moved).mean()
             if correlation > LEAST_CORRELATION:  # else one shows no vessels: nothing to learn
                 yield 1 - correlation
 

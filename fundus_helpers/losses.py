@@ -70,6 +70,17 @@ def masked_local_correlation(fixed: Stack, moved: Stack, *, window: int = 15) ->
     return (local * counted).sum() / counted.sum().clamp_min(1e-4)
 
 
+def masked_difference(fixed: Stack, moved: Stack) -> torch.Tensor:
+    """Mean absolute difference of images inside the overlap of their masks, shape ().
+
+    The likeness of the article's "VoxelMorph loss", here of evenly lit images and without the
+    black surround.
+    """
+    weight = fixed.masks * moved.masks
+    difference = (fixed.images - moved.images).abs()
+    return (difference * weight).sum() / weight.sum().clamp_min(1)
+
+
 def roughness(field: torch.Tensor) -> torch.Tensor:
     """Mean squared slope of a displacement or velocity field, shape (n, 2, h, w), in its cells.
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fundus_helpers.tensors import Stack, enlarged, mapped, pixel_places
+from fundus_helpers.tensors import Stack, affine_places, enlarged, pixel_places
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -78,7 +78,8 @@ class AffineNetwork(nn.Module):
         return robust_affine(votes, weights, scale=cell)
 
     def _features(self, stack: Stack) -> torch.Tensor:
-        features = self.encoder(torch.cat([stack.images * stack.masks, stack.masks], dim=1))
+        seen = torch.cat([stack.images * stack.masks, stack.masks], dim=1)
+        features = self.encoder(seen).contiguous()
         # Length 1, as by `functional.normalize`, which takes ten times as long.
         return features * (features.square().sum(1, keepdim=True) + 1e-12).rsqrt()
 
@@ -98,8 +99,11 @@ class AffineNetwork(nn.Module):
 def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
     """Average maps over 3 x 3 cells, several times as fast as `avg_pool2d` does."""
     padded = functional.pad(maps, [1, 1, 1, 1])
-    rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
-    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+    rows = padded[:, :, :-2] + padded[:, :, 1:-1]
+    rows += padded[:, :, 2:]
+    mean = rows[..., :-2] + rows[..., 1:-1]
+    mean += rows[..., 2:]
+    return mean / 9
 
 
 def robust_affine(
@@ -167,13 +171,13 @@ def find_matrices(
     looks : int
         On the finest canvas; one on each of the others.
     """
-    matrices = start
+    matrices, finest, sides = start, fixed.size, {}
+    for size in reversed(sizes):  # each canvas is shrunk from the one before
+        fixed, moving = sides[size] = fixed.at(size), moving.at(size)
     for size in sizes:
-        coarse = fixed.at(size), moving.at(size)
-        places = pixel_places(size, start.device)
-        for _ in range(looks if size == fixed.size else 1):
-            correction = network(coarse[0], coarse[1].warped(mapped(matrices, places)))
-            matrices = matrices @ correction
+        fixed, moving = sides[size]
+        for _ in range(looks if size == finest else 1):
+            matrices = matrices @ network(fixed, moving.warped(affine_places(matrices, size)))
     return matrices
 
 

@@ -156,6 +156,12 @@ def mapped(matrices: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return result[..., :2] / result[..., 2:]
 
 
+def affine_places(matrices: torch.Tensor, size: int) -> torch.Tensor:
+    """Map all pixel centres by affine matrices, shape (n, 3, 3): shape (n, size, size, 2)."""
+    shape = (len(matrices), 1, size, size)
+    return functional.affine_grid(matrices[:, :2], shape, align_corners=False)
+
+
 def matrix_to_transform(
     matrix: torch.Tensor, fixed_shape: tuple[int, int], moving_shape: tuple[int, int]
 ) -> sitk.AffineTransform:

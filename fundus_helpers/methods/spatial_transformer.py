@@ -17,7 +17,7 @@ from fundus_helpers.augmentation import Motion
 from fundus_helpers.batches import made_up_pairs, real_pairs
 from fundus_helpers.coarse_alignment import coarse_alignment
 from fundus_helpers.networks import AffineNetwork, find_matrices
-from fundus_helpers.pair import check_result, prepare_pair
+from fundus_helpers.pair import check_choice, check_range, check_result, prepare_pair
 from fundus_helpers.tensors import (
     even_stack,
     level_sizes,
@@ -75,7 +75,8 @@ class SpatialTransformer:
             From the identity the network reaches shifts of a tenth of the width.
             ``cross_correlation`` tries every shift and some rotations first.
         looks : int
-            On the finest canvas. Another look corrects what the last one left.
+            On the finest canvas. Another look corrects what the last one left and takes another
+            tenth of a second at 768 px; 0 ends at half the size, three times as coarse.
 
         Returns
         -------
@@ -87,8 +88,8 @@ class SpatialTransformer:
         ValueError, RegistrationError
             See `pair.prepare_pair` and `pair.check_result`.
         """
-        if start not in STARTS:
-            raise ValueError(f"start {start!r} is not one of {STARTS}")
+        check_choice("start", start, STARTS)
+        check_range("looks", looks, 0)
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
         shapes = pair.fixed.shape, pair.moving.shape
         self._warn_of_another_size(*shapes)

@@ -14,14 +14,15 @@ import SimpleITK as sitk
 import torch
 
 from fundus_helpers import transforms, warping
-from fundus_helpers.losses import masked_local_correlation, roughness
+from fundus_helpers.losses import masked_difference, masked_local_correlation, roughness
 from fundus_helpers.networks import VelocityNetwork, displaced
-from fundus_helpers.pair import check_result, prepare_image, prepare_pair
+from fundus_helpers.pair import check_choice, check_result, prepare_image, prepare_pair
 from fundus_helpers.tensors import Stack, even_stack, field_to_transform, one_thread
 from fundus_helpers.training import Stage, require_memory, train
 from fundus_helpers.weights import load_weights, save_weights
 
 KIND = "voxelmorph"
+LIKENESSES = ("local_correlation", "absolute_difference")
 # Pixels of the canvas that the loss is taken on, for each pixel that the U-Net looks at.
 FINER = 2
 BYTES_PER_PIXEL = 2000  # of the loss's canvas, in training
@@ -127,6 +128,7 @@ def train_voxelmorph(
     grid: int = 24,
     epochs: int = 50,
     smoothness: float = 5.0,
+    likeness: str = "local_correlation",
     window: int = 15,
     learning_rate: float = 2e-3,
     patience: int = 20,
@@ -155,6 +157,8 @@ def train_voxelmorph(
     smoothness : float
         Weight of the field's roughness against the likeness. Larger is smoother; 0 lets it follow
         the noise.
+    likeness : {"local_correlation", "absolute_difference"}
+        The second is the article's; it takes what differs in contrast for what has moved.
     window : int
         Of the local correlation, in pixels of a canvas of ``16 * grid``.
     learning_rate, patience, seed, checkpoint, shown
@@ -175,6 +179,7 @@ def train_voxelmorph(
     MemoryError, FloatingPointError
         See `training.train`.
     """
+    check_choice("likeness", likeness, LIKENESSES)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -190,14 +195,20 @@ def train_voxelmorph(
             sides = (fixed[[position]].to(device), moved[[position]].to(device))
             velocity, displacement = network(*(side.at(network.size) for side in sides))
             moved_again = sides[1].warped(displaced(displacement, size))
-            likeness = masked_local_correlation(sides[0], moved_again, window=window)
-            yield 1 - likeness + smoothness * roughness(velocity)
+            unlike = _unlikeness(sides[0], moved_again, likeness, window)
+            yield unlike + smoothness * roughness(velocity)
 
     stage = Stage("real pairs", epochs, losses, learning_rate, patience)
     watch = None if monitor is None else lambda: monitor(method)
     knobs = {"seed": seed, "checkpoint": checkpoint, "monitor": watch, "shown": shown}
     method.history = train(network, [stage], **knobs)
     return method
+
+
+def _unlikeness(fixed: Stack, moved: Stack, likeness: str, window: int) -> torch.Tensor:
+    if likeness == "absolute_difference":
+        return masked_difference(fixed, moved)
+    return 1 - masked_local_correlation(fixed, moved, window=window)
 
 
 def _started(
@@ -219,5 +230,8 @@ def _started(
         fixed.append(prepared[i])
         moved.append(_moved(prepared[j], affine, prepared[i][0].shape))
     if not fixed:
-        raise transforms.RegistrationError("no pair to learn from: the start refused all of them")
+        raise transforms.RegistrationError(
+            f"no pair to learn from: {len(images)} photographs, {len(pairs)} pairs given, and the "
+            "start refused every one; give two photographs of one eye or more"
+        )
     return even_stack(fixed, size), even_stack(moved, size)
