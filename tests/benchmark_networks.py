@@ -8,14 +8,17 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+import torch
 
 from fundus_helpers import metrics, transforms, warping
 from fundus_helpers.eye import Eye, load_eye
 from fundus_helpers.fire import read_pairs
 from fundus_helpers.images import read_image, resize, single_channel
-from fundus_helpers.methods.spatial_transformer import train_spatial_transformer
+from fundus_helpers.methods.spatial_transformer import SpatialTransformer, train_spatial_transformer
 from fundus_helpers.methods.voxelmorph import train_voxelmorph
+from fundus_helpers.networks import find_matrices
 from fundus_helpers.series import register_visit
+from fundus_helpers.tensors import level_sizes, one_thread, stack_of
 
 Method = Callable[..., object]
 
@@ -47,6 +50,18 @@ def row(eye: Eye, method: Method, **knobs: object) -> dict[str, float]:
     values = {"error, px": np.mean(errors), "worst": np.max(errors), "folding": np.max(folding)}
     failed = len(found) - 1 - len(done)
     return values | {"a visit, s": seconds, "a visit, core s": core, "failed": failed}
+
+
+def inference(eye: Eye, method: SpatialTransformer, looks: int) -> dict[str, float]:
+    """Seconds of the network alone, on one thread: without checks and evening of the light."""
+    stack, sizes = stack_of(eye.images, eye.masks, method.size), level_sizes(method.size)
+    start, seconds = torch.eye(3)[None], []
+    with torch.no_grad(), one_thread():
+        for i in range(len(stack)):
+            begin = time.perf_counter()
+            find_matrices(method.network, stack[[0]], stack[[i]], sizes, start, looks=looks)
+            seconds.append(time.perf_counter() - begin)
+    return {"network alone, s": np.median(seconds)}
 
 
 def other_eyes(folder: str, eye: Eye, size: int) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
@@ -91,8 +106,11 @@ def main() -> None:
         affine, seconds = timed(train)
         name = f"learnt from {len(images)} photographs of other eyes"
         for looks in (2, 1, 0):
-            rows[f"{name}, {looks} looks"] = row(eye, affine, looks=looks) | seconds
-    sys.stdout.write(pd.DataFrame(rows).T.to_string(float_format="{:.3g}".format) + "\n")
+            values = row(eye, affine, looks=looks) | seconds
+            rows[f"{name}, {looks} looks"] = values | inference(eye, affine, looks)
+    sys.stdout.write(
+        pd.DataFrame(rows).T.to_string(float_format="{:.3g}".format, na_rep="-") + "\n"
+    )
 
 
 if __name__ == "__main__":

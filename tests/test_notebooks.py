@@ -170,7 +170,8 @@ def executed(tmp_path_factory):
     """Run all notebooks in order on a small demo eye in colour."""
     folder = tmp_path_factory.mktemp("colour")
     make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / "small")
-    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected", epochs="4")
+    quick = {"epochs": "4", "field_epochs": "8", "article_epochs": "5"}
+    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected", **quick)
 
 
 @pytest.fixture(scope="module")
