@@ -15,6 +15,20 @@ from fundus_helpers.training import Losses
 BATCHES = 8
 
 
+def check_pairs(pairs: Sequence[tuple[int, int]] | None, count: int) -> list[tuple[int, int]]:
+    """List pairs of photographs: those given, or the first of `count` with every other.
+
+    Raises
+    ------
+    ValueError
+        If a pair names a photograph that is not there.
+    """
+    pairs = [(0, i) for i in range(1, count)] if pairs is None else list(pairs)
+    if any(not 0 <= i < count for pair in pairs for i in pair):
+        raise ValueError(f"pairs name photographs beyond the {count} that are given")
+    return pairs
+
+
 def made_up_pairs(network: AffineNetwork, stack: Stack, motion: Motion, level: int) -> Losses:
     """Take the distance of the places found from the true ones, for pairs made up of photographs.
 

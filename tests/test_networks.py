@@ -102,13 +102,15 @@ def test_made_up_pairs_alone_teach_to_register(retina, retina_again, aperture):
     assert largest_error(found, MATRICES[0], aperture) < 3
 
 
-def test_voxelmorph_finds_a_smooth_bend_and_does_not_fold(retina, bent, aperture):
+@pytest.mark.parametrize("likeness", voxelmorph.LIKENESSES)
+def test_voxelmorph_finds_a_smooth_bend_and_does_not_fold(retina, bent, aperture, likeness):
     photograph, field = bent
     method = train_voxelmorph(
         lambda *_, **__: transforms.identity(),
         [photograph, retina],
         grid=16,
         epochs=30,
+        likeness=likeness,
         shown=False,
     )
     found = method(photograph, retina)
@@ -143,6 +145,8 @@ def test_a_trained_method_keeps_the_contract(affine, photographs, aperture):
         affine(fixed, moving, aperture, aperture)
     with pytest.raises(ValueError, match="start 'magic' is not one of"):
         affine(fixed, moving, start="magic")
+    with pytest.raises(ValueError, match="looks -1 is not in the range 0"):
+        affine(fixed, moving, looks=-1)
 
 
 def test_a_trained_method_can_be_sent_to_another_process(affine, photographs):
@@ -185,6 +189,10 @@ def test_nonsense_is_refused(affine, retina):
         train_spatial_transformer([retina], pairs=[(0, 1)], **QUICK)
     with pytest.raises(ValueError, match="size 20 px is too small"):
         train_spatial_transformer([retina], **QUICK | {"size": 20})
+    with pytest.raises(ValueError, match="1 photograph, no pair: give two of one eye"):
+        train_voxelmorph(affine, [retina], shown=False)
+    with pytest.raises(ValueError, match="likeness 'magic' is not one of"):
+        train_voxelmorph(affine, [retina, retina], likeness="magic", shown=False)
     with pytest.raises(RegistrationError, match="no pair to learn from"):
         train_voxelmorph(affine, [retina, noise], grid=12, epochs=1, shown=False)
 

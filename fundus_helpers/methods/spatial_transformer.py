@@ -14,7 +14,7 @@ import SimpleITK as sitk
 import torch
 
 from fundus_helpers.augmentation import Motion
-from fundus_helpers.batches import made_up_pairs, real_pairs
+from fundus_helpers.batches import check_pairs, made_up_pairs, real_pairs
 from fundus_helpers.coarse_alignment import coarse_alignment
 from fundus_helpers.networks import AffineNetwork, find_matrices
 from fundus_helpers.pair import check_choice, check_range, check_result, prepare_pair
@@ -34,6 +34,7 @@ STARTS = ("identity", "cross_correlation")
 # Canvas on which `Motion()` is drawn as it is: what is left to finer canvases is smaller.
 COARSEST = 96
 BYTES_PER_PIXEL = 1000  # of a canvas, in training
+BYTES_KEPT = 16  # of a photograph and its mask on all canvases, a pixel of the finest
 
 
 @dataclass
@@ -192,13 +193,11 @@ def train_spatial_transformer(
     MemoryError, FloatingPointError
         See `training.train`.
     """
-    sizes = level_sizes(size)
-    require_memory(BYTES_PER_PIXEL * sizes[-1] ** 2, f"training at {size} px")
+    sizes, pairs = level_sizes(size), check_pairs(pairs, len(images))
+    needed = (BYTES_PER_PIXEL + BYTES_KEPT * len(images)) * sizes[-1] ** 2
+    require_memory(needed, f"training at {size} px on {len(images)} photographs")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     stack = stack_of(images, masks, sizes[-1])
-    pairs = [(0, i) for i in range(1, len(stack))] if pairs is None else list(pairs)
-    if any(not 0 <= i < len(stack) for pair in pairs for i in pair):
-        raise ValueError(f"pairs name photographs beyond the {len(stack)} that are given")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = AffineNetwork().to(device)

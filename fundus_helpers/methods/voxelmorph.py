@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import torch
 
 from fundus_helpers import transforms, warping
+from fundus_helpers.batches import check_pairs
 from fundus_helpers.losses import masked_difference, masked_local_correlation, roughness
 from fundus_helpers.networks import VelocityNetwork, displaced
 from fundus_helpers.pair import check_choice, check_result, prepare_image, prepare_pair
@@ -186,7 +187,9 @@ def train_voxelmorph(
         network = VelocityNetwork(grid).to(device)
     size = FINER * network.size
     require_memory(BYTES_PER_PIXEL * size**2, f"training at {size} px")
-    pairs = [(0, i) for i in range(1, len(images))] if pairs is None else list(pairs)
+    pairs = check_pairs(pairs, len(images))
+    if not pairs:
+        raise ValueError(f"{len(images)} photograph, no pair: give two of one eye, or more")
     fixed, moved = _started(start, images, masks, pairs, size)
     method = VoxelMorph(start, network)
 
@@ -230,8 +233,5 @@ def _started(
         fixed.append(prepared[i])
         moved.append(_moved(prepared[j], affine, prepared[i][0].shape))
     if not fixed:
-        raise transforms.RegistrationError(
-            f"no pair to learn from: {len(images)} photographs, {len(pairs)} pairs given, and the "
-            "start refused every one; give two photographs of one eye or more"
-        )
+        raise transforms.RegistrationError("no pair to learn from: the start refused all of them")
     return even_stack(fixed, size), even_stack(moved, size)
