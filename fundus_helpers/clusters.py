@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_limits
 
 # Pixels multiplied at a time: keeps the copies of a hundred images small, and sums exact.
 BLOCK = 1 << 14
@@ -107,8 +108,9 @@ def cluster_images(
     wrong = [k for k in counts if not 1 <= k <= len(images)]
     if wrong:
         raise ValueError(f"{wrong} clusters: give numbers between 1 and the {len(images)} images")
-    points = coordinates(images)
-    return {k: _cluster(points, k, seed, restarts) for k in counts}
+    with threadpool_limits(1):  # on sums this small threads wait for each other more than they add
+        points = coordinates(images)
+        return {k: _cluster(points, k, seed, restarts) for k in counts}
 
 
 def _cluster(points: np.ndarray, k: int, seed: int, restarts: int) -> Clusters:

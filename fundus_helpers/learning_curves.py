@@ -18,16 +18,16 @@ def learning_curves(history: pd.DataFrame, *, caption: str) -> Figure:
     caption : str
         Written below.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(13, 3.5), width_ratios=(1.4, 1))
+    known = history[ERROR].dropna() if ERROR in history else []
+    columns = 2 if len(known) else 1
+    figure, axes = plt.subplots(1, columns, figsize=(6.5 * columns, 3.5), squeeze=False)
+    ax = axes[0, 0]
     for name, stage in history.groupby("stage", sort=False):
-        axes[0].plot(stage.index + 1, stage[LOSS], ".-", label=name)
-    axes[0].set(xlabel="epoch, over all stages", ylabel=LOSS, ylim=(0, None))
+        ax.plot(stage.index + 1, stage[LOSS], ".-", label=name)
+    ax.set(xlabel="epoch, over all stages", ylabel=LOSS, ylim=(0, None))
     if history["stage"].nunique() > 1:
-        axes[0].legend(fontsize=8, ncols=2)
-    if ERROR in history and history[ERROR].notna().any():
-        known = history[ERROR].dropna()
-        axes[1].plot(known.index + 1, known, "o-", color="0.3")
-        axes[1].set(xlabel="epoch, over all stages", ylabel=ERROR, ylim=(0, None))
-    else:
-        axes[1].axis("off")
+        ax.legend(fontsize=8, ncols=2)
+    if len(known):
+        axes[0, 1].plot(known.index + 1, known, "o-", color="0.3")
+        axes[0, 1].set(xlabel="epoch, over all stages", ylabel=ERROR, ylim=(0, None))
     return with_caption(figure, caption)
