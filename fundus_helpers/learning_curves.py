@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fundus_helpers.figures import with_caption
 from fundus_helpers.training import ERROR, LOSS
@@ -30,4 +31,6 @@ def learning_curves(history: pd.DataFrame, *, caption: str) -> Figure:
     if len(known):
         axes[0, 1].plot(known.index + 1, known, "o-", color="0.3")
         axes[0, 1].set(xlabel="epoch, over all stages", ylabel=ERROR, ylim=(0, None))
+    for ax in axes.flat:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return with_caption(figure, caption)

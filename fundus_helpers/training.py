@@ -74,8 +74,9 @@ def train(
     checkpoint : path, optional
         File to resume from, written after every epoch.
     monitor : callable, optional
-        Tells the landmark error, in pixels, of the network as it is; asked after the first epoch
-        of a stage and every fifth one after it. For the history only: nothing is trained on it.
+        Tells the landmark error, in pixels, of the network as it is; asked after the first and
+        the last epoch of a stage and every fifth one between. For the history only: nothing is
+        trained on it.
     shown : bool
         Show a progress bar.
 
@@ -110,7 +111,7 @@ def _train(state: "_State", monitor: Callable[[], float] | None, shown: bool) ->
             if not state.select_stage():
                 break
             row = state.run_epoch()
-            if monitor is not None and row["epoch"] % MONITORED == 1:
+            if monitor is not None and state.monitored(row["epoch"]):
                 state.network.eval()
                 row[ERROR] = monitor()
             state.finish_epoch(row)
@@ -183,6 +184,9 @@ class _State:
                 return True
             self._next_stage()
         return False
+
+    def monitored(self, epoch: int) -> bool:
+        return epoch % MONITORED == 1 or epoch == self.stages[self.position].epochs
 
     def run_epoch(self) -> dict[str, object]:
         stage = self.stages[self.position]
