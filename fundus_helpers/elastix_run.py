@@ -156,8 +156,8 @@ def to_transforms(found: Mapping[str, Sequence[str]]) -> list[sitk.Transform]:
     Parameters
     ----------
     found : mapping
-        As `ElastixImageFilter.GetTransformParameterMap` gives it: an Euler, similarity, affine or
-        cubic B-spline transform in two dimensions, or a stack of such B-splines.
+        As `ElastixImageFilter.GetTransformParameterMap` gives it: a translation, an Euler,
+        similarity, affine or cubic B-spline transform in two dimensions, or a stack of B-splines.
 
     Returns
     -------
@@ -171,13 +171,15 @@ def to_transforms(found: Mapping[str, Sequence[str]]) -> list[sitk.Transform]:
     """
     name = found["Transform"][0]
     values = np.array(found["TransformParameters"], float)
+    if name == "TranslationTransform":
+        return [sitk.TranslationTransform(2, values.tolist())]
     if name in LINEAR:
         transform = LINEAR[name]()
         transform.SetCenter(_numbers(found, "CenterOfRotationPoint"))
         transform.SetParameters(values.tolist())
         return [transform]
     if name not in SPLINES or found["BSplineTransformSplineOrder"][0] != "3":
-        accepted = [*LINEAR, *SPLINES]
+        accepted = ["TranslationTransform", *LINEAR, *SPLINES]
         raise ValueError(f"elastix's {name} is not one of {accepted}, splines of order 3")
     width, height = (int(size) for size in _numbers(found, "GridSize"))
     splines = []

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 CATEGORIES = {"S": "large overlap", "P": "small overlap", "A": "the retina changed"}
 LARGEST_THRESHOLD = 25  # pixels of the full-size image, as every published result has it
@@ -141,6 +143,35 @@ def summarise(results: pd.DataFrame) -> pd.Series:
     )
 
 
+def group_by_eye(pairs: Iterable[FirePair]) -> dict[str, int]:
+    """Tell which pairs show the same eye, as far as shared photographs tell.
+
+    Parameters
+    ----------
+    pairs : iterable of FirePair
+
+    Returns
+    -------
+    dict
+        The name of each pair, and a number for its eye. Pairs that share a photograph, told by
+        its content, are of one eye.
+    """
+    pairs = list(pairs)
+    photographs: dict[str, int] = {}
+    ends = [
+        [photographs.setdefault(_content(path), len(photographs)) for path in paths]
+        for paths in ((pair.fixed_path, pair.moving_path) for pair in pairs)
+    ]
+    fixed, moving = np.array(ends).T
+    shared = coo_array((np.ones(len(pairs)), (fixed, moving)), shape=(len(photographs),) * 2)
+    eyes = connected_components(shared, directed=False)[1]
+    return {pair.name: int(eyes[i]) for pair, i in zip(pairs, fixed, strict=True)}
+
+
+def _content(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def lay_out_eye(
     pairs: Iterable[FirePair], data: Path | str, patient: str, *, laterality: str = "L"
 ) -> Path:
@@ -170,7 +201,7 @@ def lay_out_eye(
     rows = []
 
     def visit(path: Path) -> str:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = _content(path)
         if content not in names:
             date = datetime.date(2001 + len(names), 1, 1)
             names[content] = f"fire_{date}_{laterality}{path.suffix}"

@@ -1,4 +1,4 @@
-"""Registered methods over the pairs of FIRE: in processes, resumable, a row a method and pair."""
+"""Methods and peers over the pairs of FIRE: in processes, resumable, a row a method and pair."""
 
 import argparse
 import logging
@@ -10,17 +10,19 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from fundus_helpers import metrics
+from fundus_helpers import metrics, peers
 from fundus_helpers.files import written_beside
 from fundus_helpers.fire import FirePair, read_pairs, summarise
 from fundus_helpers.images import field_of_view, read_image, resize, single_channel
 from fundus_helpers.methods import METHODS
 from fundus_helpers.progress import progress
 from fundus_helpers.series import register_visit
-from fundus_helpers.transforms import rescale_points
+from fundus_helpers.transforms import RegistrationError, rescale_points
+from fundus_helpers.verdict import judge
 
-# A method that refuses a pair says so; a pair it does not refuse is accepted.
-COLUMNS = ["method", "pair", "category", "error_px", "max_error_px", "seconds", "verdict"]
+COLUMNS = ["method", "pair", "category", "error_px", "max_error_px", "seconds"]
+COLUMNS += ["verdict", "predicted_error_px"]
+NOT_JUDGED = "not judged"  # a peer gives points, not a transform
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ def run_benchmark(
     folder : path
         FIRE's folder, whole or a part of it.
     methods : sequence of str
-        Names in `METHODS`.
+        Names in `METHODS`, or of peers that are installed (`peers.installed`).
     out : path
         CSV file with `COLUMNS`, written anew, beside and renamed, after every pair.
     size : int
@@ -53,15 +55,17 @@ def run_benchmark(
     DataFrame
         The rows of `out`: ``error_px`` and ``max_error_px`` are the mean and the largest landmark
         error (inf for a pair that was refused), ``seconds`` the method alone, on one thread,
-        without decoding.
+        without decoding; ``verdict`` and ``predicted_error_px``, the mean over the overlap, are
+        those of `verdict.judge`, which knows no landmarks.
 
     Raises
     ------
     ValueError
         For an unknown method, or if `out` is no such file.
     """
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise ValueError(f"no method {unknown}; there are {[*METHODS]}")
+    accepted = [*METHODS, *peers.installed()]
+    if unknown := [name for name in methods if name not in accepted]:
+        raise ValueError(f"no method {unknown}; there are {accepted}")
     out, pairs = Path(out), read_pairs(folder)
     table = _read(out)
     done = set(zip(table["method"], table["pair"], strict=True))
@@ -86,28 +90,57 @@ def _read(out: Path) -> pd.DataFrame:
 
 
 def _run_pair(pair: FirePair, methods: Sequence[str], size: int) -> list[dict[str, object]]:
-    images, masks, points = [], [], []
+    own = [name for name in methods if name in METHODS]
+    rows = _run_methods(pair, own, size) if own else []
+    return rows + [_run_peer(pair, name, size) for name in methods if name not in own]
+
+
+def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict[str, object]]:
+    images, points = [], []
     for path, full in (
         (pair.fixed_path, pair.fixed_points),
         (pair.moving_path, pair.moving_points),
     ):
         photograph = single_channel(read_image(path))
         images.append(resize(photograph, size))
-        masks.append(field_of_view(images[-1]))
         factor = size / max(photograph.shape)
         points.append(rescale_points(full, factor))
+    masks = [field_of_view(image) for image in images]
     rows = []
     for name in methods:
         found = register_visit(
             METHODS[name], *images, pair.name, template_mask=masks[0], mask=masks[1]
         )
+        verdict = judge(
+            found.transform,
+            *images,
+            fixed_mask=masks[0],
+            moving_mask=masks[1],
+            failure=found.reason,
+        )
         errors = np.array([np.inf])
         if found.transform is not None:
             errors = metrics.landmark_errors(found.transform, *points) / factor
-        verdict = "accepted" if found.transform is not None else "failed"
-        values = [name, pair.name, pair.category, errors.mean(), errors.max(), found.seconds]
-        rows.append(dict(zip(COLUMNS, [*values, verdict], strict=True)))
+        judged = verdict.status, verdict.mean_error / factor
+        rows.append(_row(name, pair, errors, found.seconds, *judged))
     return rows
+
+
+def _run_peer(pair: FirePair, name: str, size: int) -> dict[str, object]:
+    # Registered the other way round, so that it maps points to where FIRE measures.
+    photographs = pair.moving_path, pair.fixed_path
+    try:
+        mapped, seconds = peers.map_landmarks(name, *photographs, pair.moving_points, size=size)
+    except RegistrationError as error:
+        log.warning("%s: %s", pair.name, error)
+        return _row(name, pair, np.array([np.inf]), np.nan, NOT_JUDGED, np.nan)
+    errors = np.linalg.norm(mapped - pair.fixed_points, axis=1)
+    return _row(name, pair, errors, seconds, NOT_JUDGED, np.nan)
+
+
+def _row(name: str, pair: FirePair, errors: np.ndarray, *rest: object) -> dict[str, object]:
+    values = [name, pair.name, pair.category, errors.mean(), errors.max(), *rest]
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def tabulate(table: pd.DataFrame) -> pd.DataFrame:
@@ -121,14 +154,15 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a method, the best mAUC first; ``worst_px`` of the pairs with a result, and mean
-        ``seconds``.
+        A row a method, the best mAUC first; ``worst_px`` of the pairs with a result, mean
+        ``seconds``, and how many pairs were ``accepted``.
     """
     rows = {}
     for name, results in table.groupby("method"):
         finite = results["error_px"][np.isfinite(results["error_px"])]
-        more = pd.Series({"worst_px": finite.max(), "seconds": results["seconds"].mean()})
-        rows[name] = pd.concat([summarise(results), more])
+        more = {"worst_px": finite.max(), "seconds": results["seconds"].mean()}
+        more |= {"accepted": (results["verdict"] == "accepted").sum()}
+        rows[name] = pd.concat([summarise(results), pd.Series(more)])
     return pd.DataFrame(rows).T.sort_values("mAUC", ascending=False)
 
 
@@ -137,11 +171,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of FIRE, with Images and Ground Truth")
     parser.add_argument("out", type=Path, help="CSV file; what it holds is not done again")
-    parser.add_argument("methods", nargs="*", help="none: every method")
+    parser.add_argument("methods", nargs="*", help="none: every method, and every peer installed")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one for each core")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        table = run_benchmark(options.folder, options.methods or [*METHODS], options.out)
+        methods = options.methods or [*METHODS, *peers.installed()]
+        table = run_benchmark(options.folder, methods, options.out, jobs=options.jobs)
     except (ValueError, FileNotFoundError) as error:
         log.error("%s", error)
         return 1

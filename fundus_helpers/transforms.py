@@ -45,10 +45,8 @@ def map_points_back(
     ----------
     transform : sitk.Transform
     points : ndarray, shape (n, 2)
-    tolerance : float
-        In pixels of the moving image.
-    iterations : int
-        Steps at most.
+    tolerance : float, in pixels of the moving image
+    iterations : int, at most
 
     Returns
     -------
@@ -67,8 +65,7 @@ def map_points_back(
             map_points(transform, (sources[wrong, None] + sign * step).reshape(-1, 2))
             for sign in (1, -1)
         )
-        # jacobians[point, output, input]
-        jacobians = ((ahead - behind) / 2e-3).reshape(-1, 2, 2).transpose(0, 2, 1)
+        jacobians = ((ahead - behind) / 2e-3).reshape(-1, 2, 2).transpose(0, 2, 1)  # point, to, of
         sources[wrong] -= (np.linalg.pinv(jacobians) @ residuals[wrong, :, None])[..., 0]
     else:
         residuals = map_points(transform, sources) - targets
@@ -95,13 +92,17 @@ def displacement(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarra
     return sitk.GetArrayFromImage(sitk.TransformToDisplacementField(transform, kind, size=size))
 
 
-def from_displacement(field: np.ndarray, spacing: int = 1) -> sitk.DisplacementFieldTransform:
+def from_displacement(
+    field: np.ndarray, spacing: int = 1, origin: int = 0
+) -> sitk.DisplacementFieldTransform:
     """Make a transform of a displacement field (height, width, 2), (dx, dy) in pixels.
 
-    Its nodes are `spacing` pixels apart. Outside the grid, ITK leaves points where they are.
+    Its nodes are `spacing` pixels apart, the first at (`origin`, `origin`). From the last node on,
+    ITK leaves points where they are.
     """
     image = sitk.GetImageFromArray(np.ascontiguousarray(field, dtype=np.float64), isVector=True)
     image.SetSpacing((spacing, spacing))
+    image.SetOrigin((origin, origin))
     return sitk.DisplacementFieldTransform(image)
 
 
@@ -113,13 +114,14 @@ def from_function(
     A displacement field on the fixed image, of that shape, its nodes `spacing` pixels apart, then
     the nearest linear transform, as which it goes on beyond the field.
     """
-    rows, columns = (np.arange(0, n, spacing, dtype=float) for n in shape)
+    # A node beyond every edge, so that the field is whole up to the last pixel.
+    rows, columns = (np.arange(-spacing, n + spacing, spacing, dtype=float) for n in shape)
     nodes = np.stack(np.meshgrid(columns, rows), axis=2)
     mapped = function(nodes)
-    linear = _nearest_linear(mapped - nodes, spacing)
+    linear = _nearest_linear(nodes, mapped)
     back = to_matrix(linear.GetInverse())
     field = mapped @ back[:, :2].T + back[:, 2] - nodes
-    return compose(from_displacement(field, spacing), linear)
+    return compose(from_displacement(field, spacing, -spacing), linear)
 
 
 def from_matrix(matrix: np.ndarray) -> sitk.AffineTransform:
@@ -166,7 +168,8 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     if transform.IsLinear():
         return from_matrix(to_matrix(transform.GetInverse()))
     field = displacement(transform, shape)
-    linear = _nearest_linear(field)
+    grid = np.stack(np.indices(shape)[::-1], axis=2)
+    linear = _nearest_linear(grid, grid + field)
     # The inverse filter only follows what stays on the grid: take the linear part off first.
     rest = from_displacement(displacement(compose(transform, linear.GetInverse()), shape))
     inverter = sitk.InvertDisplacementFieldImageFilter()
@@ -178,11 +181,9 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     return compose(linear.GetInverse(), sitk.DisplacementFieldTransform(inverse))
 
 
-def _nearest_linear(field: np.ndarray, spacing: int = 1) -> sitk.AffineTransform:
-    rows, columns = np.indices(field.shape[:2]) * spacing
-    points = np.column_stack([columns.ravel(), rows.ravel(), np.ones(rows.size)]).astype(float)
-    targets = points[:, :2] + field.reshape(-1, 2)
-    return from_matrix(np.linalg.lstsq(points, targets, rcond=None)[0].T)
+def _nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:
+    rows = np.insert(points.reshape(-1, 2), 2, 1.0, axis=1)
+    return from_matrix(np.linalg.lstsq(rows, targets.reshape(-1, 2), rcond=None)[0].T)
 
 
 def rescale_points(points: np.ndarray, factor: float) -> np.ndarray:
@@ -197,8 +198,7 @@ def rescale(
 
     Parameters
     ----------
-    transform : sitk.Transform
-        Between the images at the size they were registered at.
+    transform : sitk.Transform, between the images at the size they were registered at
     fixed_factor, moving_factor : float
         Wanted size over registered size, of either image (None: the same). A transform found at
         768 px fits the 2912 px photographs with ``rescale(transform, 2912 / 768)``.

@@ -111,6 +111,15 @@ def test_the_images_may_differ_in_size(retina, common):
     assert np.median(errors(transforms.rescale(found, 1, WIDTH / 400), project, common)) < 0.5
 
 
+@pytest.mark.parametrize("shape", [(30, 41), (64, 64)])
+def test_a_function_as_a_transform_holds_to_the_edge_of_the_image(shape):
+    found = transforms.from_function(bend, shape)
+    everywhere = np.ones(shape, bool)
+    assert errors(found, bend, everywhere).max() < 0.01
+    corners = np.array([[-0.5, -0.5], [shape[1] - 0.5, shape[0] - 0.5]])
+    assert np.abs(transforms.map_points(found, corners) - bend(corners)).max() < 0.01
+
+
 def test_a_mirrored_retina_and_one_that_does_not_overlap_are_refused(retina):
     with pytest.raises(RegistrationError, match="keypoints agree"):
         register(retina, retina[:, ::-1].copy())

@@ -23,9 +23,9 @@ files progress smoothing fields
 images
 transforms vessels features radial
 warping matching dense
-pair
-weights tensors
-training losses augmentation networks
+pair predicted_error
+evidence weights tensors
+verdict training losses augmentation networks
 coarse_alignment elastix_run batches article_network
 methods
 visits
@@ -35,7 +35,8 @@ demo_eye fire
 metrics
 assessment
 series
-groupwise fire_benchmark
+groupwise peers photographs
+fire_benchmark
 figures
 flicker learning_curves
 visit_figures

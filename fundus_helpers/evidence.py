@@ -1,0 +1,128 @@
+"""What speaks for a transform of two photographs, and against it, whichever method found it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+
+from fundus_helpers import fields, matching, transforms
+from fundus_helpers.features import find_keypoints
+from fundus_helpers.pair import Pair, vessel_correlation
+from fundus_helpers.predicted_error import predict_error
+
+# Images are brought to this longer side to be looked at.
+SIZE = 728
+LEAST_PIXELS = 100
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Numbers that tell a true registration from a wrong one.
+
+    Attributes
+    ----------
+    keypoints : (int, int)
+        Found in the fixed and in the moving image: few in one that is blurred or dark.
+    agreeing, by_chance : int, float
+        Keypoints that look alike and lie within 0.7 % of the width of where the transform says;
+        and how many do on average when it is shifted by four times that.
+    correlation : float
+        Of the registered, evenly lit images inside the overlap.
+    overlap : float
+        As a share of the smaller of the two fields of view.
+    scales : (float, float)
+        Least and largest magnification of the linear transform nearest to this one, of images
+        brought to one size.
+    mirrored : bool
+        Whether that linear transform turns the retina over.
+    folding : float
+        Share of the overlap.
+    disagreement : float
+        Median distance, as a share of the width, by which the way there and the way back miss the
+        start; NaN where no way back is known.
+    predicted_error : float32 ndarray, shape (height, width)
+        See `predicted_error.predict_error`; pixels of the fixed image of the pair.
+    """
+
+    keypoints: tuple[int, int]
+    agreeing: int
+    by_chance: float
+    correlation: float
+    overlap: float
+    scales: tuple[float, float]
+    mirrored: bool
+    folding: float
+    disagreement: float
+    predicted_error: np.ndarray
+
+
+def gather(
+    transform: sitk.Transform, pair: Pair, backward: sitk.Transform | None = None
+) -> Evidence | None:
+    """Gather the evidence for and against a transform.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps points of the pair's fixed image to points of its moving image.
+    pair : Pair
+        Evenly lit, about `SIZE` wide.
+    backward : sitk.Transform, optional
+        Found by registering the other way round; maps moving to fixed points.
+
+    Returns
+    -------
+    Evidence or None
+        None where the fields of view do not overlap.
+    """
+    shape = pair.fixed.shape
+    places = transforms.displacement(transform, shape) + np.stack(np.indices(shape)[::-1], axis=2)
+    x, y = cv2.split(places.astype(np.float32))
+    border = cv2.BORDER_REPLICATE
+    warped = cv2.remap(pair.moving, x, y, cv2.INTER_CUBIC, borderMode=border)
+    seen = cv2.remap(pair.moving_mask.astype(np.float32), x, y, cv2.INTER_LINEAR) >= 0.5
+    common = pair.fixed_mask & seen
+    if common.sum() < LEAST_PIXELS:
+        return None
+    found = [
+        find_keypoints(pair.fixed, pair.fixed_mask),
+        find_keypoints(pair.moving, pair.moving_mask),
+    ]
+
+    def model(points: np.ndarray) -> np.ndarray:
+        column, row = cv2.split(np.asarray(points, np.float32).reshape(-1, 1, 2))
+        return np.column_stack(
+            [cv2.remap(each, column, row, cv2.INTER_LINEAR, borderMode=border) for each in (x, y)]
+        )
+
+    radius = matching.RADII[-1] * max(pair.moving.shape)
+    linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
+    scales = np.linalg.svd(linear, compute_uv=False)
+    area = fields.area(places - np.stack(np.indices(shape)[::-1], axis=2))
+    return Evidence(
+        keypoints=(len(found[0].points), len(found[1].points)),
+        agreeing=len(matching.guided_matches(*found, model, radius)),
+        by_chance=matching.chance_matches(model, [found[0]], [found[1]]),
+        correlation=vessel_correlation(transform, pair),
+        overlap=common.sum() / min(pair.fixed_mask.sum(), pair.moving_mask.sum()),
+        scales=(scales.min(), scales.max()),
+        mirrored=bool(np.linalg.det(linear) < 0),
+        folding=float(np.mean(area[common] <= 0)),
+        disagreement=np.nan if backward is None else _disagreement(places, common, backward),
+        predicted_error=predict_error(pair.fixed, warped, common),
+    )
+
+
+def _linear_part(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    origins = np.column_stack([columns, rows, np.ones(len(rows))])
+    return np.linalg.lstsq(origins, places[mask], rcond=None)[0][:2].T
+
+
+def _disagreement(places: np.ndarray, mask: np.ndarray, backward: sitk.Transform) -> float:
+    rows, columns = np.nonzero(mask)
+    chosen = slice(None, None, max(len(rows) // 1000, 1))
+    back = transforms.map_points(backward, places[mask][chosen])
+    missed = np.linalg.norm(back - np.column_stack([columns, rows])[chosen], axis=1)
+    return float(np.median(missed) / max(mask.shape))
