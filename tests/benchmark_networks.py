@@ -12,7 +12,7 @@ import torch
 
 from fundus_helpers import metrics, transforms, warping
 from fundus_helpers.eye import Eye, load_eye
-from fundus_helpers.fire import read_pairs
+from fundus_helpers.fire import group_by_eye, read_pairs
 from fundus_helpers.images import read_image, resize, single_channel
 from fundus_helpers.methods.spatial_transformer import SpatialTransformer, train_spatial_transformer
 from fundus_helpers.methods.voxelmorph import train_voxelmorph
@@ -67,20 +67,17 @@ def inference(eye: Eye, method: SpatialTransformer, looks: int) -> dict[str, flo
 def other_eyes(folder: str, eye: Eye, size: int) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
     """Read FIRE's photographs but those of this eye, and tell which of them pair in class S."""
     pairs = read_pairs(folder)
-    sides = [(p.fixed_path.read_bytes(), p.moving_path.read_bytes()) for p in pairs]
+    content = {path: path.read_bytes() for p in pairs for path in (p.fixed_path, p.moving_path)}
     own = {(eye.folder / name).read_bytes() for name in eye.used["file"]}
-    while more := {one for pair in sides if own & {*pair} for one in pair} - own:
-        own |= more  # what pairs with a photograph of this eye is this eye
-    kept = [(p, pair) for p, pair in zip(pairs, sides, strict=True) if pair[0] not in own]
-    paths = {
-        content: path
-        for p, pair in kept
-        for content, path in zip(pair, (p.fixed_path, p.moving_path), strict=True)
-    }
+    eyes = group_by_eye(pairs)
+    this = {eyes[p.name] for p in pairs if {content[p.fixed_path], content[p.moving_path]} & own}
+    kept = [p for p in pairs if eyes[p.name] not in this]
+    paths = {content[path]: path for p in kept for path in (p.fixed_path, p.moving_path)}
     position = {content: i for i, content in enumerate(paths)}
     photographs = (single_channel(read_image(path)) for path in paths.values())
     images = [np.clip(resize(photograph, size), 0, 1) for photograph in photographs]
-    return images, [(position[a], position[b]) for p, (a, b) in kept if p.category == "S"]
+    ends = ((p.fixed_path, p.moving_path) for p in kept if p.category == "S")
+    return images, [tuple(position[content[path]] for path in pair) for pair in ends]
 
 
 def main() -> None:
