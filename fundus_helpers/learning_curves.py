@@ -25,12 +25,13 @@ def learning_curves(history: pd.DataFrame, *, caption: str) -> Figure:
     ax = axes[0, 0]
     for name, stage in history.groupby("stage", sort=False):
         ax.plot(stage.index + 1, stage[LOSS], ".-", label=name)
-    ax.set(xlabel="epoch, over all stages", ylabel=LOSS, ylim=(0, None))
+    ax.set(xlabel="epoch, over all stages", ylabel=LOSS)
     if history["stage"].nunique() > 1:
         ax.legend(fontsize=8, ncols=2)
     if len(known):
         axes[0, 1].plot(known.index + 1, known, "o-", color="0.3")
-        axes[0, 1].set(xlabel="epoch, over all stages", ylabel=ERROR, ylim=(0, None))
+        axes[0, 1].set(xlabel="epoch, over all stages", ylabel=ERROR)
     for ax in axes.flat:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_ylim(0, 1.1 * ax.dataLim.ymax)
     return with_caption(figure, caption)
