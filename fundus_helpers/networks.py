@@ -103,7 +103,8 @@ def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
     rows += padded[:, :, 2:]
     mean = rows[..., :-2] + rows[..., 1:-1]
     mean += rows[..., 2:]
-    return mean / 9
+    mean /= 9
+    return mean
 
 
 def robust_affine(

@@ -59,9 +59,8 @@ class Stack:
         """Shrink the canvas to a side of `size` pixels, each the mean of what it covers."""
         if size == self.size:
             return self
-        shape = (size, size)
-        masks = functional.interpolate(self.masks, size=shape, mode="area") > 1 - OUTSIDE
-        return standardised(functional.interpolate(self.images, size=shape, mode="area"), masks)
+        images, masks = (_means(side, size) for side in (self.images, self.masks))
+        return standardised(images, masks > 1 - OUTSIDE)
 
     def warped(self, points: torch.Tensor) -> "Stack":
         """Look the photographs up at other places.
@@ -73,6 +72,14 @@ class Stack:
         """
         masks = sample(self.masks, points.detach()) > 0.9
         return Stack(sample(self.images, points), masks.float())
+
+
+def _means(images: torch.Tensor, size: int) -> torch.Tensor:
+    """Shrink images, shape (n, 1, h, h); whole factors, the usual case, in half the time."""
+    factor, rest = divmod(images.shape[-1], size)
+    if rest:
+        return functional.interpolate(images, size=(size, size), mode="area")
+    return functional.avg_pool2d(images, factor)
 
 
 def standardised(images: torch.Tensor, masks: torch.Tensor) -> Stack:
