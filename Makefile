@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-verdict benchmark register clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -39,7 +39,7 @@ install: .venv/installed  ## Install everything into .venv
 
 demo: .venv/installed  ## Make the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers.demo_eye import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
-	@$(MAKE) --no-print-directory eye WITH="size=512 $(WITH)"
+	@$(MAKE) --no-print-directory eye WITH="size=512 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
@@ -63,6 +63,12 @@ lint: .venv/installed  ## Check code and notebooks
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
+
+benchmark-clusters: .venv/installed  ## Time k-means on the directions images span against raw pixels
+	$(BIN)/python tests/benchmark_clusters.py
+
+benchmark-networks: .venv/installed  ## Train networks on one eye: DATA= PATIENT= EYE=; with FIRE= on other eyes too
+	$(BIN)/python tests/benchmark_networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"

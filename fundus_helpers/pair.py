@@ -73,14 +73,22 @@ def prepare_pair(
     RegistrationError
         If there is nothing to register: a black or uniform image, or too small a field of view.
     """
-    fixed, fixed_mask = _prepare("fixed", fixed, fixed_mask, normalise, size)
-    moving, moving_mask = _prepare("moving", moving, moving_mask, normalise, size)
+    fixed, fixed_mask = prepare_image("fixed", fixed, fixed_mask, normalise, size)
+    moving, moving_mask = prepare_image("moving", moving, moving_mask, normalise, size)
     return Pair(fixed, moving, fixed_mask, moving_mask)
 
 
-def _prepare(
-    name: str, image: np.ndarray, mask: np.ndarray | None, normalise: bool, size: int | None
+def prepare_image(
+    name: str,
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    normalise: bool = True,
+    size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Check one image and even out its light: half of what `prepare_pair` does.
+
+    See `prepare_pair`; `name` is what the image is called in messages.
+    """
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"{name} image has shape {image.shape}; (height, width) is needed")

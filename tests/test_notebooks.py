@@ -78,8 +78,8 @@ def test_code_cells_have_at_most_15_lines(path):
 @every_notebook
 def test_notebook_opens_with_title_question_and_table(path):
     title, question = cells_of(path)[0].source.split("\n\n")[:2]
-    words = path.stem.replace("_", " ")
-    assert title.startswith("# ") and title[2:].lower() == words
+    assert title.startswith("# ")
+    assert re.sub("[ -]", "", title[2:].lower()) == path.stem.replace("_", "")
     assert re.fullmatch(r"\*\*[^*]+\?\*\*", question)
     header = header_of(path)
     assert list(header) == COLUMNS
@@ -170,7 +170,8 @@ def executed(tmp_path_factory):
     """Run all notebooks in order on a small demo eye in colour."""
     folder = tmp_path_factory.mktemp("colour")
     make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / "small")
-    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected")
+    quick = {"epochs": "4", "field_epochs": "8"}
+    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected", **quick)
 
 
 @pytest.fixture(scope="module")
@@ -277,10 +278,33 @@ def test_the_benchmark_runs_on_an_eye_s_own_landmarks(executed):
     assert len(rows) == 1 + 3 * len(metrics["methods"])
 
 
-def test_rigid_takes_the_template_that_notebook_02_selected(executed):
+@pytest.mark.parametrize("notebook", ["06_spatial_transformer", "07_kmeans_clustering"])
+def test_networks_leave_less_than_a_third_of_the_landmark_error(executed, notebook):
+    before, after = mean_errors(executed, notebook)
+    assert before > 5
+    assert after < before / 3
+
+
+def test_the_article_s_network_leaves_the_landmark_error_as_it_is(executed):
+    metrics = json.loads((executed / "06_spatial_transformer" / "metrics.json").read_text())
+    errors = {
+        when: np.mean([row[ERROR] for row in metrics[when].values() if row[ERROR] is not None])
+        for when in ("before", "after_affine", "after_article")
+    }
+    assert errors["after_article"] > 0.8 * errors["before"] > 2 * errors["after_affine"]
+
+
+def test_voxelmorph_does_not_fold(executed):
+    metrics = json.loads((executed / "06_spatial_transformer" / "metrics.json").read_text())
+    folding = [row["folding, share of overlap"] for row in metrics["after"].values()]
+    assert max(share for share in folding if share is not None) < 1e-4
+
+
+@pytest.mark.parametrize("notebook", ["03_rigid", "06_spatial_transformer", "07_kmeans_clustering"])
+def test_a_notebook_takes_the_template_that_notebook_02_selected(executed, notebook):
     chosen, used = (
         json.loads((executed / name / "metrics.json").read_text())["template"]
-        for name in ("02_template_selection", "03_rigid")
+        for name in ("02_template_selection", notebook)
     )
     assert chosen == used
 
