@@ -24,7 +24,7 @@ images
 transforms vessels features radial
 warping matching dense
 pair
-coarse_alignment elastix_run
+coarse_alignment elastix_run knobs
 methods
 visits
 eye
