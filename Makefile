@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark clean
+.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-tuning benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -68,6 +68,9 @@ benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIE
 
 benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registration, 10 and 100 visits
 	$(BIN)/python tests/benchmark_groupwise.py
+
+benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new picture, for every method
+	$(BIN)/python tests/benchmark_tuning.py
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)

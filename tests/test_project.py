@@ -19,14 +19,14 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress smoothing fields
+files progress worker smoothing fields
 images
 transforms vessels features radial
 warping matching dense
 pair
 coarse_alignment elastix_run knobs
 methods
-visits
+sliders tuned visits
 eye
 demo_retina
 demo_eye fire
@@ -34,10 +34,10 @@ metrics
 assessment
 series
 groupwise fire_benchmark
-figures
-flicker
-visit_figures
-results
+figures preview
+flicker comparison
+visit_figures panel
+results tuning
 headless report
 """
 # These know arrays only: no file of the package.
