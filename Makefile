@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-tuning benchmark clean
+.PHONY: help install demo eye cohort lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-tuning benchmark clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -52,13 +52,16 @@ cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=ey
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
 
+app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
+	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
+
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
 	$(BIN)/python -m pytest
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb app/*.ipynb
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import traitlets
 
-from fundus_helpers.figures import OVERLAY_CAPTION, brightened, checkerboard, overlay
+from fundus_helpers.figures import brightened, checkerboard, overlay
 
 QUALITY = 92
+OVERLAY_CAPTION = "red: template only, cyan: visit only, grey: both agree"
 DIFFERENCE_CAPTION = (
     "mid-grey: both agree; lighter: the visit is brighter; darker: the template is brighter"
 )
@@ -137,7 +138,7 @@ def _views() -> dict[str, tuple[str, tuple[str, str], str, Callable, Callable]]:
         return mode, ("template", "visit, registered"), caption, template, visit
 
     return {
-        "overlay": before_after(f"{OVERLAY_CAPTION} (template: fixed, visit: moving)", overlay),
+        "overlay": before_after(OVERLAY_CAPTION, overlay),
         "grey difference": before_after(DIFFERENCE_CAPTION, difference),
         "checkerboard": before_after(BOARD_CAPTION, checkerboard),
         "swipe": template_visit(f"{SWIPE_CAPTION}: vessels should run on across it", "swipe"),

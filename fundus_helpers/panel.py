@@ -12,6 +12,12 @@ from fundus_helpers.sliders import LAYOUT, STYLE, Sliders
 
 COLOURS = {"busy": "#8a5a00", "done": "inherit", "refused": "#a04000", "error": "#b00020"}
 SIGNS = {"busy": "⏳ ", "done": "", "refused": "✋ refused: ", "error": "⚠ "}
+TABLE_STYLE = """<style>
+.fundus-numbers { border-collapse: collapse; font-size: 14px; }
+.fundus-numbers th, .fundus-numbers td { padding: 1px 12px; line-height: 1.5; text-align: right; }
+.fundus-numbers tbody th { padding-left: 0; text-align: left; }
+.fundus-note { font-size: 13px; line-height: 1.4; margin: 4px 0; }
+</style>"""
 RUN, STOP = "Run all visits at full size", "Stop"
 
 
@@ -36,7 +42,9 @@ class Panel:
         self.picture = Comparison()
         self.status, self.numbers = ipywidgets.HTML(), ipywidgets.HTML()
         self.defaults, self.best, self.save, self.run_all = (
-            ipywidgets.Button(description=words, tooltip=tip, layout={"width": "auto"})
+            ipywidgets.Button(
+                description=words, tooltip=tip, layout={"width": "auto", "flex": "0 0 auto"}
+            )
             for words, tip in (
                 ("Defaults", "all knobs back to their defaults"),
                 ("Best so far", "all knobs back to where the numbers were best"),
@@ -44,7 +52,9 @@ class Panel:
                 (RUN, "register every visit as the notebook does, with these knobs"),
             )
         )
-        self.bar = ipywidgets.IntProgress(max=len(visits), layout={"visibility": "hidden"})
+        self.bar = ipywidgets.IntProgress(
+            max=len(visits), layout={"visibility": "hidden", "min_width": "0"}
+        )
         self._knobs = ipywidgets.VBox(layout=LAYOUT)
         self.sliders: Sliders | None = None
         self.widget = self._arranged()
@@ -58,7 +68,7 @@ class Panel:
             ipywidgets.VBox(left, layout={"flex": "0 0 370px", "overflow": "hidden"}),
             ipywidgets.VBox(right, layout={"flex": "1 1 0", "min_width": "0", "padding": "0 12px"}),
         ]
-        return ipywidgets.HBox(columns, layout=LAYOUT)
+        return ipywidgets.HBox(columns)
 
     def put_sliders(self, sliders: Sliders) -> None:
         """Show the sliders of another method."""
@@ -90,20 +100,19 @@ class Panel:
         text = SIGNS[kind] + html.escape(words)
         self.status.value = f'<p role="status" class="fundus-{kind}" style="{style}">{text}</p>'
 
-    def tabulate(self, columns: Mapping[str, pd.Series], note: str = "") -> None:
+    def tabulate(self, rows: Mapping[str, pd.Series], note: str = "") -> None:
         """Show numbers.
 
         Parameters
         ----------
-        columns : mapping of str to Series
-            Measures, all with one index.
+        rows : mapping of str to Series
+            Measures, all with one index; what is known of none is left out.
         note : str
             Below the table.
         """
-        table = pd.DataFrame(columns).dropna(how="all")
-        text = table.map(_number).to_html(border=0, classes="fundus-numbers", justify="right")
-        small = "font-size: 13px; line-height: 1.4"
-        self.numbers.value = f'{text}<p style="{small}">{html.escape(note)}</p>'
+        table = pd.DataFrame(rows).dropna(how="all").T.map(_number)
+        text = table.to_html(border=0, classes="fundus-numbers", justify="right")
+        self.numbers.value = f'{TABLE_STYLE}{text}<p class="fundus-note">{html.escape(note)}</p>'
 
 
 def _number(value: float) -> str:

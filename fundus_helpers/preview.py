@@ -14,6 +14,7 @@ from fundus_helpers.images import resize
 from fundus_helpers.knobs import Value, read_knobs
 from fundus_helpers.methods import Method
 from fundus_helpers.pair import Pair, prepare_pair, vessel_correlation
+from fundus_helpers.series import Registration
 from fundus_helpers.transforms import RegistrationError
 
 # Measures of a preview, and whether more of it is better.
@@ -158,6 +159,24 @@ def judge(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
         100 * transforms.folding(transform, inside) if some else 0.0,
     )
     return pd.Series(dict(zip(MEASURES, values, strict=True)))
+
+
+def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, pd.Series]:
+    """Measure a visit before and after its registration at the size of the eye's images.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed : int
+        Position of the template among the visits.
+    found : Registration
+        From the template to the visit; the numbers after a failed one are NaN.
+    """
+    pair = shrink_pair(eye, fixed, eye.index(found.visit), SIZES[0])
+    before = judge(pair, transforms.identity())
+    if found.transform is None:
+        return before, before * np.nan
+    return before, judge(pair, transforms.rescale(found.transform, pair.factor))
 
 
 def is_better(one: pd.Series, other: pd.Series) -> bool:

@@ -9,7 +9,7 @@ from fundus_helpers.knobs import Knob, Value, read_knobs
 from fundus_helpers.methods import Method
 
 STYLE = {"description_width": "130px"}
-LAYOUT = {"width": "100%"}
+LAYOUT = {"width": "auto"}
 
 
 class Sliders:
@@ -44,10 +44,9 @@ class Sliders:
         """What every knob is set to."""
         return {name: widget.value for name, widget in self.widgets.items()}
 
-    @property
-    def turned(self) -> dict[str, Value]:
-        """What the knobs that are not at their defaults are set to."""
-        return {n: value for n, value in self.values.items() if value != self._knobs[n].default}
+    def turned(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of some values that are not their knobs' defaults."""
+        return {n: value for n, value in values.items() if value != self._knobs[n].default}
 
     def turn(self, values: Mapping[str, Value]) -> None:
         """Set knobs, those left out to their defaults; tells of it once."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from IPython.display import HTML, display
 
@@ -14,7 +13,7 @@ from fundus_helpers.knobs import Value, read_knobs
 from fundus_helpers.methods import METHODS
 from fundus_helpers.panel import Panel
 from fundus_helpers.progress import is_watched
-from fundus_helpers.series import Registration, registrations
+from fundus_helpers.series import registrations
 from fundus_helpers.sliders import Sliders
 from fundus_helpers.tuned import save_tuned, tuned_knobs, tuned_parameter, tuned_path
 from fundus_helpers.worker import Worker
@@ -78,6 +77,12 @@ def tune(
     )
 
 
+def label(eye: Eye, visit: int) -> str:
+    """Name a visit by its date, or by its file where another has the same date."""
+    dates = eye.used["date"].astype(str).tolist()
+    return dates[visit] if dates.count(dates[visit]) == 1 else eye.names[visit]
+
+
 class Tuner:
     """A panel, and what happens when something on it is moved or pressed.
 
@@ -106,7 +111,7 @@ class Tuner:
         self._worker, self._running = Worker(self._tell_error), False
         self._opened = self._shown = None
         self._others = [i for i in range(len(eye.names)) if i != fixed]
-        self.panel = Panel([(eye.names[i], i) for i in self._others], moving, methods)
+        self.panel = Panel([(label(eye, i), i) for i in self._others], moving, methods)
         self._connect()
         self._guarded(self._change_method)
 
@@ -194,7 +199,7 @@ class Tuner:
         self._draw(view)
         if not self._worker.is_waiting():
             kind = "refused" if self._outcome.reason else "done"
-            took = f"{self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
+            took = f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
             self.panel.tell(kind, self._outcome.reason or took)
 
     def _open(self, method: str, moving: int) -> None:
@@ -211,18 +216,10 @@ class Tuner:
         transform = transforms.rescale(self._outcome.transform, factor)
         warped = warping.warp(shown.moving, transform, shown.fixed.shape)
         self.panel.picture.show(view, shown.fixed, shown.moving, warped)
-        columns = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
-        knobs = ", ".join(f"{name} {value}" for name, value in self._best_knobs.items())
-        self.panel.tabulate(columns, f"Best so far with {knobs or 'nothing done'}.")
-
-    def _judged(self, one: Registration) -> tuple[pd.Series, pd.Series]:
-        """Numbers of one visit before and after its registration at full size."""
-        moving = self._eye.index(one.visit)
-        pair = preview.shrink_pair(self._eye, self._fixed, moving, preview.SIZES[0])
-        before = preview.judge(pair, transforms.identity())
-        if one.transform is None:
-            return before, before * np.nan
-        return before, preview.judge(pair, transforms.rescale(one.transform, pair.factor))
+        rows = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
+        turned = self.panel.sliders.turned(self._best_knobs)
+        words = ", ".join(f"{name} {value}" for name, value in turned.items())
+        self.panel.tabulate(rows, f"Best so far with {words or 'all knobs at their defaults'}.")
 
     def _run_every_visit(self, method: str, values: Mapping[str, Value]) -> None:
         eye, found, reasons = self._eye, [], []
@@ -231,7 +228,7 @@ class Tuner:
             names = [eye.names[i] for i in self._others]
             masks = {"template_mask": eye.masks[self._fixed], "masks": eye.masks[self._others]}
             for one in registrations(METHODS[method], *images, names, **masks, **values):
-                found.append(self._judged(one))
+                found.append(preview.judge_visit(eye, self._fixed, one))
                 reasons += [f"{one.visit}: {one.reason}"] if one.reason else []
                 self.panel.bar.value = len(found)
                 if not self._running:

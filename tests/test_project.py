@@ -38,7 +38,7 @@ figures preview
 flicker comparison
 visit_figures panel
 results tuning
-headless report
+headless report app
 """
 # These know arrays only: no file of the package.
 ARRAYS_ONLY = {"template"}
