@@ -50,7 +50,7 @@ cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=ey
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
+	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.news_url=None notebooks/01_exploratory_analysis.ipynb
 
 app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
@@ -78,8 +78,9 @@ benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
-picture: .venv/installed  ## Make the README's picture anew from the demo eye
+picture: .venv/installed  ## Make the README's pictures anew from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py
+	$(BIN)/python docs/panel_picture.py
 
 clean:  ## Remove .venv and caches; data and results stay
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

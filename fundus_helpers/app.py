@@ -37,7 +37,7 @@ class App:
         self._worker, self.tuner = Worker(self._tell), None
         eyes = [(f"{patient}, {side}", (patient, side)) for patient, side in find_eyes(self._data)]
         self.eye = ipywidgets.Dropdown(
-            options=eyes, description="patient, eye", style=STYLE, layout={"width": "370px"}
+            options=eyes, description="patient, eye", style=STYLE, layout={"width": "330px"}
         )
         self._place = ipywidgets.VBox(layout=LAYOUT)
         self.widget = ipywidgets.VBox([self.eye, self._place], layout=LAYOUT)

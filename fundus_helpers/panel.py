@@ -13,9 +13,9 @@ from fundus_helpers.sliders import LAYOUT, STYLE, Sliders
 COLOURS = {"busy": "#8a5a00", "done": "inherit", "refused": "#a04000", "error": "#b00020"}
 SIGNS = {"busy": "⏳ ", "done": "", "refused": "✋ refused: ", "error": "⚠ "}
 TABLE_STYLE = """<style>
-.fundus-numbers { border-collapse: collapse; font-size: 14px; }
-.fundus-numbers th, .fundus-numbers td { padding: 1px 12px; line-height: 1.5; text-align: right; }
-.fundus-numbers tbody th { padding-left: 0; text-align: left; }
+.fundus-numbers { border-collapse: collapse; font-size: 13px; }
+.fundus-numbers th, .fundus-numbers td { padding: 1px 7px; line-height: 1.4; text-align: right; }
+.fundus-numbers tbody th { padding-left: 0; text-align: left; white-space: nowrap; }
 .fundus-note { font-size: 13px; line-height: 1.4; margin: 4px 0; }
 </style>"""
 RUN, STOP = "Run all visits at full size", "Stop"
@@ -65,7 +65,7 @@ class Panel:
         left = [self.visit, self.method, self._knobs, buttons, series]
         right = [self.view, self.picture, self.status, self.numbers]
         columns = [
-            ipywidgets.VBox(left, layout={"flex": "0 0 370px", "overflow": "hidden"}),
+            ipywidgets.VBox(left, layout={"flex": "0 0 330px", "overflow": "hidden"}),
             ipywidgets.VBox(right, layout={"flex": "1 1 0", "min_width": "0", "padding": "0 12px"}),
         ]
         return ipywidgets.HBox(columns)

@@ -8,7 +8,7 @@ import ipywidgets
 from fundus_helpers.knobs import Knob, Value, read_knobs
 from fundus_helpers.methods import Method
 
-STYLE = {"description_width": "130px"}
+STYLE = {"description_width": "105px"}
 LAYOUT = {"width": "auto"}
 
 
