@@ -40,7 +40,7 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait()
-    picture.quantize(128).save(HERE / "panel.png", optimize=True)
+    picture.quantize(256).save(HERE / "panel.png", optimize=True)
 
 
 def address_in(log: Path) -> str:

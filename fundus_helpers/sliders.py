@@ -44,9 +44,13 @@ class Sliders:
         """What every knob is set to."""
         return {name: widget.value for name, widget in self.widgets.items()}
 
-    def turned(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        """Those of some values that are not their knobs' defaults."""
-        return {n: value for n, value in values.items() if value != self._knobs[n].default}
+    def words(self, values: Mapping[str, Value] | None) -> str:
+        """Name the values that are not their knobs' defaults; None is nothing done."""
+        if values is None:
+            return "nothing done"
+        turned = {n: value for n, value in values.items() if value != self._knobs[n].default}
+        said = ", ".join(f"{name} {value}" for name, value in turned.items())
+        return said or "all knobs at their defaults"
 
     def turn(self, values: Mapping[str, Value]) -> None:
         """Set knobs, those left out to their defaults; tells of it once."""

@@ -160,14 +160,16 @@ class Tuner:
     def _ask(self) -> None:
         panel = self.panel
         panel.tell("busy", "registering ...")
-        state = panel.method.value, panel.visit.value, panel.sliders.values, panel.view.value
-        self._worker.ask(partial(self._refresh, *state))
+        chosen = panel.method.value, panel.visit.value, panel.view.value
+        self._worker.ask(partial(self._refresh, *chosen, panel.sliders, panel.sliders.values))
 
     def _turn_to_defaults(self) -> None:
         self.panel.sliders.turn({})
 
     def _turn_to_best(self) -> None:
-        self.panel.sliders.turn(self._best_knobs)
+        chosen = self.panel.method.value, self.panel.visit.value
+        if self._opened == chosen and self._best_knobs is not None:
+            self.panel.sliders.turn(self._best_knobs)
 
     def _save(self) -> None:
         method = self.panel.method.value
@@ -186,20 +188,24 @@ class Tuner:
 
     # What takes a while, in the thread.
 
-    def _refresh(self, method: str, moving: int, values: Mapping[str, Value], view: str) -> None:
+    def _refresh(
+        self, method: str, moving: int, view: str, sliders: Sliders, values: Mapping[str, Value]
+    ) -> None:
         if self._opened != (method, moving):
             self._open(method, moving)
         if self._shown != values:
-            self._outcome, self._shown = (
-                preview.preview(METHODS[method], self._pair, values),
-                values,
-            )
+            self._outcome = preview.preview(METHODS[method], self._pair, values)
+            self._shown = values
             if preview.is_better(self._outcome.numbers, self._best):
                 self._best, self._best_knobs = self._outcome.numbers, values
         self._draw(view)
+        rows = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
+        self.panel.tabulate(rows, f"Best so far with {sliders.words(self._best_knobs)}.")
         if not self._worker.is_waiting():
             kind = "refused" if self._outcome.reason else "done"
-            took = f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
+            took = (
+                f"registered in {self._outcome.seconds:.2f} s, preview at {self._sizes[method]} px"
+            )
             self.panel.tell(kind, self._outcome.reason or took)
 
     def _open(self, method: str, moving: int) -> None:
@@ -208,7 +214,7 @@ class Tuner:
             self._sizes[method] = preview.quick_enough(METHODS[method], *pair)
         self._pair = preview.shrink_pair(*pair, self._sizes[method])
         self._before = self._best = preview.judge(self._pair, transforms.identity())
-        self._best_knobs, self._shown, self._opened = {}, None, (method, moving)
+        self._best_knobs, self._shown, self._opened = None, None, (method, moving)
 
     def _draw(self, view: str) -> None:
         shown = self._pair.shown
@@ -216,10 +222,6 @@ class Tuner:
         transform = transforms.rescale(self._outcome.transform, factor)
         warped = warping.warp(shown.moving, transform, shown.fixed.shape)
         self.panel.picture.show(view, shown.fixed, shown.moving, warped)
-        rows = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
-        turned = self.panel.sliders.turned(self._best_knobs)
-        words = ", ".join(f"{name} {value}" for name, value in turned.items())
-        self.panel.tabulate(rows, f"Best so far with {words or 'all knobs at their defaults'}.")
 
     def _run_every_visit(self, method: str, values: Mapping[str, Value]) -> None:
         eye, found, reasons = self._eye, [], []

@@ -133,6 +133,17 @@ def test_notebook_installs_nothing_fetches_nothing_and_stays_in_its_folder(path)
     assert re.findall(forbidden, code, re.MULTILINE) == []
 
 
+def test_a_notebook_of_a_method_has_its_sliders_by_one_call():
+    tuned = {}
+    for notebook in NOTEBOOKS:
+        code = "\n".join(cell.source for cell in cells_of(notebook, "code"))
+        assert not re.search(r"ipywidgets|interact|observe\(", code), notebook.name
+        tuned[notebook.stem[:2]] = len(re.findall(r"tuning\.tune\(", code))
+        declared = re.search(r"^tuned: str = \"{}\"", code, re.MULTILINE)
+        assert bool(tuned[notebook.stem[:2]]) == bool(declared), notebook.name
+    assert {tuned[number] for number in ("03", "04", "05")} == {1}
+
+
 def test_readme_lists_every_notebook():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
     rows = [line for line in readme.splitlines() if line.startswith("|")]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 import time
 from functools import wraps
@@ -182,6 +183,7 @@ def test_a_move_changes_picture_and_numbers(tuner):
 def test_the_best_is_remembered_and_found_again(tuner):
     made = tuner("affine")
     good = made.panel.sliders.values
+    assert "Best so far with all knobs at their defaults" in numbers(made)
     move(made, "iterations", 1)
     made.finish()
     assert made.panel.sliders.values != good
@@ -204,6 +206,20 @@ def test_another_visit_and_another_method_are_shown(tuner, eye):
     made.finish()
     seen.add(numbers(made))
     assert len(seen) == 3
+
+
+def test_a_method_changed_while_another_is_at_work_is_the_one_shown(tuner):
+    made = tuner("affine", "optical_flow_dis")
+    move(made, "iterations", 1)
+    made.panel.method.value = "optical_flow_dis"
+    made.panel.best.click()
+    made.panel.visit.value = 1
+    made.finish()
+    assert set(made.panel.sliders.values) == set(read_knobs(METHODS["optical_flow_dis"]))
+    fresh = tuner("optical_flow_dis")
+    fresh.panel.visit.value = 1
+    fresh.finish()
+    assert numbers(made) == numbers(fresh)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -271,6 +287,16 @@ def test_every_visit_is_registered_at_full_size_with_a_bar(tuner, eye):
     count = len(eye.names) - 1
     assert f"Mean over {count} visits at full size (192 px)" in numbers(made)
     assert made.panel.run_all.description != "Stop" and not made.panel.visit.disabled
+
+
+def test_a_run_of_every_visit_can_be_stopped(tuner, eye):
+    made = tuner("optical_flow_ilk")
+    made.panel.run_all.click()
+    made.panel.run_all.click()
+    made.finish()
+    (count,) = re.findall(r"Mean over (\d+) visits", numbers(made))
+    assert int(count) < len(eye.names) - 1
+    assert not made.panel.visit.disabled
 
 
 # What is saved
