@@ -55,21 +55,21 @@ class App:
 
     def _ask(self) -> None:
         patient, laterality = self.eye.value
-        self._say("⏳ loading the photographs ...")
+        self._say("loading the photographs ...")
         self._worker.ask(lambda: self._open(patient, laterality))
 
     def _open(self, patient: str, laterality: str) -> None:
         try:
             eye = load_eye(self._data, patient, laterality, shown=False)
         except EyeError as error:  # an eye of one photograph: no fault of the page
-            self._say(f"✋ {error}")
+            self._say(str(error))
             return
         last = len(eye.names) - 1
         self.tuner = Tuner(eye, 0, [*METHODS], self._results, moving=last)
         self._place.children = [self.tuner.panel.widget]
 
     def _tell(self, error: Exception) -> None:
-        self._say(f"⚠ {type(error).__name__}: {error}")
+        self._say(f"{type(error).__name__}: {error}")
 
     def _say(self, words: str) -> None:
         self._place.children = [ipywidgets.Label(words)]

@@ -11,13 +11,7 @@ from fundus_helpers.comparison import VIEWS, Comparison
 from fundus_helpers.sliders import LAYOUT, STYLE, Sliders
 
 COLOURS = {"busy": "#8a5a00", "done": "inherit", "refused": "#a04000", "error": "#b00020"}
-SIGNS = {"busy": "⏳ ", "done": "", "refused": "✋ refused: ", "error": "⚠ "}
-TABLE_STYLE = """<style>
-.fundus-numbers { border-collapse: collapse; font-size: 13px; }
-.fundus-numbers th, .fundus-numbers td { padding: 1px 7px; line-height: 1.4; text-align: right; }
-.fundus-numbers tbody th { padding-left: 0; text-align: left; white-space: nowrap; }
-.fundus-note { font-size: 13px; line-height: 1.4; margin: 4px 0; }
-</style>"""
+SIGNS = {"busy": '<span class="fundus-spinner"></span> ', "refused": "refused: "}
 RUN, STOP = "Run all visits at full size", "Stop"
 
 
@@ -97,7 +91,7 @@ class Panel:
         words : str
         """
         style = f"color: {COLOURS[kind]}; font-size: 14px; line-height: 1.4; margin: 4px 0"
-        text = SIGNS[kind] + html.escape(words)
+        text = SIGNS.get(kind, "") + html.escape(words)
         self.status.value = f'<p role="status" class="fundus-{kind}" style="{style}">{text}</p>'
 
     def tabulate(self, rows: Mapping[str, pd.Series], note: str = "") -> None:
@@ -112,7 +106,7 @@ class Panel:
         """
         table = pd.DataFrame(rows).dropna(how="all").T.map(_number)
         text = table.to_html(border=0, classes="fundus-numbers", justify="right")
-        self.numbers.value = f'{TABLE_STYLE}{text}<p class="fundus-note">{html.escape(note)}</p>'
+        self.numbers.value = f'{text}<p class="fundus-note">{html.escape(note)}</p>'
 
 
 def _number(value: float) -> str:

@@ -32,10 +32,10 @@ class Sliders:
         for widget in self.widgets.values():
             widget.observe(self._on_change, "value")
         lines = [
-            f"<dt><b>{name}</b></dt><dd>{html.escape(knob.explanation.replace('`', ''))}</dd>"
+            f"<p><b>{name}</b> {html.escape(knob.explanation.replace('`', ''))}</p>"
             for name, knob in self._knobs.items()
         ]
-        help_text = ipywidgets.HTML(f"<dl style='line-height: 1.4'>{''.join(lines)}</dl>")
+        help_text = ipywidgets.HTML(f"<div style='line-height: 1.4'>{''.join(lines)}</div>")
         help_box = ipywidgets.Accordion([help_text], titles=["What the knobs do"])
         self.box = ipywidgets.VBox([*self.widgets.values(), help_box], layout=LAYOUT)
 
