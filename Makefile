@@ -50,7 +50,7 @@ cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=ey
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.news_url=None notebooks/01_exploratory_analysis.ipynb
+	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
 
 app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
