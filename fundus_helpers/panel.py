@@ -1,7 +1,7 @@
 """What a panel of sliders looks like: lists, buttons, pictures, numbers, and what it says."""
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import ipywidgets
 import numpy as np
@@ -68,10 +68,6 @@ class Panel:
         """Show the sliders of another method."""
         self.sliders = sliders
         self._knobs.children = [sliders.box]
-
-    def on_click(self, button: ipywidgets.Button, task: Callable[[], None]) -> None:
-        """Run a task, without arguments, when a button is pressed."""
-        button.on_click(lambda _: task())
 
     def lock(self, locked: bool) -> None:
         """Leave nothing to press but *Stop*, or let everything go."""

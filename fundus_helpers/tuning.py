@@ -123,21 +123,21 @@ class Tuner:
         tasks = {panel.defaults: self._turn_to_defaults, panel.best: self._turn_to_best}
         tasks |= {panel.save: self._save, panel.run_all: self._run_or_stop}
         for button, task in tasks.items():
-            panel.on_click(button, partial(self._guarded, task))
+            button.on_click(partial(self._guarded, task))
 
     def _ipython_display_(self) -> None:
         display(self.panel.widget)
 
     @property
-    def preview_size(self) -> int | None:
-        """Longer side of the previews in pixels, once the first one has been shown."""
-        return self._sizes[self.panel.method.value]
+    def preview_size(self) -> int:
+        """Longer side, in pixels, of the preview that is shown."""
+        return max(self._pair.images.fixed.shape)
 
     def finish(self) -> None:
         """Wait until all is done that was asked for; raise what went wrong meanwhile."""
         self._worker.finish()
 
-    def _guarded(self, task: Callable[[], None]) -> None:
+    def _guarded(self, task: Callable[[], None], *_: object) -> None:
         try:
             task()
         except Exception as error:  # said on the panel, raised by `finish`
@@ -204,7 +204,7 @@ class Tuner:
         if not self._worker.is_waiting():
             kind = "refused" if self._outcome.reason else "done"
             took = (
-                f"registered in {self._outcome.seconds:.2f} s, preview at {self._sizes[method]} px"
+                f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
             )
             self.panel.tell(kind, self._outcome.reason or took)
 

@@ -168,6 +168,12 @@ def test_ci_runs_both_commands_of_the_readme():
     assert any(re.match(r"set -\w*e", line) for line in lines)
 
 
+def test_jupyterlab_and_the_page_are_for_this_machine_only():
+    assert "--ip=127.0.0.1" in make("-n", "lab")
+    assert "token=" not in make("-n", "lab")  # Jupyter makes one
+    assert "cd app && " in make("-n", "app")  # whose voila.json says the same
+
+
 def ignored(path):
     """Whether git keeps a path out."""
     command = ["git", "check-ignore", "--quiet", "--no-index", path]

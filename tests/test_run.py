@@ -336,18 +336,20 @@ def test_a_changed_parameter_runs_the_notebooks_again(copy, environment):
 
 
 def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, environment):
-    saved = copy / "results" / "007_L" / "tuned.json"
+    saved, notebook = copy / "results/007_L/tuned.json", ["results/007_L/03_rigid/metrics.json"]
     save_tuned(saved, "affine", {"learning_rate": 2.0, "iterations": 30})
-    told = snakemake(copy, environment, "results/007_L/03_rigid/metrics.json")
+    told = snakemake(copy, environment, *notebook)
     assert told.returncode == 0, told.stdout
     metrics = json.loads((saved.parent / "03_rigid" / "metrics.json").read_text())
     parameters = metrics["provenance"]["parameters"]
     assert parameters["learning_rate"] == 2.0  # as saved
     assert parameters["iterations"] == 20  # as given
-    again = snakemake(copy, environment, "results/007_L/03_rigid/metrics.json")
+    again = snakemake(copy, environment, *notebook)
     assert "Nothing to be done" in again.stdout
+    without = snakemake(copy, environment, "-n", *notebook, tuned="{}")
+    assert "tuned={}" in without.stdout
     saved.unlink()
-    undone = snakemake(copy, environment, "-n", "results/007_L/03_rigid/metrics.json")
+    undone = snakemake(copy, environment, "-n", *notebook)
     assert "03_rigid" in undone.stdout and "Nothing to be done" not in undone.stdout
 
 

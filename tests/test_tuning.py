@@ -47,20 +47,45 @@ def move(tuner, name, value):
 # Preview
 
 
-@pytest.mark.parametrize("name", ["affine", "optical_flow_dis", "optical_flow_ilk", "keypoints"])
-def test_a_preview_finds_nearly_what_the_full_size_finds(eye, name):
+@pytest.mark.parametrize(
+    "name, knobs",
+    [
+        ("affine", {}),
+        ("affine", {"learning_rate": 3.0}),
+        ("optical_flow_dis", {"patch_size": 24}),
+        ("optical_flow_ilk", {"radius": 24}),
+        ("keypoints", {}),
+    ],
+)
+def test_a_preview_finds_nearly_what_the_full_size_finds(eye, name, knobs):
     moving = len(eye.names) - 1
     pair = preview.shrink_pair(eye, 0, moving, 128)
-    small = preview.preview(METHODS[name], pair, {})
+    small = preview.preview(METHODS[name], pair, knobs)
     assert small.reason == ""
     images = eye.images[0], eye.images[moving]
-    full = METHODS[name](*images, fixed_mask=eye.masks[0], moving_mask=eye.masks[moving])
+    masks = {"fixed_mask": eye.masks[0], "moving_mask": eye.masks[moving]}
+    full = METHODS[name](*images, **masks, **knobs)
     fields = [
         transforms.displacement(found, eye.images[0].shape)[eye.masks[0] & eye.masks[moving]]
         for found in (small.transform, full)
     ]
     assert np.linalg.norm(np.subtract(*fields), axis=1).mean() < 1.0
     assert np.linalg.norm(fields[1], axis=1).mean() > 3
+
+
+@pytest.mark.parametrize(
+    "seconds, expected",
+    [
+        (lambda size: 0.1, 384),  # quick at any size
+        (lambda size: 0.2 * (size / 192) ** 2, 192),  # up to here
+        (lambda size: 1.5 + size / 1e4, 384),  # slow at any size
+        (lambda size: 1.5 * size**2 / 160**2, 160),  # slow, and slower on larger images
+    ],
+)
+def test_previews_are_as_large_as_they_may_be_to_be_quick(eye, monkeypatch, seconds, expected):
+    monkeypatch.setattr(preview, "shrink_pair", lambda *arguments: arguments[-1])
+    monkeypatch.setattr(preview, "_seconds", lambda _, size: seconds(size))
+    assert preview.quick_enough(METHODS["affine"], eye, 0, 1) == expected
 
 
 def test_knobs_in_pixels_mean_in_a_preview_what_they_mean_at_full_size(eye):
