@@ -51,7 +51,7 @@ class Comparison(anywidget.AnyWidget):
     position = traitlets.Float(50).tag(sync=True)
     milliseconds = traitlets.Int(500, min=200).tag(sync=True)
     playing = traitlets.Bool(True).tag(sync=True)
-    _drawn: tuple | None = None
+    _drawn: tuple = ("", None, None)
 
     def show(self, view: str, fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> None:
         """Show a pair before and after its registration.
@@ -71,14 +71,16 @@ class Comparison(anywidget.AnyWidget):
         if view not in VIEWS:
             raise ValueError(f"view {view!r} is not one of {[*VIEWS]}")
         mode, labels, caption, draw_first, draw_second = VIEWS[view]
-        if moving.shape != fixed.shape:
-            moving = _on_canvas(moving, fixed.shape)
         images = fixed, moving, warped
         with self.hold_sync():
-            if self._drawn != (view, id(fixed), id(moving)):  # the first stays while knobs turn
-                self.first, self._drawn = _jpeg(draw_first(*images)), (view, id(fixed), id(moving))
+            if not self._is_drawn(view, fixed, moving):  # the first stays while knobs turn
+                self.first, self._drawn = _jpeg(draw_first(*images)), (view, fixed, moving)
             self.second = _jpeg(draw_second(*images))
             self.labels, self.caption, self.mode = [*labels], caption, mode
+
+    def _is_drawn(self, view: str, fixed: np.ndarray, moving: np.ndarray) -> bool:
+        drawn_view, drawn_fixed, drawn_moving = self._drawn
+        return drawn_view == view and drawn_fixed is fixed and drawn_moving is moving
 
 
 def difference(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
@@ -102,14 +104,6 @@ def difference(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     return np.clip(0.5 + (moving - fixed) / 8, 0, 1)
 
 
-def _on_canvas(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Cut an image to a shape, or fill it up with black, its first corner held."""
-    canvas = np.zeros(shape, image.dtype)
-    height, width = np.minimum(shape, image.shape)
-    canvas[:height, :width] = image[:height, :width]
-    return canvas
-
-
 def _jpeg(picture: np.ndarray) -> bytes:
     eight_bit = np.uint8(np.round(np.clip(picture, 0, 1) * 255))
     ordered = eight_bit[..., ::-1] if eight_bit.ndim == 3 else eight_bit  # OpenCV writes BGR
@@ -117,24 +111,17 @@ def _jpeg(picture: np.ndarray) -> bytes:
 
 
 def _views() -> dict[str, tuple[str, tuple[str, str], str, Callable, Callable]]:
-    """How two pictures are shown, their labels and caption, and what draws either of them."""
+    """How two pictures are shown, their labels and caption, and what draws either of them.
+
+    Both are drawn from the fixed, the moving and the warped image.
+    """
 
     def before_after(caption: str, draw: Callable, mode: str = "side") -> tuple:
-        def before(fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> np.ndarray:
-            return draw(fixed, moving)
-
-        def after(fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> np.ndarray:
-            return draw(fixed, warped)
-
+        before, after = lambda f, m, w: draw(f, m), lambda f, m, w: draw(f, w)
         return mode, ("before", "after"), caption, before, after
 
     def template_visit(caption: str, mode: str) -> tuple:
-        def template(fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> np.ndarray:
-            return brightened(fixed)[0]
-
-        def visit(fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> np.ndarray:
-            return brightened(warped)[0]
-
+        template, visit = lambda f, m, w: brightened(f)[0], lambda f, m, w: brightened(w)[0]
         return mode, ("template", "visit, registered"), caption, template, visit
 
     return {

@@ -32,9 +32,9 @@ def _parsed(text: str, name: str) -> dict[str, dict[str, Value]]:
     try:
         tuned = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{name} is not JSON: {error}; save the sliders anew") from error
+        raise ValueError(f"{name} is not JSON: {error}; mend or delete it") from error
     if not isinstance(tuned, dict) or not all(isinstance(knobs, dict) for knobs in tuned.values()):
-        raise ValueError(f"{name} does not hold knobs by method; save the sliders anew")
+        raise ValueError(f"{name} does not hold knobs by method; mend or delete it")
     return tuned
 
 

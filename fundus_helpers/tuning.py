@@ -159,6 +159,8 @@ class Tuner:
 
     def _ask(self) -> None:
         panel = self.panel
+        if panel.sliders is None:  # the file of saved knobs is broken, which has been told
+            return
         panel.tell("busy", "registering ...")
         chosen = panel.method.value, panel.visit.value, panel.view.value
         self._worker.ask(partial(self._refresh, *chosen, panel.sliders, panel.sliders.values))
@@ -203,9 +205,7 @@ class Tuner:
         self.panel.tabulate(rows, f"Best so far with {sliders.words(self._best_knobs)}.")
         if not self._worker.is_waiting():
             kind = "refused" if self._outcome.reason else "done"
-            took = (
-                f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
-            )
+            took = f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
             self.panel.tell(kind, self._outcome.reason or took)
 
     def _open(self, method: str, moving: int) -> None:
