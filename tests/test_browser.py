@@ -241,6 +241,9 @@ def run_all(browser):
     chosen = ".lm-Menu-item[data-command='runmenu:run-all']"
     until(browser, lambda: find(browser, chosen))
     find(browser, chosen)[0].click()
+    time.sleep(2)
+    if all(prompt.text in ("", "[ ]:") for prompt in find(browser, ".jp-InputPrompt")):
+        run_all(browser)  # the kernel was not ready yet, and nothing runs
 
 
 def kernel_state(browser):
