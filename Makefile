@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
 	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
-.PHONY: help install demo eye cohort lab test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark register clean
+.PHONY: help install demo eye cohort lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -53,13 +53,16 @@ cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=ey
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
 
+app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
+	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
+
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
 	$(BIN)/python -m pytest
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb app/*.ipynb
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
 	$(BIN)/python tests/benchmark_template.py
@@ -76,6 +79,9 @@ benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIE
 benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registration, 10 and 100 visits
 	$(BIN)/python tests/benchmark_groupwise.py
 
+benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new picture, for every method
+	$(BIN)/python tests/benchmark_tuning.py
+
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
@@ -85,8 +91,9 @@ benchmark-verdict: .venv/installed  ## How far verdicts and predicted errors can
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
 	@$(BIN)/python -m fundus_helpers.photographs "$(FIXED)" "$(MOVING)" "$(INTO)"
 
-picture: .venv/installed  ## Make the README's picture anew from the demo eye
+picture: .venv/installed  ## Make the README's pictures anew from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py
+	$(BIN)/python docs/panel_picture.py
 
 clean:  ## Remove .venv and caches; data and results stay
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

@@ -11,6 +11,7 @@ from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.headless import known_parameters
 from fundus_helpers.images import SUFFIXES
 from fundus_helpers.results import code_version
+from fundus_helpers.tuned import tuned_parameter, tuned_path
 from fundus_helpers.visits import find_eyes
 
 DATA = str(config.get("data", "data"))
@@ -55,8 +56,10 @@ def metrics_files(wildcards, notebooks):
 
 
 def parameters(wildcards):
-    known = KNOWN[wildcards.notebook]
-    named = {"patient": wildcards.patient, "laterality": wildcards.laterality} | GIVEN
+    """What the notebook knows of the eye, of what the sliders saved, and of the command line."""
+    known, eye = KNOWN[wildcards.notebook], (wildcards.patient, wildcards.laterality)
+    named = dict(zip(("patient", "laterality"), eye))
+    named |= tuned_parameter(tuned_path(RESULTS, *eye), GIVEN) | GIVEN
     return [f"{key}={value}" for key, value in named.items() if key in known]
 
 

@@ -108,6 +108,7 @@ def load_eye(
     size: int | None = 768,
     channel: str = "green",
     pattern: str = PATTERN,
+    shown: bool = True,
 ) -> Eye:
     """Load every usable visit of one eye.
 
@@ -119,6 +120,8 @@ def load_eye(
         Longer side in pixels that larger photographs are shrunk to; None: as they are.
     channel : {"green", "grey"}
         See `images.single_channel`.
+    shown : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -132,7 +135,8 @@ def load_eye(
     visits = list_visits(data, patient, laterality, pattern=pattern)
     folder = patient_folder(data, patient)
     loaded, shapes = {}, {}
-    for row in progress(visits[visits["used"]].itertuples(), "visits", visits["used"].sum()):
+    count = visits["used"].sum()
+    for row in progress(visits[visits["used"]].itertuples(), "visits", count, shown=shown):
         try:
             photograph = read_image(folder / row.file)
             image = _visible(single_channel(photograph, channel), row.file)

@@ -119,10 +119,11 @@ def _fitted(field: np.ndarray, known: np.ndarray, degree: int = 1) -> np.ndarray
     terms = [x**i * y**j for i in range(degree + 1) for j in range(degree + 1 - i)]
     terms = np.stack(terms, axis=-1)
     step = max(size // COARSE_SIZE, 1)  # some thousand points do for a few numbers
-    weight = np.sqrt(known[::step, ::step].reshape(-1, 1))
-    near = terms[::step, ::step].reshape(-1, terms.shape[-1])
+    near = terms[::step, ::step].reshape(-1, terms.shape[-1]).astype(float)
+    weighted = near * known[::step, ::step].reshape(-1, 1)
     values = field[::step, ::step].reshape(-1, 2)
-    solution = np.linalg.lstsq(near * weight, values * weight, rcond=None)[0]
+    # The normal equations: far quicker, and few even terms about the centre keep them well posed.
+    solution = np.linalg.lstsq(weighted.T @ near, weighted.T @ values, rcond=None)[0]
     return terms @ solution.astype(np.float32)
 
 

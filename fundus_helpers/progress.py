@@ -25,5 +25,9 @@ def progress(
         False, or the environment's ``TQDM_DISABLE=1`` (headless runs set it: tqdm's own notebook
         bar does not heed it), for no bar.
     """
-    hidden = not shown or os.environ.get("TQDM_DISABLE") == "1"
-    return tqdm(items, label, total, leave=False, disable=hidden)
+    return tqdm(items, label, total, leave=False, disable=not (shown and is_watched()))
+
+
+def is_watched() -> bool:
+    """Whether somebody may look on: False in headless runs, which set ``TQDM_DISABLE=1``."""
+    return os.environ.get("TQDM_DISABLE") != "1"

@@ -73,6 +73,26 @@ def register_series(
     list of Registration
         In the order of `images`, whichever was finished first.
     """
+    masks = {"template_mask": template_mask, "masks": masks}
+    found = registrations(method, template, images, names, **masks, jobs=jobs, **knobs)
+    return list(progress(found, "visits registered", len(images), shown=shown))
+
+
+def registrations(
+    method: Method,
+    template: np.ndarray,
+    images: Sequence[np.ndarray],
+    names: Sequence[str],
+    *,
+    template_mask: np.ndarray | None = None,
+    masks: Sequence[np.ndarray] | None = None,
+    jobs: int = -1,
+    **knobs: object,
+) -> Iterator[Registration]:
+    """Register every visit to the template, and give each as soon as it and those before are done.
+
+    See `register_series`, which waits for all of them.
+    """
     masks = [None] * len(images) if masks is None else masks
     tasks = (
         joblib.delayed(register_visit)(
@@ -80,8 +100,7 @@ def register_series(
         )
         for image, name, mask in zip(images, names, masks, strict=True)
     )
-    results: Iterator[Registration] = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    return list(progress(results, "visits registered", len(images), shown=shown))
+    return joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
 
 
 def register_eye(

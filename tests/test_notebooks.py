@@ -50,7 +50,9 @@ def test_there_are_notebooks_and_each_has_its_own_number():
 
 @every_notebook
 def test_notebook_is_valid_and_stored_without_outputs(path):
-    nbformat.validate(nbformat.read(path, as_version=4))
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert "widgets" not in notebook.metadata  # their state holds photographs
     for cell in cells_of(path, "code"):
         assert cell.outputs == [] and cell.execution_count is None, cell.source
 
@@ -131,6 +133,17 @@ def test_notebook_installs_nothing_fetches_nothing_and_stays_in_its_folder(path)
     code = "\n".join(cell.source for cell in cells_of(path, "code"))
     forbidden = r"https?://|\bpip\b|\bapt(-get)?\b|\bconda\b|chdir|%cd|sys\.path|requests|urllib|wget|curl|^\s*[!%]"
     assert re.findall(forbidden, code, re.MULTILINE) == []
+
+
+def test_a_notebook_of_a_method_has_its_sliders_by_one_call():
+    tuned = {}
+    for notebook in NOTEBOOKS:
+        code = "\n".join(cell.source for cell in cells_of(notebook, "code"))
+        assert not re.search(r"ipywidgets|interact|observe\(", code), notebook.name
+        tuned[notebook.stem[:2]] = len(re.findall(r"tuning\.tune\(", code))
+        declared = re.search(r"^tuned: str = \"{}\"", code, re.MULTILINE)
+        assert bool(tuned[notebook.stem[:2]]) == bool(declared), notebook.name
+    assert {tuned[number] for number in ("03", "04", "05")} == {1}
 
 
 def test_readme_lists_every_notebook():

@@ -19,16 +19,16 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress smoothing fields
+files progress worker smoothing fields
 images
 transforms vessels features radial
 warping matching dense
 pair predicted_error
 evidence weights tensors
 verdict training losses augmentation networks
-coarse_alignment elastix_run batches article_network
+coarse_alignment elastix_run knobs batches article_network
 methods
-visits
+sliders tuned visits
 eye
 demo_retina
 demo_eye fire
@@ -37,11 +37,11 @@ assessment
 series
 groupwise peers photographs
 fire_benchmark
-figures
-flicker benchmark_figures keypoint_figures learning_curves
-visit_figures
-results
-headless report
+figures preview
+flicker comparison benchmark_figures keypoint_figures learning_curves
+visit_figures panel
+results tuning
+headless report app
 """
 # These know arrays only: no file of the package.
 ARRAYS_ONLY = {"template", "clusters"}
@@ -169,6 +169,12 @@ def test_ci_runs_both_commands_of_the_readme():
     subprocess.run(["bash", "-n", script], check=True)
     assert {"make demo", "make test"} <= set(lines)
     assert any(re.match(r"set -\w*e", line) for line in lines)
+
+
+def test_jupyterlab_and_the_page_are_for_this_machine_only():
+    assert "--ip=127.0.0.1" in make("-n", "lab")
+    assert "token=" not in make("-n", "lab")  # Jupyter makes one
+    assert "cd app && " in make("-n", "app")  # whose voila.json says the same
 
 
 def ignored(path):

@@ -22,6 +22,7 @@ from skimage.io import imread, imsave
 
 from fundus_helpers import visits
 from fundus_helpers.demo_eye import make_demo_eye
+from fundus_helpers.tuned import save_tuned
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = ("02_template_selection", "03_rigid")
@@ -332,6 +333,24 @@ def test_a_changed_parameter_runs_the_notebooks_again(copy, environment):
     changed = snakemake(copy, environment, "--dry-run", *TEMPLATES, size=64)
     assert set(jobs(changed)) == set(GOOD)
     assert "size=64" in changed.stdout
+
+
+def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, environment):
+    saved, notebook = copy / "results/007_L/tuned.json", ["results/007_L/03_rigid/metrics.json"]
+    save_tuned(saved, "affine", {"learning_rate": 2.0, "iterations": 30})
+    told = snakemake(copy, environment, *notebook)
+    assert told.returncode == 0, told.stdout
+    metrics = json.loads((saved.parent / "03_rigid" / "metrics.json").read_text())
+    parameters = metrics["provenance"]["parameters"]
+    assert parameters["learning_rate"] == 2.0  # as saved
+    assert parameters["iterations"] == 20  # as given
+    again = snakemake(copy, environment, *notebook)
+    assert "Nothing to be done" in again.stdout
+    without = snakemake(copy, environment, "-n", *notebook, tuned="{}")
+    assert "tuned={}" in without.stdout
+    saved.unlink()
+    undone = snakemake(copy, environment, "-n", *notebook)
+    assert "03_rigid" in undone.stdout and "Nothing to be done" not in undone.stdout
 
 
 def test_an_unknown_parameter_is_named_before_anything_runs(photographs, environment, tmp_path):

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import elastix_run, transforms, warping
 from fundus_helpers.coarse_alignment import find_start
+from fundus_helpers.knobs import checked
 from fundus_helpers.pair import Pair, check_choice, check_range, check_result, prepare_pair
 
 STAGES = {
@@ -42,6 +43,7 @@ ARTICLE_SETTINGS = {
 }
 
 
+@checked
 def register(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -76,23 +78,25 @@ def register(
     normalise : bool
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        See `coarse_alignment.find_start`. With a good start few resolutions and iterations do.
+        Where it starts: at the best of all shifts and some rotations, with the centres or the
+        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`).
+        With a good start few resolutions and iterations do.
     metric : {"correlation", "mutual_information", "mean_squares"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
-    resolutions : int
+    resolutions : int in [1, 8]
         Levels, each of half the size of the next; the last is full size. More forgive a worse
         start.
-    iterations, bspline_iterations : int
+    iterations, bspline_iterations : int in [1, 2000]
         Steps of the stochastic descent on each level, of linear stages and of B-splines. More is
         slower and, once it has come to rest, no better.
-    samples : int
+    samples : int in [64, 20000]
         The metric looks at this many random points in each step. More is slower and calmer.
-    grid_spacing : float
+    grid_spacing : float in [4, 768]
         Between the nodes of the B-splines on the last level, in pixels of an image of 768. Smaller
         bends, and imagines, more; larger is stiffer.
-    bending_energy : float
+    bending_energy : float in [0, 100000]
         Weight of the bending against the metric. Larger is stiffer.
-    seed : int
+    seed : int in [1, 99]
         Of the random points. The same seed and input give the same transform.
     parameters : mapping of str to value or sequence, optional
         Of elastix itself, for every stage, over all that is set here: ``{"HowToCombineTransforms":
@@ -117,14 +121,8 @@ def register(
     """
     for stage in stages or [stages]:
         check_choice("stage", stage, STAGES)
-    check_choice("metric", metric, METRICS)
-    # elastix does not look before it leaps: out of these bounds it takes the whole process down.
-    check_range("resolutions", resolutions, 1, 8)
-    check_range("iterations", iterations, 1)
-    check_range("bspline_iterations", bspline_iterations, 1)
-    check_range("grid_spacing", grid_spacing, 4, 768)
-    check_range("bending_energy", bending_energy, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
+    # elastix does not look before it leaps: out of its bounds it takes the whole process down.
     check_range("samples", samples, 1, pair.fixed.size)
     start = find_start(pair, initialisation)
     inside = warping.overlap(pair.fixed_mask, pair.moving_mask, start)

@@ -14,6 +14,7 @@ from fundus_helpers import dense, matching, transforms
 from fundus_helpers.coarse_alignment import coarse_alignment
 from fundus_helpers.features import Keypoints, find_keypoints
 from fundus_helpers.images import resize
+from fundus_helpers.knobs import checked
 from fundus_helpers.pair import Pair, check_result, prepare_pair
 from fundus_helpers.radial import RADIAL_CONSTANT, Matches, RadialHomography
 from fundus_helpers.transforms import RegistrationError
@@ -30,6 +31,7 @@ WIDE_RADII = (0.055, *matching.RADII)
 SCALE_LIMIT = 1.5
 
 
+@checked
 def register(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -52,7 +54,7 @@ def register(
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `images.field_of_view`.
-    radial_constant : float
+    radial_constant : float in [-0.1, 0.5]
         Of the camera (`radial.estimate_radial_constant`), with respect to half the longer side of
         the image. 0 leaves a plain homography.
     follow_vessels : bool
@@ -63,14 +65,14 @@ def register(
     protect : bool
         False follows the border of a lesion, and everything else, too: a warning, not a setting
         to use.
-    stiffness : float
+    stiffness : float in [0.001, 100]
         More keeps the displacement smoother, and follows the vessels less closely.
-    change_level : float
+    change_level : float in [0.001, 1]
         Difference in the evenly lit images (0.17 is one local standard deviation) that counts as
         a change. Less protects fainter changes, and follows fewer vessels.
-    count : int
+    count : int in [100, 20000]
         Keypoints of each image. More finds more matches in poor images, and is slower.
-    size : int
+    size : int in [128, 4096] px
         Images are brought to this longer side first. Larger is slower, and hardly more accurate.
 
     Returns

@@ -16,6 +16,7 @@ from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import fields, transforms, warping
 from fundus_helpers.coarse_alignment import find_start
+from fundus_helpers.knobs import checked
 from fundus_helpers.pair import check_range, check_result, prepare_pair
 from fundus_helpers.transforms import RegistrationError
 
@@ -32,6 +33,7 @@ ARTICLE_SETTINGS = {
 }
 
 
+@checked
 def tvl1(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -59,16 +61,18 @@ def tvl1(
     normalise : bool
         Even out the illumination first. False: the flow follows the light, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        See `coarse_alignment.find_start`; ``identity`` is for pairs that are registered already.
-    attachment : float
+        Where it starts: at the best of all shifts and some rotations, with the centres or the
+        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`),
+        which is for pairs that are registered already.
+    attachment : float in [0.1, 1000]
         Weight of the images against the smoothness of the flow. Larger follows every grain.
-    tightness : float
+    tightness : float in [0.01, 10]
         Of the coupling between the two steps of the solver; lower converges more slowly.
-    warps : int
+    warps : int in [1, 40]
         Times the moving image is warped on each level. More is slower and follows larger shifts.
-    iterations : int
+    iterations : int in [1, 100]
         Of the solver between two warps.
-    smoothness : float
+    smoothness : float in [0, 50]
         Standard deviation, in pixels of an image of 768, of the blur of the flow. Larger is stiffer
         and safer, smaller follows, and imagines, more. Doubled until nothing folds; 0: left as is.
 
@@ -85,10 +89,6 @@ def tvl1(
     RegistrationError
         If an image shows nothing or the result cannot be true (`pair.check_result`).
     """
-    check_range("attachment", attachment, 1e-3)
-    check_range("tightness", tightness, 1e-3)
-    check_range("warps", warps, 1)
-    check_range("iterations", iterations, 1)
     flow = partial(
         optical_flow_tvl1,
         attachment=attachment,
@@ -100,6 +100,7 @@ def tvl1(
     return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
 
 
+@checked
 def ilk(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -121,7 +122,7 @@ def ilk(
     ----------
     fixed, moving, fixed_mask, moving_mask, normalise, initialisation, warps, smoothness
         See `tvl1`.
-    radius : int
+    radius : int in [1, 60] px
         Of the window, in pixels, with Gaussian weights. Larger is smoother and slower.
 
     Returns
@@ -134,13 +135,12 @@ def ilk(
     ValueError, RegistrationError
         See `tvl1`.
     """
-    check_range("radius", radius, 1)
-    check_range("warps", warps, 1)
     flow = partial(optical_flow_ilk, radius=radius, num_warp=warps, gaussian=True)
     images = (fixed, moving, fixed_mask, moving_mask)
     return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
 
 
+@checked
 def dis(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -162,9 +162,9 @@ def dis(
     ----------
     fixed, moving, fixed_mask, moving_mask, normalise, initialisation, smoothness
         See `tvl1`.
-    patch_size : int
+    patch_size : int in [4, 48] px
         Side of a patch in pixels. Larger is surer where vessels are few, and coarser.
-    finest_scale : int
+    finest_scale : int in [0, 2] levels
         Level at which the search ends: 0 is full size, each further one half of it, and faster; at
         most 4 for patches of 12 pixels in an image of 768.
 
@@ -211,7 +211,6 @@ def _register(
     smoothness: float,
 ) -> sitk.Transform:
     """Register by any flow of two float images of one shape, fixed to moving, (dx, dy)."""
-    check_range("smoothness", smoothness, 0)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     start = find_start(pair, initialisation)
     warped = warping.warp(pair.moving, start, pair.fixed.shape)

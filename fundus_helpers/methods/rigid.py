@@ -12,7 +12,8 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.coarse_alignment import ANGLES, find_start
-from fundus_helpers.pair import check_choice, check_result, prepare_pair
+from fundus_helpers.knobs import checked
+from fundus_helpers.pair import check_result, prepare_pair
 
 MODELS = {
     "translation": lambda: sitk.TranslationTransform(2),
@@ -41,6 +42,7 @@ ARTICLE_SETTINGS = {
 }
 
 
+@checked
 def register(
     fixed: np.ndarray,
     moving: np.ndarray,
@@ -72,21 +74,22 @@ def register(
     normalise : bool
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        See `coarse_alignment.find_start`.
+        Where it starts: at the best of all shifts and some rotations, with the centres or the
+        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`).
     metric : {"correlation", "mean_squares", "mutual_information"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
     optimiser : {"regular_step", "conjugate_gradient", "gradient_descent"}
         ``regular_step`` halves its step when it turns back, and so stops by itself.
-    learning_rate : float
+    learning_rate : float in [0.05, 20] px
         First step in pixels (if `balanced`). Larger reaches farther and may jump past the solution.
-    iterations : int
+    iterations : int in [1, 1000]
         Steps at most, on each level.
     shrink_factors : sequence of int
         One level each, coarse to fine. A larger first factor forgives a worse start.
-    samples : int
+    samples : int in [0, 100000]
         The metric looks at this many pixels of a level at most, on a jittered grid. More is slower
         and, beyond the default, seldom better; 0: at all pixels.
-    seed : int
+    seed : int in [1, 99]
         Of the jitter.
     balanced : bool
         Measure in half widths of the image from its centre, where a step of any parameter moves
@@ -106,7 +109,6 @@ def register(
     RegistrationError
         If an image shows nothing or the result cannot be true (`pair.check_result`).
     """
-    check_choice("model", model, MODELS)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     to_pixels = _unit_square(pair.fixed.shape) if balanced else transforms.identity()
     unit = transforms.to_matrix(to_pixels)[0, 0]
@@ -154,7 +156,6 @@ def _in_units(array: np.ndarray, to_pixels: sitk.Transform) -> sitk.Image:
 
 
 def _set_metric(method: sitk.ImageRegistrationMethod, metric: str) -> None:
-    check_choice("metric", metric, METRICS)
     if metric == "correlation":
         method.SetMetricAsCorrelation()
     elif metric == "mean_squares":
@@ -166,7 +167,6 @@ def _set_metric(method: sitk.ImageRegistrationMethod, metric: str) -> None:
 def _set_optimiser(
     method: sitk.ImageRegistrationMethod, optimiser: str, step: float, iterations: int, least: float
 ) -> None:
-    check_choice("optimiser", optimiser, OPTIMISERS)
     if optimiser == "regular_step":
         method.SetOptimizerAsRegularStepGradientDescent(
             step, minStep=least, numberOfIterations=iterations, relaxationFactor=0.6

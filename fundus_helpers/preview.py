@@ -1,0 +1,222 @@
+"""A pair of visits registered at reduced size, quickly enough to follow a slider."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from fundus_helpers import metrics, transforms, warping
+from fundus_helpers.eye import Eye
+from fundus_helpers.images import resize
+from fundus_helpers.knobs import Value, read_knobs
+from fundus_helpers.methods import Method
+from fundus_helpers.pair import Pair, prepare_pair, vessel_correlation
+from fundus_helpers.series import Registration
+from fundus_helpers.transforms import RegistrationError
+
+# Measures of a preview, and whether more of it is better.
+MEASURES = {
+    "landmark error (px)": False,
+    "vessel correlation": True,
+    "SSIM": True,
+    "overlap (%)": None,
+    "folding (%)": False,
+}
+# Longer sides of previews, and the seconds that a registration may take.
+SIZES, QUICK = (160, 192, 256, 384), 0.19
+# A method that is slow, and hardly slower on larger images, is shown on the largest.
+HARDLY_SLOWER = 1.2
+SHOWN_SIZE, JUDGED_SIZE = 448, 256
+
+
+@dataclass(frozen=True)
+class SmallPair:
+    """Two visits of an eye at reduced size, with what is needed to register and to judge them.
+
+    Attributes
+    ----------
+    images : Pair
+        float32 in [0, 1] and masks, as photographed.
+    even : Pair
+        The same, evenly lit, to compare vessels.
+    shown : Pair
+        As photographed, `SHOWN_SIZE` px at most, to look at.
+    landmarks : (fixed_points, moving_points)
+        (x, y) in pixels of `images`, shape (n, 2) each; n may be 0.
+    factor : float
+        Pixels of `images` per pixel of the eye's images.
+    full_factor : float
+        Pixels of the photographs on disk per pixel of `images`.
+    """
+
+    images: Pair
+    even: Pair
+    shown: Pair
+    landmarks: tuple[np.ndarray, np.ndarray]
+    factor: float
+    full_factor: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one preview.
+
+    Attributes
+    ----------
+    transform : sitk.Transform
+        Fixed to moving points, in pixels of the eye's images; the identity if it was refused.
+    numbers : Series
+        `MEASURES`; NaN where there are no landmarks, or no registration.
+    reason : str
+        Why the registration was refused; empty where it was not.
+    seconds : float
+    """
+
+    transform: sitk.Transform
+    numbers: pd.Series
+    reason: str
+    seconds: float
+
+
+def shrink_pair(eye: Eye, fixed: int, moving: int, size: int) -> SmallPair:
+    """Make two visits of an eye small.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed, moving : int
+        Positions among the visits.
+    size : int
+        Longer side in pixels, at most that of the eye's images.
+    """
+    longer = max(eye.images.shape[1:])
+    images, shown = (_resized(eye, fixed, moving, min(n, longer)) for n in (size, SHOWN_SIZE))
+    factor = max(images.fixed.shape) / longer
+    landmarks = tuple(
+        transforms.rescale_points(points, factor) for points in eye.landmarks_between(fixed, moving)
+    )
+    even = prepare_pair(images.fixed, images.moving, images.fixed_mask, images.moving_mask)
+    return SmallPair(images, even, shown, landmarks, factor, eye.full_factor / factor)
+
+
+def _resized(eye: Eye, fixed: int, moving: int, size: int) -> Pair:
+    images = [resize(eye.images[i], size) for i in (fixed, moving)]
+    masks = [resize(eye.masks[i].astype(np.float32), size) >= 0.5 for i in (fixed, moving)]
+    return Pair(*images, *masks)
+
+
+def preview(method: Method, pair: SmallPair, knobs: Mapping[str, Value]) -> Outcome:
+    """Register a small pair with the knobs of the eye's images.
+
+    Parameters
+    ----------
+    method : callable
+        One of `fundus_helpers.METHODS`.
+    pair : SmallPair
+    knobs : mapping
+        As for the eye's images: those in pixels are brought to the size of the pair.
+    """
+    known, images = read_knobs(method), pair.images
+    scaled = {name: known[name].at_scale(value, pair.factor) for name, value in knobs.items()}
+    masks = {"fixed_mask": images.fixed_mask, "moving_mask": images.moving_mask}
+    start, reason = time.perf_counter(), ""
+    try:
+        transform = method(images.fixed, images.moving, **masks, **scaled)
+    except RegistrationError as error:
+        transform, reason = transforms.identity(), str(error)
+    seconds = time.perf_counter() - start
+    numbers = judge(pair, transform)
+    at_eye = transforms.rescale(transform, 1 / pair.factor)
+    return Outcome(at_eye, numbers * np.nan if reason else numbers, reason, seconds)
+
+
+def judge(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
+    """Measure a registration of a small pair.
+
+    Parameters
+    ----------
+    pair : SmallPair
+    transform : sitk.Transform
+        In pixels of `pair.images`; `transforms.identity` measures what was before.
+
+    Returns
+    -------
+    Series
+        `MEASURES`. The landmark error is in pixels of the photographs on disk.
+    """
+    images = pair.images
+    inside = warping.overlap(images.fixed_mask, images.moving_mask, transform)
+    warped = warping.warp(images.moving, transform, images.fixed.shape)
+    known, some = len(pair.landmarks[0]), inside.any()
+    error = metrics.landmark_errors(transform, *pair.landmarks).mean() if known else np.nan
+    values = (
+        error * pair.full_factor,
+        vessel_correlation(transform, pair.even) if some else np.nan,
+        metrics.similarity(images.fixed, warped, inside)["SSIM"],
+        100 * inside.sum() / images.fixed_mask.sum(),
+        100 * transforms.folding(transform, inside) if some else 0.0,
+    )
+    return pd.Series(dict(zip(MEASURES, values, strict=True)))
+
+
+def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, pd.Series]:
+    """Measure a visit before and after its registration at the size of the eye's images.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed : int
+        Position of the template among the visits.
+    found : Registration
+        From the template to the visit; the numbers after a failed one are NaN.
+    """
+    pair = shrink_pair(eye, fixed, eye.index(found.visit), JUDGED_SIZE)
+    before = judge(pair, transforms.identity())
+    if found.transform is None:
+        return before, before * np.nan
+    return before, judge(pair, transforms.rescale(found.transform, pair.factor))
+
+
+def is_better(one: pd.Series, other: pd.Series) -> bool:
+    """Whether an outcome is better than another: by landmarks where known, else by vessels."""
+    measure = "vessel correlation" if np.isnan(other.iloc[0]) else "landmark error (px)"
+    gain = one[measure] - other[measure]
+    return bool(gain > 0 if MEASURES[measure] else gain < 0)
+
+
+def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:
+    """Find the size at which a method, with its defaults, follows a slider on this machine.
+
+    Parameters
+    ----------
+    method, eye, fixed, moving
+        See `preview` and `shrink_pair`.
+
+    Returns
+    -------
+    int
+        One of `SIZES`: the largest at which it is quick, the smallest if none is. If it is slow at
+        any size (elastix's B-splines look at as many points in a small image), the largest.
+    """
+    seconds = []
+    for size in SIZES:
+        seconds.append(_seconds(method, shrink_pair(eye, fixed, moving, size)))
+        if seconds[-1] > QUICK and len(seconds) > 1:
+            break
+    if seconds[0] > QUICK:
+        return SIZES[-1] if seconds[1] < HARDLY_SLOWER * seconds[0] else SIZES[0]
+    return SIZES[len(seconds) - 1 - (seconds[-1] > QUICK)]
+
+
+def _seconds(method: Method, pair: SmallPair) -> float:
+    """Time a preview. What other programs do meanwhile must not count: the processor's own time."""
+    defaults = {name: knob.default for name, knob in read_knobs(method).items()}
+    found = []
+    while len(found) < 2 and min(found, default=0) < 2 * QUICK:  # the first time takes longer
+        begin = time.process_time()
+        elapsed = preview(method, pair, defaults).seconds
+        found.append(min(elapsed, time.process_time() - begin))
+    return min(found)

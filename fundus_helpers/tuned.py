@@ -1,0 +1,114 @@
+"""The file of knobs that were found with the sliders, and that headless runs take."""
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from fundus_helpers.files import written_beside
+from fundus_helpers.knobs import Value, read_knobs
+from fundus_helpers.methods import METHODS
+
+TUNED_FILE = "tuned.json"
+
+
+def tuned_path(results: Path | str, patient: str, laterality: str) -> Path:
+    """Path of ``tuned.json`` of an eye: ``<results>/<patient>_<L|R>/tuned.json``."""
+    return Path(results) / f"{patient}_{laterality}" / TUNED_FILE
+
+
+def read_tuned(path: Path | str) -> dict[str, dict[str, Value]]:
+    """Read the knobs of every method from ``tuned.json``; empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the file is not what `save_tuned` writes.
+    """
+    path = Path(path)
+    return _parsed(path.read_text(), path.name) if path.exists() else {}
+
+
+def _parsed(text: str, name: str) -> dict[str, dict[str, Value]]:
+    try:
+        tuned = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is not JSON: {error}; mend or delete it") from error
+    if not isinstance(tuned, dict) or not all(isinstance(knobs, dict) for knobs in tuned.values()):
+        raise ValueError(f"{name} does not hold knobs by method; mend or delete it")
+    return tuned
+
+
+def save_tuned(path: Path | str, method: str, knobs: Mapping[str, Value]) -> None:
+    """Write the knobs of a method into ``tuned.json``; those of other methods stay.
+
+    Parameters
+    ----------
+    path : path
+        Its folder is made if it is missing.
+    method : str
+        A name in `fundus_helpers.METHODS`.
+    knobs : mapping of str to value
+
+    Raises
+    ------
+    ValueError
+        For a knob or a value that the method does not accept; nothing is written.
+    """
+    path = Path(path)
+    tuned = read_tuned(path) | {method: _accepted(method, knobs)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as part:
+        part.write_text(json.dumps(tuned, indent=1, sort_keys=True) + "\n")
+
+
+def _accepted(method: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {[*METHODS]}")
+    known = read_knobs(METHODS[method])
+    for name, value in knobs.items():
+        if name not in known:
+            raise ValueError(f"{method} has no knob {name!r}; there are {[*known]}")
+        known[name].check(value)
+    return dict(knobs)
+
+
+def tuned_knobs(tuned: str, method: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
+    """Lay the knobs that were found with the sliders over those of a notebook.
+
+    Parameters
+    ----------
+    tuned : str
+        JSON as ``tuned.json`` has it: the parameter that a headless run passes on.
+    method : str
+        A name in `fundus_helpers.METHODS`; what was found for other methods is left alone.
+    knobs : mapping of str to value
+        Of the notebook.
+
+    Raises
+    ------
+    ValueError
+        For what is not JSON, or a knob or value that the method does not accept.
+    """
+    found = _parsed(tuned, "tuned")
+    return {**knobs, **_accepted(method, found.get(method, {}))}
+
+
+def tuned_parameter(path: Path | str, given: Collection[str] = ()) -> dict[str, str]:
+    """Make the parameter ``tuned`` of a notebook from ``tuned.json``.
+
+    Parameters
+    ----------
+    path : path
+    given : collection of str
+        Names of parameters given by hand: they win, and knobs of these names are left out.
+
+    Returns
+    -------
+    dict
+        ``{"tuned": JSON}``; empty where there is no such file.
+    """
+    tuned = {
+        method: {name: value for name, value in knobs.items() if name not in given}
+        for method, knobs in read_tuned(path).items()
+    }
+    return {"tuned": json.dumps(tuned, sort_keys=True)} if tuned else {}
