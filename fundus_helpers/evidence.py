@@ -13,6 +13,7 @@ from fundus_helpers.predicted_error import predict_error
 
 # Images are brought to this longer side to be looked at.
 SIZE = 728
+KEYPOINT_SIZE = 512  # see `features.find_keypoints`
 LEAST_PIXELS = 100
 
 
@@ -85,10 +86,8 @@ def gather(
     common = pair.fixed_mask & seen
     if common.sum() < LEAST_PIXELS:
         return None
-    found = [
-        find_keypoints(pair.fixed, pair.fixed_mask),
-        find_keypoints(pair.moving, pair.moving_mask),
-    ]
+    sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
+    found = [find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides]
 
     def model(points: np.ndarray) -> np.ndarray:
         column, row = cv2.split(np.asarray(points, np.float32).reshape(-1, 1, 2))

@@ -35,7 +35,7 @@ def find_keypoints(
     *,
     count: int = 2000,
     contrast: float = 0.01,
-    size: int = 512,
+    size: int = 400,
 ) -> Keypoints:
     """Find and describe keypoints.
 

@@ -64,7 +64,7 @@ def vessel_weight(
     *,
     scale: float = 0.04,
     reach: float = 0.007,
-    edge_level: float = 0.035,
+    edge_level: float = 0.03,
 ) -> np.ndarray:
     """Weight for following vessels: 1 on and beside them, 0 where there is nothing to follow.
 
