@@ -39,7 +39,7 @@ install: .venv/installed  ## Install everything into .venv
 
 demo: .venv/installed  ## Make the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers.demo_eye import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
-	@$(MAKE) --no-print-directory eye WITH="size=512 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
+	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
