@@ -131,6 +131,8 @@ def main() -> None:
     tasks = [joblib.delayed(unrelated_pair)(paths) for paths in chosen]
     unrelated = list(progress(parallel(tasks), "unrelated pairs", len(tasks)))
     for title, groups in (("true", [rows for rows, _ in done]), ("unrelated", unrelated)):
+        if not groups:
+            continue
         rows = pd.DataFrame([row for group in groups for row in group])
         counts = rows.groupby(["method", "verdict"]).size().unstack(fill_value=0)
         sys.stdout.write(f"\n{title} pairs\n{counts.to_string()}\n")
