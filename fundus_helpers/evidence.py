@@ -78,7 +78,8 @@ def gather(
         None where the fields of view do not overlap.
     """
     shape = pair.fixed.shape
-    places = transforms.displacement(transform, shape) + np.stack(np.indices(shape)[::-1], axis=2)
+    field = transforms.displacement(transform, shape)
+    places = field + np.stack(np.indices(shape)[::-1], axis=2)
     x, y = cv2.split(places.astype(np.float32))
     border = cv2.BORDER_REPLICATE
     warped = cv2.remap(pair.moving, x, y, cv2.INTER_CUBIC, borderMode=border)
@@ -98,7 +99,6 @@ def gather(
     radius = matching.RADII[-1] * max(pair.moving.shape)
     linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
     scales = np.linalg.svd(linear, compute_uv=False)
-    area = fields.area(places - np.stack(np.indices(shape)[::-1], axis=2))
     return Evidence(
         keypoints=(len(found[0].points), len(found[1].points)),
         agreeing=len(matching.guided_matches(*found, model, radius)),
@@ -107,7 +107,7 @@ def gather(
         overlap=common.sum() / min(pair.fixed_mask.sum(), pair.moving_mask.sum()),
         scales=(scales.min(), scales.max()),
         mirrored=bool(np.linalg.det(linear) < 0),
-        folding=float(np.mean(area[common] <= 0)),
+        folding=float(np.mean(fields.area(field)[common] <= 0)),
         disagreement=np.nan if backward is None else _disagreement(places, common, backward),
         predicted_error=predict_error(pair.fixed, warped, common),
     )

@@ -81,6 +81,32 @@ def run_benchmark(
     return table[here].sort_values(["method", "pair"], ignore_index=True)
 
 
+def load_pair(
+    pair: FirePair, size: int
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray], float]:
+    """Read the photographs of a pair as every method gets them.
+
+    Parameters
+    ----------
+    pair : FirePair
+    size : int
+        Longer side in pixels.
+
+    Returns
+    -------
+    images, masks, points : lists of ndarray
+        Of the fixed and of the moving photograph; points (x, y) in pixels of `images`.
+    factor : float
+        Full-size pixels of the fixed photograph per pixel.
+    """
+    photographs = [single_channel(read_image(p)) for p in (pair.fixed_path, pair.moving_path)]
+    images = [resize(photograph, size) for photograph in photographs]
+    factors = [max(photograph.shape) / size for photograph in photographs]
+    known = zip((pair.fixed_points, pair.moving_points), factors, strict=True)
+    points = [rescale_points(full, 1 / factor) for full, factor in known]
+    return images, [field_of_view(image) for image in images], points, factors[0]
+
+
 def pairs_of_eye(eye: Eye, count: int | None = None) -> list[FirePair]:
     """Make pairs of an eye's own landmarks, to measure methods where FIRE says nothing.
 
@@ -123,16 +149,7 @@ def _run_pair(pair: FirePair, methods: Sequence[str], size: int) -> list[dict[st
 
 
 def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict[str, object]]:
-    images, points = [], []
-    for path, full in (
-        (pair.fixed_path, pair.fixed_points),
-        (pair.moving_path, pair.moving_points),
-    ):
-        photograph = single_channel(read_image(path))
-        images.append(resize(photograph, size))
-        factor = size / max(photograph.shape)
-        points.append(rescale_points(full, factor))
-    masks = [field_of_view(image) for image in images]
+    images, masks, points, factor = load_pair(pair, size)
     rows = []
     for name in methods:
         found = register_visit(
@@ -147,8 +164,8 @@ def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict
         )
         errors = np.array([np.inf])
         if found.transform is not None:
-            errors = metrics.landmark_errors(found.transform, *points) / factor
-        judged = verdict.status, verdict.mean_error / factor
+            errors = metrics.landmark_errors(found.transform, *points) * factor
+        judged = verdict.status, verdict.mean_error * factor
         rows.append(_row(name, pair, errors, found.seconds, *judged))
     return rows
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import SimpleITK as sitk
 
-from fundus_helpers import transforms, warping
+from fundus_helpers import fields, transforms, warping
 from fundus_helpers.images import erode, field_of_view, normalise_illumination, resize
 from fundus_helpers.transforms import RegistrationError
 
@@ -182,7 +182,7 @@ def vessel_correlation(transform: sitk.Transform, pair: Pair) -> float:
 
 
 def _correlation(transform: sitk.Transform, pair: Pair, common: np.ndarray) -> float:
-    sigma = 0.0026 * max(pair.fixed.shape)  # 2 px of 768: grain goes, thin vessels stay
+    sigma = fields.GRAIN * max(pair.fixed.shape)  # 2 px of 768: grain goes, thin vessels stay
     fixed = cv2.GaussianBlur(pair.fixed, (0, 0), sigma)[common]
     warped = warping.warp(pair.moving, transform, pair.fixed.shape)
     moving = cv2.GaussianBlur(warped, (0, 0), sigma)[common]

@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 
 from fundus_helpers import dense
+from fundus_helpers.fields import GRAIN
 from fundus_helpers.smoothing import gaussian
 
 # Of the longer side: error in the best of cases, for each unit still asked for, where nothing is
 # alike. Nine of ten landmarks lie nearer than BOUND times the prediction.
 LEAST, ASKED, UNLIKE = 0.00019, 0.92, 0.0019
 BOUND = 1.65
-# Grain that is no structure, and the window likeness is looked at in, as shares of the longer side.
-GRAIN, WINDOW = 0.0026, 0.03
+# The window likeness is looked at in, as a share of the longer side.
+WINDOW = 0.03
 
 
 def predict_error(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ what is said of true pairs and of photographs of two different eyes.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -13,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from fundus_helpers import METHODS, metrics, predicted_error, transforms, warping
+from fundus_helpers import METHODS, metrics, predicted_error, warping
 from fundus_helpers.fire import FirePair, group_by_eye, read_pairs
-from fundus_helpers.images import field_of_view, read_image, resize, single_channel
+from fundus_helpers.fire_benchmark import load_pair
 from fundus_helpers.pair import prepare_pair
 from fundus_helpers.progress import progress
 from fundus_helpers.series import register_visit
@@ -26,13 +27,6 @@ FITTED = ["keypoints", "rigid", "affine", "elastix_affine", "elastix_bspline"]
 FITTED += ["optical_flow_dis", "optical_flow_ilk", "optical_flow_tvl1"]
 UNRELATED = ["keypoints", "affine", "optical_flow_dis", "elastix_bspline"]
 ROUNDS = 30
-
-
-def look(paths: tuple[Path, Path]) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-    """Read two photographs as the benchmark of methods does; with full-size pixels per pixel."""
-    photographs = [single_channel(read_image(path)) for path in paths]
-    images = [resize(photograph, SIZE) for photograph in photographs]
-    return images, [field_of_view(i) for i in images], max(photographs[0].shape) / SIZE
 
 
 def judged(images: list, masks: list, method: str, name: str) -> tuple[object, dict[str, object]]:
@@ -46,10 +40,7 @@ def judged(images: list, masks: list, method: str, name: str) -> tuple[object, d
 
 def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]:
     """Rows of verdicts, and of the signs and errors at every landmark, one a method."""
-    images, masks, factor = look((pair.fixed_path, pair.moving_path))
-    points = [
-        transforms.rescale_points(p, 1 / factor) for p in (pair.fixed_points, pair.moving_points)
-    ]
+    images, masks, points, factor = load_pair(pair, SIZE)
     ready = prepare_pair(*images, *masks)
     verdicts, landmarks = [], []
     for method in FITTED:
@@ -69,9 +60,9 @@ def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]
     return verdicts, landmarks
 
 
-def unrelated_pair(paths: tuple[Path, Path]) -> list[dict]:
+def unrelated_pair(pair: FirePair) -> list[dict]:
     """Rows of verdicts of two photographs of different eyes, one a method."""
-    images, masks, _ = look(paths)
+    images, masks, *_ = load_pair(pair, SIZE)
     return [judged(images, masks, method, "unrelated")[1] for method in UNRELATED]
 
 
@@ -127,8 +118,8 @@ def main() -> None:
     while len(chosen) < options.unrelated:
         a, b = (pairs[i] for i in rng.choice(len(pairs), 2, replace=False))
         if eyes[a.name] != eyes[b.name]:
-            chosen.append((a.fixed_path, b.moving_path))
-    tasks = [joblib.delayed(unrelated_pair)(paths) for paths in chosen]
+            chosen.append(replace(a, moving_path=b.moving_path))
+    tasks = [joblib.delayed(unrelated_pair)(pair) for pair in chosen]
     unrelated = list(progress(parallel(tasks), "unrelated pairs", len(tasks)))
     for title, groups in (("true", [rows for rows, _ in done]), ("unrelated", unrelated)):
         if not groups:

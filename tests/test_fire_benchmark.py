@@ -1,5 +1,7 @@
 """Methods measured on pairs laid out as FIRE lays them out: resumed, and told apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,9 @@ from skimage.io import imsave
 
 from fundus_helpers import fire_benchmark
 from fundus_helpers.fire import read_pairs
-from fundus_helpers.fire_benchmark import COLUMNS, run_benchmark, tabulate
+from fundus_helpers.fire_benchmark import COLUMNS, load_pair, run_benchmark, tabulate
+from fundus_helpers.images import resize
+from fundus_helpers.transforms import rescale_points
 
 POINTS = [(80, 90), (130, 100), (120, 150), (100, 130), (150, 120)]
 SHIFT = 12, -7
@@ -62,3 +66,16 @@ def test_an_unknown_method_and_a_file_of_another_kind_are_named(folder, tmp_path
     other.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match="other.csv: columns are"):
         run_benchmark(read_pairs(folder), ["affine"], other)
+
+
+def test_errors_are_in_pixels_of_the_fixed_photograph_when_sizes_differ(folder, retina, tmp_path):
+    (pair,) = [pair for pair in read_pairs(folder) if pair.name == "S01"]
+    large = np.uint8(np.round(resize(retina, 512) * 255))
+    imsave(tmp_path / "fixed.png", large, check_contrast=False)
+    points = rescale_points(pair.fixed_points, 2)
+    pair = replace(pair, fixed_path=tmp_path / "fixed.png", fixed_points=points)
+    images, _, loaded, factor = load_pair(pair, 128)
+    assert [image.shape for image in images] == [(128, 128)] * 2 and factor == 4
+    assert np.allclose(rescale_points(loaded[0], factor), points)
+    row = run_benchmark([pair], ["similarity"], tmp_path / "out.csv", size=128, jobs=1).iloc[0]
+    assert 0 < row["error_px"] < 2 and 0.2 < row["predicted_error_px"] < 4

@@ -6,7 +6,8 @@ from known_transforms import about_the_middle
 
 from fundus_helpers import METHODS, metrics, transforms
 from fundus_helpers.fire import group_by_eye, read_pairs
-from fundus_helpers.images import field_of_view, read_image, resize, single_channel
+from fundus_helpers.fire_benchmark import load_pair
+from fundus_helpers.images import resize
 from fundus_helpers.transforms import from_matrix
 from fundus_helpers.verdict import judge
 
@@ -103,29 +104,23 @@ def test_sizes_may_differ_and_errors_are_those_of_the_fixed_image(retina, bent):
 
 @pytest.fixture(scope="module")
 def fire_pairs(fire_folder):
-    """Return a few pairs of FIRE, with images 768 px wide and masks."""
+    """Return a few pairs of FIRE, and what `load_pair` reads of them, 768 px wide."""
     found = {}
     for pair in read_pairs(fire_folder):
         if pair.name in PAIRS:
-            paths = pair.fixed_path, pair.moving_path
-            images = [resize(single_channel(read_image(path)), 768) for path in paths]
-            found[pair.name] = pair, images, [field_of_view(image) for image in images]
+            found[pair.name] = pair, *load_pair(pair, 768)
     return found
 
 
 def test_true_pairs_of_fire_are_accepted_and_bounds_hold(fire_pairs):
     held = []
-    for pair, images, masks in fire_pairs.values():
+    for pair, images, masks, points, _ in fire_pairs.values():
         sides = {"fixed_mask": masks[0], "moving_mask": masks[1]}
         for method in ("keypoints", "affine"):
             transform = METHODS[method](*images, **sides)
             verdict = judge(transform, *images, **sides)
             if method == "keypoints":
                 assert verdict.status == "accepted", (pair.name, verdict.reasons)
-            points = [
-                transforms.rescale_points(each, 768 / 2912)
-                for each in (pair.fixed_points, pair.moving_points)
-            ]
             errors = metrics.landmark_errors(transform, *points)
             column, row = np.round(points[0]).astype(int).T
             held += list(errors <= verdict.bound[row, column])
