@@ -154,7 +154,8 @@ def group_by_eye(pairs: Iterable[FirePair]) -> dict[str, int]:
     -------
     dict
         The name of each pair, and a number for its eye. Pairs that share a photograph, told by
-        its content, are of one eye.
+        its content, are of one eye. In a part of FIRE the pairs that join two others may be
+        missing, and one eye count as two.
     """
     pairs = list(pairs)
     photographs: dict[str, int] = {}
