@@ -7,15 +7,20 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
+
+from fundus_helpers.files import written_beside
+from fundus_helpers.places import without_places
 
 TYPES = {"str": str, "int": int, "float": float}
 
@@ -71,7 +76,7 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     notebook : path
     executed : path
         Where the executed notebook goes; what failed has the traceback in it. It appears only
-        when the run has ended.
+        when the run has ended, and names no folder of this machine (`places.without_places`).
     given : mapping of str
         See `typed_parameters`.
 
@@ -83,12 +88,15 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     notebook, executed = Path(notebook), Path(executed)
     parameters = typed_parameters(notebook, given)
     executed.parent.mkdir(parents=True, exist_ok=True)
-    part = executed.with_name(f".part-{executed.name}")
+    if executed.parent.name == executed.stem:  # a folder of this notebook's results alone
+        for left in executed.parent.rglob(".part-*"):  # by a run that was killed
+            left.unlink()
     # Kernel and client talk through files only this user can open, not through network ports; the
     # name of such a file must be short.
     runtime = tempfile.mkdtemp(prefix="kernel-")
     channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
     os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
+    part = executed.with_name(f".part-run-{executed.name}")
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -103,7 +111,20 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
         if part.exists():
-            os.replace(part, executed)
+            _keep(part, executed, notebook.parent, parameters)
+
+
+def _keep(part: Path, executed: Path, folder: Path, parameters: Mapping[str, object]) -> None:
+    """Store what papermill wrote, without the places of this machine; nothing, if it is cut."""
+    places = {name: str(parameters[name]) for name in ("data", "results") if name in parameters}
+    try:
+        ran = nbformat.read(part, as_version=nbformat.NO_CONVERT)
+        with written_beside(executed) as beside:
+            nbformat.write(without_places(ran, places, folder), beside)
+    except nbformat.reader.NotJSONError as error:
+        raise OSError(f"{executed.name} could not be written whole: is the disk full?") from error
+    finally:
+        part.unlink()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -117,6 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("papermill").setLevel(logging.WARNING)
     given = dict(item.partition("=")[::2] for item in options.parameters)
     what = f"{given.get('patient', '')} {given.get('laterality', '')} {options.notebook.stem}"
+    # Asked to end, by a scheduler for one: the kernel ends too, and nothing half-written stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"ENDED  {what}: by a signal"))
     start = time.perf_counter()
     try:
         run_notebook(options.notebook, options.executed, given)

@@ -159,10 +159,10 @@ told = {
     "mode": os.stat(os.path.dirname(connection["ip"]) or ".").st_mode & 0o777,
     "listening": [c.laddr.ip for c in sockets if c.status == "LISTEN"],
 }
-print(json.dumps(told))"""
+json.dump(told, open("told.json", "w"))"""
     notebook = write(look)
     run_notebook(notebook, tmp_path / "talk.ipynb", {})
-    told = json.loads(printed(tmp_path / "talk.ipynb"))
+    told = json.loads((notebook.parent / "told.json").read_text())
     assert told["transport"] == "ipc"
     # A folder of this run alone: two runs that start together must not take the same files.
     assert Path(told["folder"]).is_absolute() and told["mode"] == 0o700
@@ -170,7 +170,7 @@ print(json.dumps(told))"""
     # ipykernel itself collects what forked children print through one port, not to be switched off
     # (ipykernel.iostream.IOPubThread); nothing that runs code can be sent to it.
     assert told["listening"] in ([], ["127.0.0.1"])
-    assert list(notebook.parent.iterdir()) == [notebook]
+    assert {path.name for path in notebook.parent.iterdir()} == {notebook.name, "told.json"}
 
 
 def test_two_runs_that_start_together_do_not_disturb_each_other(write, tmp_path):
@@ -217,6 +217,44 @@ def test_the_command_refuses_a_notebook_that_does_not_exist(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         assert headless.main([str(tmp_path / "no.ipynb"), str(tmp_path / "x.ipynb")]) == 2
     assert "no.ipynb" in caplog.text
+
+
+def test_what_is_kept_names_no_folder_of_this_machine_be_it_whole_or_failed(write, tmp_path):
+    notebook = write("import pathlib; print(pathlib.Path.home(), pathlib.Path.cwd())")
+    run_notebook(notebook, tmp_path / "whole.ipynb", {})
+    assert printed(tmp_path / "whole.ipynb") == "<home> <project>/notebooks\n"
+    with pytest.raises(PapermillExecutionError):
+        run_notebook(write("import numpy; numpy.load('/no/such')"), tmp_path / "failed.ipynb", {})
+    for name in ("whole", "failed"):
+        text = (tmp_path / f"{name}.ipynb").read_text()
+        for place in (tmp_path, Path.home(), sys.prefix):
+            assert str(place) not in text, place
+
+
+def test_what_a_killed_run_left_hidden_is_gone_after_the_next(write, tmp_path):
+    folder = tmp_path / "results" / "007_L" / "tiny"
+    for left in (folder / ".part-tiny.ipynb", folder / "transforms" / ".part-2019.tfm"):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("half a")
+    run_notebook(write("1"), folder / "tiny.ipynb", {})
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["tiny.ipynb"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_run_asked_to_end_says_so_and_leaves_nothing_half_written(write, tmp_path):
+    notebook = write("open('begun', 'w'); import time; time.sleep(600)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fundus_helpers.headless", notebook, tmp_path / "x.ipynb"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until((notebook.parent / "begun").exists, 60)
+    kernels = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    assert "ENDED" in process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert psutil.wait_procs(kernels, 20)[1] == []
+    assert list(tmp_path.rglob(".part-*")) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
