@@ -4,9 +4,13 @@ DATA ?= data
 RESULTS ?= results
 PATIENT ?= demo_colour
 EYE ?= L
-# Processors in all; eyes at a time in a cohort.
+# Where notebooks run: profiles/local, profiles/slurm, or one of your own (docs/cluster.md).
+PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-JOBS ?= $(CORES)
+# Notebooks at a time: every processor of this machine; on a cluster, what the profile says.
+JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
+# Of all eyes, the part 1/10, 2/10, ... only.
+BATCH ?=
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 TEMPLATE ?= selected
 # Of the benchmark: FIRE's folder, names of methods (none: all), the table's file.
@@ -18,8 +22,8 @@ WITH ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --keep-going \
-	--show-failed-logs --config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOBS),--jobs $(JOBS)) \
+	--config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
 .PHONY: help install demo eye cohort lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
 .DEFAULT_GOAL := help
@@ -27,14 +31,14 @@ SNAKEMAKE = $(BIN)/snakemake --quiet rules host --nolock --rerun-incomplete --ke
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo
-	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) WITH="name=value ..."'
+	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) PROFILE=$(PROFILE) WITH="name=value ..."'
 
 install: .venv/installed  ## Install everything into .venv
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11, 3.12 or 3.13 is needed, this is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster,test]'
 	@touch $@
 
 demo: .venv/installed  ## Make the demo eye and run every notebook on it
@@ -43,11 +47,11 @@ demo: .venv/installed  ## Make the demo eye and run every notebook on it
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
-	@$(SNAKEMAKE) --cores $(CORES) -- "$(RESULTS)/$(PATIENT)_$(EYE)/report.html"; status=$$?; \
+	@$(SNAKEMAKE) -- "$(RESULTS)/$(PATIENT)_$(EYE)/report.html"; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
 
-cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=eyes at a time
-	@$(SNAKEMAKE) --cores $(JOBS) -- cohort; status=$$?; \
+cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder PROFILE=local|slurm JOBS=notebooks at a time
+	@$(SNAKEMAKE) $(if $(BATCH),--batch cohort=$(BATCH)) -- cohort; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only

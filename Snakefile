@@ -63,6 +63,11 @@ def parameters(wildcards):
     return [f"{key}={value}" for key, value in named.items() if key in known]
 
 
+def memory(wildcards, input, attempt):
+    """Bound a notebook's memory in MB: measured with nine photographs of 2912 px, and a margin."""
+    return attempt * (3000 + 50 * len(input))
+
+
 rule cohort:
     input:
         [
@@ -77,6 +82,9 @@ rule report:
         lambda wildcards: metrics_files(wildcards, NOTEBOOKS),
     output:
         f"{RESULTS}/{{patient}}_{{laterality}}/report.html",
+    resources:
+        mem_mb=1000,
+        runtime=10,
     shell:
         "python -m fundus_helpers.report eye {output:q}"
 
@@ -93,8 +101,15 @@ rule notebook:
     params:
         given=parameters,
         code=code_version(),  # a change of the helpers runs again what used them
+    benchmark:
+        f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/benchmark.tsv"
     # Most of a notebook runs on one core, so that many notebooks at a time are the faster way.
     threads: int(os.environ.get("THREADS", 1))
+    resources:
+        mem_mb=memory,
+        runtime=lambda wildcards, attempt: 60 * attempt,  # minutes
+    # Snakemake itself tells BLAS and OpenMP, which torch follows; these ask by other names.
     shell:
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads} "
         "LOKY_MAX_CPU_COUNT={threads} "
         "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}"

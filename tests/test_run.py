@@ -33,7 +33,7 @@ WITH = "WITH=size=96 iterations=20"
 # What an outer `make test` hands down to an inner make.
 INHERITED = (
     "MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL MAKEFILES "
-    "DATA RESULTS PATIENT EYE CORES JOBS TEMPLATE WITH THREADS"
+    "DATA RESULTS PATIENT EYE CORES JOBS PROFILE BATCH TEMPLATE WITH THREADS"
 )
 
 
@@ -60,7 +60,7 @@ def photographs(tmp_path_factory):
 
 def lay_out(folder, photographs, patients):
     """Make a project of two notebooks, with one folder of photographs for each patient."""
-    for name in ("Makefile", "Snakefile", "fundus_helpers"):
+    for name in ("Makefile", "Snakefile", "fundus_helpers", "profiles"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "notebooks").mkdir()
