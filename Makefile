@@ -9,8 +9,11 @@ PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 # Notebooks at a time: every processor of this machine; on a cluster, what the profile says.
 JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
-# Of all eyes, the part 1/10, 2/10, ... only.
+# Notebooks of a run, by number ("02 05 09 11"; none: every one); part of all eyes (1/10, 2/10, ...).
+NOTEBOOKS ?=
 BATCH ?=
+# 1: patients under other names, made with a key that stays on this machine.
+PSEUDONYM ?=
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 TEMPLATE ?= selected
 # Of the benchmark: FIRE's folder, names of methods (none: all), the table's file.
@@ -22,10 +25,15 @@ WITH ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What is run sees the photographs through links under pseudonyms, if that is asked for.
+VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
+MAKE_VIEW = $(if $(PSEUDONYM),$(BIN)/python -m fundus_helpers.pseudonyms "$(DATA)" "$(VIEW)" "$(RESULTS)")
+WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)"),$(PATIENT))
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOBS),--jobs $(JOBS)) \
-	--config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
+	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
+	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(WITH)
 
-.PHONY: help install demo eye cohort lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
+.PHONY: help install demo eye cohort cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -46,13 +54,21 @@ demo: .venv/installed  ## Make the demo eye and run every notebook on it
 	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
-	@$(BIN)/python -m fundus_helpers.visits "$(DATA)" "$(PATIENT)" "$(EYE)"
-	@$(SNAKEMAKE) -- "$(RESULTS)/$(PATIENT)_$(EYE)/report.html"; status=$$?; \
-	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
+	@$(MAKE_VIEW)
+	@$(BIN)/python -m fundus_helpers.visits "$(VIEW)" "$(WHO)" "$(EYE)"
+	@$(SNAKEMAKE) -- "$(RESULTS)/$(WHO)_$(EYE)/report.html"; status=$$?; \
+	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
 
-cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder PROFILE=local|slurm JOBS=notebooks at a time
-	@$(SNAKEMAKE) $(if $(BATCH),--batch cohort=$(BATCH)) -- cohort; status=$$?; \
-	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
+cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
+	@$(MAKE_VIEW)
+	@$(SNAKEMAKE) $(if $(BATCH),--batch "cohort=$(BATCH)") -- cohort; status=$$?; \
+	$(SNAKEMAKE) -- compared || status=$$?; \
+	$(BIN)/python -m fundus_helpers.cohort_report "$(VIEW)" "$(RESULTS)" || status=$$?; exit $$status
+
+cohort-dry: .venv/installed  ## Say what make cohort would run, and about how long it takes
+	@$(MAKE_VIEW)
+	@$(SNAKEMAKE) --summary -- cohort | \
+	$(BIN)/python -m fundus_helpers.plan "$(VIEW)" "$(RESULTS)" --cores $(or $(JOBS),$(CORES))
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb

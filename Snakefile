@@ -5,29 +5,44 @@ the executed notebook is its log, so that it is kept, traceback and all, when it
 """
 
 import os
+from functools import cache
+from itertools import product
 from pathlib import Path
 
 from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.headless import known_parameters
-from fundus_helpers.images import SUFFIXES
 from fundus_helpers.results import code_version
 from fundus_helpers.tuned import tuned_parameter, tuned_path
-from fundus_helpers.visits import find_eyes
+from fundus_helpers.visits import EyeError, find_eyes, list_visits
 
 DATA = str(config.get("data", "data"))
 RESULTS = str(config.get("results", "results"))
-NOTEBOOKS = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))}
-KNOWN = {name: known_parameters(path) for name, path in NOTEBOOKS.items()}
-# Whose metrics.json a notebook reads: every one that takes a template may ask 02 for it.
-TEMPLATE = "02_template_selection"
+EVERY = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))}
+KNOWN = {name: known_parameters(path) for name, path in EVERY.items()}
+# Whose metrics.json a notebook reads: every one that takes a template may ask 02 for it, and the
+# comparison compares what there is.
+TEMPLATE, COMPARISON = "02_template_selection", "11_compare_methods"
 NEEDS = {
     name: [TEMPLATE]
     for name, known in KNOWN.items()
     if "template_visit" in known and name != TEMPLATE
 }
 
+
+def chosen(given):
+    """The notebooks of a run, by number or name, and those they need; none given: every one."""
+    words = [f"{word:0>2}" for word in str(given).split()]
+    names = {name for name in EVERY if not words or name in words or name[:2] in words}
+    if unknown := [word for word in words if not any(word in (n, n[:2]) for n in EVERY)]:
+        raise WorkflowError(f"no notebook {unknown}; there are {[*EVERY]}")
+    return sorted(names.union(*(NEEDS.get(name, []) for name in names)))
+
+
+NOTEBOOKS = chosen(config.get("notebooks", ""))
+NEEDS[COMPARISON] = [name for name in NOTEBOOKS if name < COMPARISON]
+
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
-GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results")}
+GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results", "notebooks")}
 if unknown := [key for key in GIVEN if not any(key in known for known in KNOWN.values())]:
     accepted = sorted(set().union(*KNOWN.values()))
     raise WorkflowError(f"no notebook has a parameter {unknown}; there are {accepted}")
@@ -39,15 +54,22 @@ GIVEN["results"] = os.path.relpath(RESULTS, "notebooks")
 wildcard_constraints:
     patient="[^/]+",
     laterality="[^/_]+",
-    notebook="|".join(NOTEBOOKS),
+    notebook="|".join(EVERY),
+
+
+@cache
+def eye_files(patient, laterality):
+    folder = Path(DATA, patient)
+    try:
+        files = list_visits(DATA, patient, laterality)["file"]
+    except EyeError:  # the notebook will say why
+        return []
+    return [str(folder / file) for file in files] + [*map(str, sorted(folder.glob("*.csv")))]
 
 
 def photographs(wildcards):
-    """The files of the eye's folder: one more, one less or one changed runs the eye again."""
-    folder = Path(DATA, wildcards.patient)
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    visible = [path for path in files if not path.name.startswith(".")]
-    return [str(path) for path in visible if path.suffix.lower() in (*SUFFIXES, ".csv")]
+    """The files of the eye: one more, one less or one changed runs it again, and no other."""
+    return eye_files(wildcards.patient, wildcards.laterality)
 
 
 def metrics_files(wildcards, notebooks):
@@ -68,13 +90,49 @@ def memory(wildcards, input, attempt):
     return attempt * (3000 + 50 * len(input))
 
 
+EYES = [
+    eye
+    for eye in (find_eyes(DATA) if Path(DATA).is_dir() else [])
+    if eye[0] not in DEMO_PATIENTS
+]
+
+
+# Nothing half-written stays, not even of a notebook whose process was killed.
+SWEPT = " || { find \"$(dirname {log:q})\" -name '.part-*' -delete; exit 1; }"
+
+
 rule cohort:
     input:
-        [
-            f"{RESULTS}/{patient}_{laterality}/report.html"
-            for patient, laterality in (find_eyes(DATA) if Path(DATA).is_dir() else [])
-            if patient not in DEMO_PATIENTS
-        ],
+        [f"{RESULTS}/{patient}_{laterality}/report.html" for patient, laterality in EYES],
+
+
+# What methods have left of the eyes so far: asked for after the cohort, so that an eye that failed
+# keeps no other from being compared.
+LEFT = [
+    path
+    for (patient, laterality), name in product(EYES, NEEDS[COMPARISON])
+    if os.path.exists(path := f"{RESULTS}/{patient}_{laterality}/{name}/metrics.json")
+]
+
+
+rule compared:
+    input:
+        f"{RESULTS}/cohort/{COMPARISON}/metrics.json" if LEFT and COMPARISON in EVERY else [],
+
+
+rule comparison:
+    input:
+        LEFT,
+        notebook=f"notebooks/{COMPARISON}.ipynb",
+    output:
+        f"{RESULTS}/cohort/{COMPARISON}/metrics.json",
+    log:
+        f"{RESULTS}/cohort/{COMPARISON}/{COMPARISON}.ipynb",
+    params:
+        given=[f"data={GIVEN['data']}", f"results={GIVEN['results']}", "cohort=True"],
+        code=code_version(),
+    shell:
+        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
 
 
 rule report:
@@ -112,4 +170,4 @@ rule notebook:
     shell:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads} "
         "LOKY_MAX_CPU_COUNT={threads} "
-        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}"
+        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT

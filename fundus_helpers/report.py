@@ -12,15 +12,21 @@ import nbformat
 import pandas as pd
 from nbconvert import HTMLExporter
 
+from fundus_helpers.figures import OVERLAY_CAPTION
 from fundus_helpers.files import written_beside
+from fundus_helpers.outcomes import best_method, count_verdicts
 from fundus_helpers.results import METRICS_FILE, read_json
 
+# Columns of an outcome that the page shows, and their words.
+SHOWN = {"predicted_error_px": "predicted error", "landmark_error_px": "landmark error"}
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Registration report</title>
 <style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
 table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: left }}
 tr {{ border-bottom: 1px solid #ddd }}
+figure {{ display: inline-block; width: 18rem; margin: 0 1rem 1rem 0; vertical-align: top }}
+figure img {{ max-width: 100% }} figcaption {{ font-size: .85rem }}
 </style>
 <h1>{title}</h1>
 {body}
@@ -29,7 +35,7 @@ tr {{ border-bottom: 1px solid #ddd }}
 
 
 def write_eye_report(path: Path | str) -> Path:
-    """Write the page of one eye: its numbers, and every notebook without its code.
+    """Write the page of one eye: verdicts, pictures, numbers, every notebook without its code.
 
     Parameters
     ----------
@@ -37,23 +43,62 @@ def write_eye_report(path: Path | str) -> Path:
         ``<results>/<patient>_<L|R>/report.html``; the notebooks' results lie beside it.
     """
     path = Path(path)
-    rows = {}
-    for folder in sorted(file.parent for file in path.parent.glob(f"*/{METRICS_FILE}")):
-        page = folder / f"{folder.name}.html"
-        with written_beside(page) as part:
-            part.write_text(_without_code(folder / f"{folder.name}.ipynb"))
-        link = f'<a href="{folder.name}/{page.name}">{folder.name}</a>'
-        rows[link] = {"in numbers": html.escape(_in_numbers(read_json(folder / METRICS_FILE)))}
-    table = pd.DataFrame(rows).T.to_html(escape=False, header=False, border=0)
-    left_out = read_json(next(path.parent.glob(f"*/{METRICS_FILE}")))["left_out"]
+    metrics = {file.parent.name: read_json(file) for file in path.parent.glob(f"*/{METRICS_FILE}")}
+    body = [_verdicts(path.parent, metrics), "<h2>Notebooks</h2>", _notebooks(path.parent, metrics)]
+    left_out = next(iter(metrics.values()))["left_out"]
     items = [f"<li>{html.escape(row['file'])}: {html.escape(row['reason'])}" for row in left_out]
-    body = f"{table}<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>"
+    body.append(f"<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>")
     with written_beside(path) as part:
-        part.write_text(PAGE.format(title=html.escape(path.parent.name), body=body))
+        part.write_text(PAGE.format(title=html.escape(path.parent.name), body="\n".join(body)))
     return path
 
 
-def _without_code(notebook: Path) -> str:
+def _notebooks(folder: Path, metrics: dict[str, dict]) -> str:
+    rows = {}
+    for name in sorted(metrics):
+        page = folder / name / f"{name}.html"
+        with written_beside(page) as part:
+            part.write_text(page_without_code(page.with_suffix(".ipynb")))
+        link = f'<a href="{name}/{page.name}">{name}</a>'
+        rows[link] = {"in numbers": html.escape(_in_numbers(metrics[name]))}
+    return pd.DataFrame(rows).T.to_html(escape=False, header=False, border=0)
+
+
+def _verdicts(folder: Path, metrics: dict[str, dict]) -> str:
+    """Tell which method to take, show it, and count what became of the visits under each."""
+    outcomes = pd.DataFrame(
+        {"notebook": name} | outcome
+        for name in sorted(metrics)
+        for outcome in metrics[name].get("outcomes", [])
+    )
+    if outcomes.empty:
+        return "<p>Nothing was registered.</p>"
+    method = best_method(outcomes)
+    notebook = outcomes.loc[outcomes["method"] == method, "notebook"].iloc[0]
+    captions = {
+        "before.jpg": f"As photographed. {OVERLAY_CAPTION}.",
+        "after.jpg": "Registered.",
+        "flicker.gif": "Registered, in turn: what moves is not aligned, or has changed.",
+    }
+    pictures = "".join(
+        f'<figure><img src="{notebook}/{name}" alt="{words}"><figcaption>{words}</figcaption>'
+        "</figure>"
+        for name, words in captions.items()
+        if (folder / notebook / name).exists()
+    )
+    numbers = outcomes.groupby("method", sort=False)[[*SHOWN]].mean().astype(float)
+    table = count_verdicts(outcomes).join(numbers.rename(columns=SHOWN).round(2))
+    taken = html.escape(f"{method} ({notebook})")
+    return (
+        f"<p>Take <strong>{taken}</strong>: most visits accepted, then the smallest predicted "
+        f"error. Its visit that was farthest off:</p>{pictures}"
+        f"<h2>Verdicts</h2>{table.reset_index().to_html(index=False, border=0, na_rep='-')}"
+        "<p>Visits by verdict; mean errors in pixels of the photographs on disk.</p>"
+    )
+
+
+def page_without_code(notebook: Path) -> str:
+    """Make a page of an executed notebook: prose, figures and tables, no code, no script."""
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
     page = exporter.from_filename(str(notebook))[0]
     # The page needs no script, and so nothing is fetched from anywhere when it is opened.
@@ -104,8 +149,9 @@ def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
                 rows.append(
                     (eye, folder.name, "done", _in_numbers(read_json(folder / METRICS_FILE)))
                 )
-            elif notebook.exists():
-                rows.append((eye, folder.name, "FAILED", _reason(notebook)))
+            else:
+                reason = _reason(notebook) if notebook.exists() else "killed, or the disk was full"
+                rows.append((eye, folder.name, "FAILED", reason))
     return pd.DataFrame(rows, columns=["eye", "notebook", "state", "in numbers"])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skimage.data
 from known_transforms import about_the_middle, bumps
+from small_project import VISITS, clean_environment
 
 from fundus_helpers import transforms
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
@@ -126,3 +127,16 @@ def seen(matrix, aperture):
     whole = np.vstack([matrix, [0, 0, 1]]) @ to_frame
     image = cv2.warpAffine(_original(), whole[:2], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
     return np.clip(image, 0, 1) * aperture
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Return the variables of a run that writes nothing outside pytest's folder."""
+    return clean_environment(tmp_path_factory.mktemp("e"))  # short: names of sockets must be
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Return the first photographs of a small demo eye, and its landmarks."""
+    folder = make_demo_eye(tmp_path_factory.mktemp("demo"), size=96)
+    return [*sorted(folder.glob("*.png"))[:VISITS], folder / "landmarks.csv"]

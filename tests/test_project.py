@@ -41,7 +41,9 @@ figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel
 results tuning
-headless report app
+headless report app pseudonyms plan
+cohort
+cohort_report
 """
 # These know arrays only: no file of the package.
 ARRAYS_ONLY = {"template", "clusters"}

@@ -1,0 +1,107 @@
+"""The eyes of a cohort and what became of each, in one table, the worst first."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
+from fundus_helpers.outcomes import count_verdicts
+from fundus_helpers.progress import progress
+from fundus_helpers.report import summarise
+from fundus_helpers.results import METRICS_FILE, read_json
+from fundus_helpers.visits import find_eyes
+
+STATES = ("FAILED", "unfinished", "done")  # the worst first
+
+
+def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -> pd.DataFrame:
+    """Tell what became of every eye of a cohort, the worst first.
+
+    Parameters
+    ----------
+    data, results : path
+        The eyes are those of the data folder, without the demo patients.
+    shown : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        A row an eye. ``patient``, ``laterality``; ``state`` (``FAILED``, ``unfinished``: killed,
+        or not begun, ``done``) and the ``reason``; ``notebook`` and ``method`` of the registration
+        to take, by verdicts alone (`best_method`); of that, ``visits`` that were registered,
+        ``accepted``, ``doubtful``, ``failed``, mean and worst predicted error, mean landmark error
+        and that before (pixels of the photographs on disk, NaN where nothing is known);
+        ``left_out``: photographs; ``code``: version that made it.
+    """
+    results = Path(results)
+    eyes = [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
+    rows = [_row(results, *eye) for eye in progress(eyes, "eyes", shown=shown)]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    table["state"] = pd.Categorical(table["state"], STATES, ordered=True)
+    table["share accepted"] = table["accepted"] / table["visits"]
+    order = ["state", "share accepted", "worst_predicted_error_px", "patient", "laterality"]
+    table = table.sort_values(order, ascending=[True, True, False, True, True])
+    return table.drop(columns="share accepted").reset_index(drop=True)
+
+
+def _row(results: Path, patient: str, laterality: str) -> dict[str, object]:
+    eye = f"{patient}_{laterality}"
+    row = {"patient": patient, "laterality": laterality, "state": "unfinished"}
+    row["reason"] = "not run" if not (results / eye).is_dir() else "not every notebook has ended"
+    summary = summarise(results, [eye])
+    failed = summary[summary["state"] == "FAILED"]
+    if len(failed):
+        reasons = failed["notebook"] + ": " + failed["in numbers"]
+        row |= {"state": "FAILED", "reason": "; ".join(reasons)}
+    elif (results / eye / "report.html").exists():
+        row |= {"state": "done", "reason": ""}
+    whole = [read_json(path) for path in sorted((results / eye).glob(f"*/{METRICS_FILE}"))]
+    if whole:
+        row |= {"left_out": len(whole[0]["left_out"]), "code": whole[0]["provenance"]["code"]}
+    outcomes = [
+        {"notebook": name} | outcome
+        for name, metrics in zip(_notebooks(results / eye), whole, strict=True)
+        for outcome in metrics.get("outcomes", [])
+    ]
+    return row | _numbers(pd.DataFrame(outcomes))
+
+
+def _notebooks(folder: Path) -> list[str]:
+    return [path.parent.name for path in sorted(folder.glob(f"*/{METRICS_FILE}"))]
+
+
+def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:
+    if outcomes.empty:
+        return {"visits": 0, "accepted": 0, "worst_predicted_error_px": None}
+    method = best_method(outcomes)
+    taken = outcomes[outcomes["method"] == method]
+    predicted = taken["predicted_error_px"].astype(float)
+    return {
+        "notebook": taken["notebook"].iloc[0],
+        "method": method,
+        "visits": len(taken),
+        **count_verdicts(taken).loc[method].to_dict(),
+        "mean_predicted_error_px": predicted.mean(),
+        "worst_predicted_error_px": predicted.max(),
+        "mean_error_before_px": taken["error_before_px"].astype(float).mean(),
+        "mean_landmark_error_px": taken["landmark_error_px"].astype(float).mean(),
+    }
+
+
+def best_method(outcomes: pd.DataFrame) -> str:
+    """Name the method to take for an eye, without landmarks.
+
+    Most visits accepted, then fewest failed, then the smallest predicted error.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        Of one eye, see `outcomes.read_outcomes`.
+    """
+    counts = count_verdicts(outcomes)
+    counts["error"] = outcomes.groupby("method")["predicted_error_px"].mean()
+    order = counts.sort_values(["accepted", "failed", "error"], ascending=[False, True, True])
+    return order.index[0]

@@ -1,0 +1,182 @@
+"""The report of a cohort: a page to sort and filter, a CSV and a Parquet file.
+
+``python -m fundus_helpers.cohort_report DATA RESULTS``
+"""
+
+import argparse
+import html
+import logging
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import itables.options
+import pandas as pd
+from itables import to_html_datatable
+from itables.javascript import generate_init_offline_itables_html
+from PIL import Image
+
+from fundus_helpers.cohort import STATES, cohort_table
+from fundus_helpers.figures import OVERLAY_CAPTION
+from fundus_helpers.files import written_beside
+from fundus_helpers.images import UnusableImageError, read_image, single_channel
+from fundus_helpers.report import PAGE, page_without_code
+from fundus_helpers.results import METRICS_FILE
+from fundus_helpers.visits import EyeError, list_visits
+
+COMPARISON = "11_compare_methods"
+SHEET = "photographs.jpg"
+PICTURE_WIDTH = 150  # pixels, on the page
+
+
+def write_cohort_report(data: Path | str, results: Path | str) -> pd.DataFrame:
+    """Write ``cohort.html``, ``cohort.csv`` and ``cohort.parquet`` into the results folder.
+
+    The page opens from disk, sorts and filters, and fetches nothing from anywhere.
+
+    Parameters
+    ----------
+    data, results : path
+        See `cohort_table`.
+
+    Returns
+    -------
+    DataFrame
+        The table that was written.
+    """
+    results = Path(results)
+    table = cohort_table(data, results)
+    with written_beside(results / "cohort.csv") as part:
+        table.to_csv(part, index=False)
+    with written_beside(results / "cohort.parquet") as part:
+        table.to_parquet(part, index=False)
+    for row in table[table["state"] != "done"].itertuples():
+        _save_sheet(Path(data), results, row.patient, row.laterality)
+    with written_beside(results / "cohort.html") as part:
+        part.write_text(PAGE.format(title="Cohort", body=_body(table, results)))
+    return table
+
+
+def _save_sheet(data: Path, results: Path, patient: str, laterality: str) -> None:
+    """Save the first photographs of an eye as they are, side by side; none if none can be read."""
+    pictures = []
+    try:
+        files = list_visits(data, patient, laterality)["file"]
+    except EyeError:
+        return
+    for file in files:
+        try:
+            image = single_channel(read_image(data / patient / file))
+        except UnusableImageError:
+            continue
+        picture = Image.fromarray((image * 255).astype("uint8"))
+        picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+        pictures.append(picture)
+        if len(pictures) == 3:
+            break
+    if not pictures:
+        return
+    sheet = Image.new("L", (sum(p.width for p in pictures), max(p.height for p in pictures)))
+    left = 0
+    for picture in pictures:
+        sheet.paste(picture, (left, 0))
+        left += picture.width
+    folder = results / f"{patient}_{laterality}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_beside(folder / SHEET) as part:
+        sheet.save(part, "JPEG", quality=85)
+
+
+def _body(table: pd.DataFrame, results: Path) -> str:
+    counts = table["state"].value_counts() if len(table) else {}
+    words = ", ".join(f"{counts.get(state, 0)} {state}" for state in reversed(STATES))
+    parts = [f"<p>{len(table)} eyes: {words}.</p>"]
+    comparison = results / "cohort" / COMPARISON / f"{COMPARISON}.ipynb"
+    if comparison.with_name(METRICS_FILE).exists():
+        page = comparison.with_suffix(".html")
+        with written_beside(page) as part:
+            part.write_text(page_without_code(comparison))
+        link = page.relative_to(results).as_posix()
+        parts.append(f'<p><a href="{link}">Methods compared over all eyes</a></p>')
+    parts.append(
+        "<p>Errors in pixels of the photographs on disk: predicted, without landmarks, and found "
+        "at landmarks where there are some. Method: the one with most visits accepted, then the "
+        f"smallest predicted error. Before and after: {OVERLAY_CAPTION}, of the visit farthest "
+        "off.</p>"
+    )
+    if len(table):
+        parts += [generate_init_offline_itables_html(Path(itables.options.dt_bundle))]
+        parts += [_sortable(_shown(table, results))]
+    return "\n".join(parts)
+
+
+def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Make the columns of the page: links, pictures, and everything else as safe text."""
+    rows = []
+    for row in table.itertuples():
+        eye = f"{row.patient}_{row.laterality}"
+        shown = {"eye": _link(results, f"{eye}/report.html", eye), "state": str(row.state)}
+        for name in ("before", "after"):
+            picture = f"{eye}/{getattr(row, 'notebook', '')}/{name}.jpg"
+            shown[name] = _picture(results, picture, f"{eye}, {name}")
+        if not shown["before"]:
+            shown["before"] = _picture(results, f"{eye}/{SHEET}", f"{eye}, as photographed")
+        shown["reason"] = html.escape(row.reason)
+        rows.append(shown)
+    page = pd.DataFrame(rows)
+    words = ["patient", "laterality", "state", "reason", "notebook", "code"]
+    numbers = table.drop(columns=words, errors="ignore")
+    numbers.columns = [name.removesuffix("_px").replace("_", " ") for name in numbers.columns]
+    numbers = numbers.round(2)
+    return pd.concat([page.drop(columns="reason"), numbers, page[["reason"]]], axis=1)
+
+
+def _link(results: Path, path: str, words: str) -> str:
+    words = html.escape(words)
+    return f'<a href="{quote(path)}">{words}</a>' if (results / path).exists() else words
+
+
+def _picture(results: Path, path: str, words: str) -> str:
+    if not (results / path).exists():
+        return ""
+    return f'<img src="{quote(path)}" alt="{html.escape(words)}" height="100" loading="lazy">'
+
+
+def _sortable(table: pd.DataFrame) -> str:
+    return to_html_datatable(
+        table,
+        connected=False,
+        allow_html=True,
+        showIndex=False,
+        column_filters="header",
+        order=[],  # as given: the worst first
+        lengthMenu=[25, 100, 1000],
+        maxBytes=0,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report, and end with what failed and where the report is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("results", type=Path)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not options.results.is_dir():
+        logging.error("no results")
+        return 1
+    table = write_cohort_report(options.data, options.results)
+    sys.stdout.write("\n" + _told(table) + f"\nreport: {options.results / 'cohort.html'}\n")
+    return 0
+
+
+def _told(table: pd.DataFrame) -> str:
+    bad = table[table["state"] != "done"] if len(table) else table
+    lines = [
+        f"{row.patient}_{row.laterality}  {row.state}  {row.reason}" for row in bad.itertuples()
+    ]
+    return "\n".join([*lines, f"{len(table)} eyes, {len(table) - len(bad)} done"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Patients under other names: nothing of theirs is left, and everything else stays."""
+
+import stat
+
+import pandas as pd
+import pytest
+
+from fundus_helpers.pseudonyms import (
+    PSEUDONYM,
+    PseudonymError,
+    check_results,
+    key_path,
+    main,
+    make_view,
+    pseudonym,
+    read_key,
+)
+from fundus_helpers.visits import find_eyes, list_visits
+
+KEY = b"0123456789abcdef0123456789abcdef"
+FILES = ("Jane Roe_2019-05-28_L.png", "Roe two_2019-05-28_L.png", "Roe_2020-01-01_R.TIF")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Return a data folder of two patients: one with three photographs, a scan and landmarks."""
+    for patient in ("Jane Roe", "007"):
+        folder = tmp_path / "data" / patient
+        folder.mkdir(parents=True)
+        for file in (*FILES, "scan of Jane.jpg"):
+            (folder / file).write_bytes(file.encode())
+        table = pd.DataFrame({"fixed_file": [FILES[0]], "moving_file": [FILES[1]], "fixed_x": 1.5})
+        table.to_csv(folder / "landmarks.csv", index=False)
+    return tmp_path / "data"
+
+
+def test_the_same_key_gives_the_same_name_and_another_key_another():
+    assert pseudonym(KEY, "Jane Roe") == pseudonym(KEY, "Jane Roe") != pseudonym(KEY, "Jane Rae")
+    assert pseudonym(KEY, "Jane Roe") != pseudonym(KEY[::-1], "Jane Roe")
+    assert PSEUDONYM.fullmatch(pseudonym(KEY, "Jane Roe"))
+
+
+def test_the_view_has_every_eye_and_visit_in_order_and_no_name(data, tmp_path):
+    patients = make_view(data, tmp_path / "view", KEY)
+    assert patients == sorted(pseudonym(KEY, name) for name in ("Jane Roe", "007"))
+    assert len(find_eyes(tmp_path / "view")) == len(find_eyes(data)) == 4
+    jane = pseudonym(KEY, "Jane Roe")
+    old = list_visits(data, "Jane Roe", "L")
+    new = list_visits(tmp_path / "view", jane, "L")
+    assert new["date"].dropna().tolist() == old["date"].dropna().tolist()
+    assert new["used"].tolist() == old["used"].tolist()
+    read = [(tmp_path / "view" / jane / file).read_bytes().decode() for file in new["file"]]
+    assert read == old["file"].tolist()
+    assert not any("roe" in str(path.relative_to(tmp_path)).lower() for path in view_of(tmp_path))
+
+
+def view_of(tmp_path):
+    """Return every path in the view."""
+    return list((tmp_path / "view").rglob("*"))
+
+
+def test_landmarks_follow_their_photographs(data, tmp_path):
+    make_view(data, tmp_path / "view", KEY)
+    shown = tmp_path / "view" / pseudonym(KEY, "007")
+    (row,) = pd.read_csv(shown / "landmarks.csv").to_dict("records")
+    assert (shown / row["fixed_file"]).read_bytes().decode() == FILES[0]
+    assert (shown / row["moving_file"]).read_bytes().decode() == FILES[1]
+    assert row["fixed_x"] == 1.5
+
+
+def test_what_has_not_changed_is_left_alone_and_what_is_gone_goes(data, tmp_path):
+    make_view(data, tmp_path / "view", KEY)
+    before = {path: path.lstat().st_mtime_ns for path in view_of(tmp_path)}
+    make_view(data, tmp_path / "view", KEY)
+    assert {path: path.lstat().st_mtime_ns for path in view_of(tmp_path)} == before
+    (data / "007" / FILES[2]).unlink()
+    make_view(data, tmp_path / "view", KEY)
+    gone = set(before) - set(view_of(tmp_path))
+    assert [path.suffix for path in gone] == [".tif"]
+
+
+def test_a_key_is_made_for_this_user_only_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("FUNDUS_PSEUDONYM_KEY", raising=False)
+    key = read_key(key_path())
+    assert len(key) >= 32 and read_key(key_path()) == key
+    assert stat.S_IMODE(key_path().stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("where", "content", "mode", "named"),
+    [
+        ("results/key", KEY, 0o600, "passed on"),
+        ("key", KEY, 0o644, "chmod 600"),
+        ("key", b"short", 0o600, "5 characters"),
+    ],
+)
+def test_a_key_that_would_not_stay_secret_is_refused(tmp_path, where, content, mode, named):
+    path = tmp_path / where
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+    with pytest.raises(PseudonymError, match=named):
+        read_key(path, away_from=(tmp_path / "results",))
+
+
+def test_results_that_name_patients_take_no_pseudonyms_beside_them(data, tmp_path, capfd):
+    check_results(tmp_path / "results")
+    (tmp_path / "results" / f"{pseudonym(KEY, '007')}_L").mkdir(parents=True)
+    check_results(tmp_path / "results")
+    (tmp_path / "results" / "Jane Roe_L").mkdir()
+    with pytest.raises(PseudonymError, match="RESULTS="):
+        check_results(tmp_path / "results")
+    told = [str(tmp_path / name) for name in ("data", "view", "results")]
+    told[0] = str(data)
+    assert main(told) == 2
+    assert "Jane" not in capfd.readouterr().err and not (tmp_path / "view").exists()
