@@ -41,6 +41,7 @@ figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel
 results tuning
+outcomes
 headless report app
 """
 # These know arrays only: no file of the package.
