@@ -143,7 +143,7 @@ def pairwise_errors(eye: Eye, found: Sequence[sitk.Transform | None]) -> pd.Data
     -------
     DataFrame, shape (visits, visits)
         Pixels of the full-size photographs of the visit in the row; NaN where no landmarks are
-        known or a registration failed.
+        known or a registration failed, inf where a transform folds and no point maps to a landmark.
     """
     table = pd.DataFrame(np.nan, index=eye.names, columns=eye.names)
     done = [i for i, transform in enumerate(found) if transform is not None]
@@ -151,6 +151,9 @@ def pairwise_errors(eye: Eye, found: Sequence[sitk.Transform | None]) -> pd.Data
         fixed_points, moving_points = eye.landmarks_between(i, j)
         if len(fixed_points):
             at_template = transforms.map_points_back(found[j], moving_points)
+            if np.isnan(at_template).any():
+                table.iloc[i, j] = np.inf
+                continue
             mapped = transforms.map_points(found[i], at_template)
             error = np.linalg.norm(mapped - fixed_points, axis=1).mean()
             table.iloc[i, j] = error * eye.full_factor

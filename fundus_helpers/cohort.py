@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
-from fundus_helpers.outcomes import count_verdicts
+from fundus_helpers.outcomes import best_method, count_verdicts
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
@@ -29,7 +29,7 @@ def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -
     DataFrame
         A row an eye. ``patient``, ``laterality``; ``state`` (``FAILED``, ``unfinished``: killed,
         or not begun, ``done``) and the ``reason``; ``notebook`` and ``method`` of the registration
-        to take, by verdicts alone (`best_method`); of that, ``visits`` that were registered,
+        to take (`outcomes.best_method`); of that, ``visits`` that were tried,
         ``accepted``, ``doubtful``, ``failed``, mean and worst predicted error, mean landmark error
         and that before (pixels of the photographs on disk, NaN where nothing is known);
         ``left_out``: photographs; ``code``: version that made it.
@@ -89,19 +89,3 @@ def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:
         "mean_error_before_px": taken["error_before_px"].astype(float).mean(),
         "mean_landmark_error_px": taken["landmark_error_px"].astype(float).mean(),
     }
-
-
-def best_method(outcomes: pd.DataFrame) -> str:
-    """Name the method to take for an eye, without landmarks.
-
-    Most visits accepted, then fewest failed, then the smallest predicted error.
-
-    Parameters
-    ----------
-    outcomes : DataFrame
-        Of one eye, see `outcomes.read_outcomes`.
-    """
-    counts = count_verdicts(outcomes)
-    counts["error"] = outcomes.groupby("method")["predicted_error_px"].mean()
-    order = counts.sort_values(["accepted", "failed", "error"], ascending=[False, True, True])
-    return order.index[0]

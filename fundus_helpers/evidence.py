@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import fields, matching, transforms
-from fundus_helpers.features import find_keypoints
+from fundus_helpers.features import Keypoints, find_keypoints
 from fundus_helpers.pair import Pair, vessel_correlation
 from fundus_helpers.predicted_error import predict_error
 
@@ -58,8 +58,19 @@ class Evidence:
     predicted_error: np.ndarray
 
 
+def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
+    """Find the keypoints of both images of a pair: what takes longest, and no transform is in."""
+    sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
+    fixed, moving = (find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides)
+    return fixed, moving
+
+
 def gather(
-    transform: sitk.Transform, pair: Pair, backward: sitk.Transform | None = None
+    transform: sitk.Transform,
+    pair: Pair,
+    backward: sitk.Transform | None = None,
+    *,
+    keypoints: tuple[Keypoints, Keypoints] | None = None,
 ) -> Evidence | None:
     """Gather the evidence for and against a transform.
 
@@ -71,6 +82,8 @@ def gather(
         Evenly lit, about `SIZE` wide.
     backward : sitk.Transform, optional
         Found by registering the other way round; maps moving to fixed points.
+    keypoints : (Keypoints, Keypoints), optional
+        As `keypoints_of` finds them, for a pair that is looked at more than once.
 
     Returns
     -------
@@ -87,8 +100,7 @@ def gather(
     common = pair.fixed_mask & seen
     if common.sum() < LEAST_PIXELS:
         return None
-    sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
-    found = [find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides]
+    found = keypoints_of(pair) if keypoints is None else keypoints
 
     def model(points: np.ndarray) -> np.ndarray:
         column, row = cv2.split(np.asarray(points, np.float32).reshape(-1, 1, 2))

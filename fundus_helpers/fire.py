@@ -218,6 +218,18 @@ def lay_out_eye(
     return folder
 
 
+def lay_out_cohort(pairs: Iterable[FirePair], data: Path | str) -> list[Path]:
+    """Lay out every eye of FIRE as a patient's folder, named after its first pair: ``fire_S07``.
+
+    Eyes are told apart by `group_by_eye`, laid out by `lay_out_eye`: see there.
+    """
+    pairs = list(pairs)
+    eye_of, eyes = group_by_eye(pairs), {}
+    for pair in pairs:
+        eyes.setdefault(eye_of[pair.name], []).append(pair)
+    return [lay_out_eye(each, data, f"fire_{each[0].name}") for each in eyes.values()]
+
+
 def _place(source: Path, target: Path) -> None:
     if target.exists():
         return

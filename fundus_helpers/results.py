@@ -13,10 +13,13 @@ import joblib
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
+from PIL import Image
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.eye import Eye
+from fundus_helpers.figures import overlay
 from fundus_helpers.files import written_beside
+from fundus_helpers.flicker import flicker
 from fundus_helpers.images import read_image
 from fundus_helpers.progress import progress
 from fundus_helpers.series import Registration
@@ -24,6 +27,7 @@ from fundus_helpers.series import Registration
 # Their versions decide the numbers.
 PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "torch")
 METRICS_FILE = "metrics.json"
+PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
 
 
 def code_version() -> str:
@@ -55,48 +59,107 @@ def make_folder(results: Path | str, patient: str, laterality: str, notebook: st
 
 
 def save_registrations(
-    folder: Path, eye: Eye, registrations: Sequence[Registration], *, jobs: int = -1
+    folder: Path,
+    eye: Eye,
+    template: int,
+    registrations: Sequence[Registration],
+    *,
+    shown: int,
+    jobs: int = -1,
 ) -> None:
-    """Save the transform of every visit, and its photograph laid on the template's.
+    """Save the transform of every visit, its photograph laid on the template's, and pictures.
 
-    Both are for the photographs as they are on disk: ``transforms/<visit>.tfm`` (``.h5`` if it is
-    not linear) maps full-size pixels of the template to those of the visit, and
+    Transforms and photographs are for the files as they are on disk: ``transforms/<visit>.tfm``
+    (``.h5`` if it is not linear) maps full-size pixels of the template to those of the visit, and
     ``registered/<visit>.png`` (``.tif`` for floats) has the size, channels and bit depth of the
-    original.
+    original. What an earlier run left of other visits is deleted.
+
+    ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit, and
+    ``flicker.gif`` shows them registered and in turn; the last two only if that visit is
+    registered.
 
     Parameters
     ----------
     folder : Path
         As `make_folder` gives it.
     eye : Eye
+    template : int
+        Position of the template among the visits; of a group, of any visit.
     registrations : sequence of Registration
         Of all visits of the eye, in their order; failed ones leave nothing.
+    shown : int
+        Position of the visit in the pictures, best the one farthest off.
     jobs : int
         Processes; -1: one for each core.
     """
     for name in ("transforms", "registered"):
         (folder / name).mkdir(exist_ok=True)
-    tasks = []
+    tasks, written = [], []
     for file, registration in zip(eye.used["file"], registrations, strict=True):
         if registration.transform is not None:
             transform = transforms.rescale(registration.transform, eye.full_factor)
             suffix = ".tfm" if transform.IsLinear() else ".h5"
+            written.append(folder / "transforms" / f"{registration.visit}{suffix}")
             # One after the other: HDF5 is not made for threads.
-            transforms.save(transform, folder / "transforms" / f"{registration.visit}{suffix}")
+            transforms.save(transform, written[-1])
             target = folder / "registered" / registration.visit
             task = joblib.delayed(_save_photograph)
             tasks.append(task(target, eye.folder / file, transform, eye.full_shape))
     saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
-    list(progress(saved, "visits saved", len(tasks)))
+    written += progress(saved, "visits saved", len(tasks))
+    for name in ("transforms", "registered"):
+        for stale in {*(folder / name).iterdir()} - {*written}:
+            stale.unlink()
+    _save_pictures(folder, eye, template, shown, registrations)
 
 
 def _save_photograph(
     target: Path, file: Path, transform: sitk.Transform, shape: tuple[int, int]
-) -> None:
+) -> Path:
     image = warping.warp(read_image(file), transform, shape)
-    suffix = ".tif" if image.dtype.kind == "f" else ".png"
-    with written_beside(target.with_name(target.name + suffix)) as part:
+    target = target.with_name(f"{target.name}{'.tif' if image.dtype.kind == 'f' else '.png'}")
+    with written_beside(target) as part:
         sitk.WriteImage(warping.as_itk_image(image), str(part), useCompression=True)
+    return target
+
+
+def _save_pictures(
+    folder: Path, eye: Eye, template: int, shown: int, found: Sequence[Registration]
+) -> None:
+    pair = [eye.images[i] for i in (template, shown)]
+    _save_overlay(folder / "before.jpg", *pair)
+    for name in ("after.jpg", "flicker.gif"):
+        (folder / name).unlink(missing_ok=True)
+    if found[shown].transform is None:
+        return
+    # The frame of a group is not the template's own: both are brought to it.
+    frame = [found[i].transform or transforms.identity() for i in (template, shown)]
+    pair = [warping.warp(image, each) for image, each in zip(pair, frame, strict=True)]
+    _save_overlay(folder / "after.jpg", *pair)
+    with written_beside(folder / "flicker.gif") as part:
+        part.write_bytes(flicker(*pair, size=PICTURE_SIZE))
+
+
+def _save_overlay(path: Path, fixed: np.ndarray, moving: np.ndarray) -> None:
+    picture = Image.fromarray(np.uint8(overlay(fixed, moving) * 255))
+    picture.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+    with written_beside(path) as part:
+        picture.save(part, "JPEG", quality=85)
+
+
+def save_image(path: Path, image: np.ndarray) -> Path:
+    """Save an image that is no photograph, for example a mean, as a grey PNG of 16 bits.
+
+    Parameters
+    ----------
+    path : Path
+        ``<name>.png``.
+    image : float ndarray in [0, 1], shape (height, width)
+    """
+    levels = np.uint16(np.clip(image, 0, 1) * np.iinfo(np.uint16).max)
+    with written_beside(path) as part:
+        sitk.WriteImage(sitk.GetImageFromArray(levels), str(part), useCompression=True)
+    return path
 
 
 def save_metrics(

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import joblib
 import numpy as np
 import SimpleITK as sitk
 
+from fundus_helpers import transforms
 from fundus_helpers.eye import Eye
 from fundus_helpers.methods import METHODS, Method
 from fundus_helpers.progress import progress
@@ -157,3 +158,37 @@ def register_visit(
     except Exception as error:  # one visit must not stop the others: its reason is the result
         transform, reason = None, f"{type(error).__name__}: {error}"
     return Registration(name, transform, reason, time.perf_counter() - start)
+
+
+def by_way_of_frame(
+    found: Sequence[Registration], template: int, shape: tuple[int, int]
+) -> list[Registration]:
+    """Lead from one visit to every other through the frame of a group.
+
+    So a groupwise registration, whose frame is no visit, can be measured and judged like any other.
+
+    Parameters
+    ----------
+    found : sequence of Registration
+        From the frame to each visit.
+    template : int
+        Position of the visit that they shall start from.
+    shape : (height, width)
+        Of the frame.
+
+    Returns
+    -------
+    list of Registration
+        From the template to each visit; failed where that visit failed, or the template itself.
+    """
+    start = found[template]
+    if start.transform is None:
+        reason = f"{start.visit}, where the way starts, is not in the frame: {start.reason}"
+        return [replace(each, transform=None, reason=each.reason or reason) for each in found]
+    back = transforms.invert(start.transform, shape)
+    return [
+        each
+        if each.transform is None
+        else replace(each, transform=transforms.compose(back, each.transform))
+        for each in found
+    ]

@@ -8,8 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.evidence import SIZE, Evidence, gather
-from fundus_helpers.pair import LEAST_OVERLAP, prepare_pair
+from fundus_helpers.evidence import SIZE, Evidence, gather, keypoints_of
+from fundus_helpers.features import Keypoints
+from fundus_helpers.pair import LEAST_OVERLAP, Pair, prepare_pair
 from fundus_helpers.predicted_error import BOUND
 from fundus_helpers.transforms import RegistrationError
 
@@ -119,20 +120,66 @@ def judge(
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
     except RegistrationError as error:
         return Verdict(FAILED, (str(error),))
+    sizes = np.shape(fixed), np.shape(moving)
+    return _judge_pair(transform, pair, sizes, backward=backward, failure=failure, doubts=doubts)
+
+
+def judge_all(
+    found: Sequence[sitk.Transform | None],
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    *,
+    fixed_mask: np.ndarray | None = None,
+    moving_mask: np.ndarray | None = None,
+    failures: Sequence[str] | None = None,
+) -> list[Verdict]:
+    """Judge several registrations of one pair, as `judge` does; keypoints are found only once.
+
+    Parameters
+    ----------
+    found : sequence of sitk.Transform or None
+        One for each method; None where it failed.
+    fixed, moving, fixed_mask, moving_mask
+        See `judge`.
+    failures : sequence of str, optional
+        Why those failed.
+    """
+    failures = [""] * len(found) if failures is None else failures
+    try:
+        pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
+    except RegistrationError as error:
+        return [Verdict(FAILED, (str(error),)) for _ in found]
+    sizes, keypoints = (np.shape(fixed), np.shape(moving)), keypoints_of(pair)
+    return [
+        _judge_pair(transform, pair, sizes, keypoints=keypoints, failure=failure)
+        for transform, failure in zip(found, failures, strict=True)
+    ]
+
+
+def _judge_pair(
+    transform: sitk.Transform | None,
+    pair: Pair,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    *,
+    keypoints: tuple[Keypoints, Keypoints] | None = None,
+    backward: sitk.Transform | None = None,
+    failure: str = "",
+    doubts: Sequence[str] = (),
+) -> Verdict:
     if transform is None:
         return Verdict(FAILED, (failure.removeprefix("RegistrationError: ") or "no transform",))
     factors = [
-        max(small.shape) / max(np.shape(image))
-        for small, image in ((pair.fixed, fixed), (pair.moving, moving))
+        max(small.shape) / max(shape)
+        for small, shape in zip((pair.fixed, pair.moving), sizes, strict=True)
     ]
     back = None if backward is None else transforms.rescale(backward, *factors[::-1])
-    evidence = gather(transforms.rescale(transform, *factors), pair, back)
+    evidence = gather(transforms.rescale(transform, *factors), pair, back, keypoints=keypoints)
     if evidence is None:
         return Verdict(FAILED, ("the fields of view do not overlap",))
     wrong, poor = _wrong(evidence), [*_poor_images(evidence), *doubts]
     reasons = [*(wrong or _doubtful(evidence)), *poor]
     status = FAILED if wrong else DOUBTFUL if reasons else ACCEPTED
-    error = cv2.resize(evidence.predicted_error / factors[0], np.shape(fixed)[::-1])
+    error = cv2.resize(evidence.predicted_error / factors[0], sizes[0][::-1])
     return Verdict(status, tuple(reasons), error, evidence)
 
 

@@ -80,6 +80,14 @@ def test_pairwise_errors_are_pixels_of_the_visit_in_the_row(eye):
     assert errors.iloc[1, 0] == pytest.approx(np.linalg.norm(here * 2 - there, axis=1).mean())
 
 
+def test_a_landmark_that_a_fold_tears_away_is_infinitely_far(eye):
+    x = np.arange(192.0)
+    fold = np.where(x > 60, 200.0, 0.0)[None, :, None] * np.ones((192, 1, 1)) * [1.0, 0.0]
+    torn = transforms.from_displacement(fold)
+    found = [transforms.identity(), torn, *[None] * (len(eye.names) - 2)]
+    assert np.isinf(pairwise_errors(eye, found).iloc[0, 1])
+
+
 def test_without_registration_visits_lie_apart_at_any_size_of_the_images(demo, eye):
     unmoved = [transforms.identity()] * len(eye.names)
     errors = pairwise_errors(eye, unmoved)

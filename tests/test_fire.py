@@ -133,6 +133,18 @@ def test_the_eye_laid_out_loads_with_its_landmarks_scaled(made_up, tmp_path):
     assert len(eye.landmarks_between(1, 2)[0]) == 0
 
 
+def test_a_cohort_has_a_patient_for_every_eye(made_up, tmp_path):
+    (made_up / "Ground Truth" / "control_points_P37_1_2.txt").rename(
+        made_up / "Ground Truth" / "control_points_P38_1_2.txt"
+    )
+    for side in (1, 2):
+        (made_up / "Images" / f"P37_{side}.jpg").rename(made_up / "Images" / f"P38_{side}.jpg")
+    folders = fire.lay_out_cohort(fire.read_pairs(made_up), tmp_path / "data")
+    assert [folder.name for folder in folders] == ["fire_A01", "fire_P38"]
+    assert [len(list(folder.glob("*.jpg"))) for folder in folders] == [3, 2]
+    assert [len(pd.read_csv(folder / "landmarks.csv")) for folder in folders] == [9, 3]
+
+
 def test_the_real_dataset_is_read(fire_folder):
     pairs = fire.read_pairs(fire_folder)
     names = [pair.name for pair in pairs]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_helpers import headless
+from fundus_helpers import headless, outcomes
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
 
 PROJECT = Path(__file__).parents[1]
@@ -238,6 +238,35 @@ def test_every_notebook_leaves_its_metrics_and_where_they_come_from(executed, pa
     assert metrics["provenance"]["parameters"]["size"] == 192
     reasons = {row["file"]: row["reason"] for row in metrics["left_out"]}
     assert "144 x 144" in reasons["demo_colour_2020-02-03_L.png"]
+
+
+@pytest.mark.parametrize("notebook", outcomes.NOTEBOOKS)
+def test_a_notebook_that_registers_tells_what_became_of_every_visit(executed, notebook):
+    metrics = json.loads((executed / notebook / "metrics.json").read_text())
+    visits, told = {row["visit"] for row in metrics["outcomes"]}, {}
+    for row in metrics["outcomes"]:
+        told.setdefault(row["method"], set()).add(row["visit"])
+        assert row["verdict"] in ("accepted", "doubtful", "failed")
+        assert (row["verdict"] == "accepted") == (row["reasons"] == [])
+        assert row["template"] not in visits
+        assert (row["ncc"] is None) == bool(row["failure"])
+    rare = {name: len(each) for name, each in told.items() if each != visits}
+    assert all(name.startswith("article's elastix") for name in rare)  # three visits, to save time
+    assert {path.stem for path in (executed / notebook / "registered").iterdir()} - visits
+    for name in ("before.jpg", "after.jpg", "flicker.gif"):
+        with Image.open(executed / notebook / name) as picture:
+            assert max(picture.size) == 192
+    assert (executed / "08_groupwise" / "mean.png").exists()
+
+
+def test_the_article_s_settings_are_told_under_their_own_names(executed):
+    told = outcomes.read_outcomes(executed.parent, [executed.name])
+    named = {name for name in told["method"] if name.startswith("article's")}
+    stages = {f"article's elastix_{stage}" for stage in ("rigid", "affine", "bspline")}
+    assert named == stages | {"article's rigid", "article's TV-L1", "article's network"}
+    accepted = told[told["method"].isin(named)]["verdict"] == "accepted"
+    assert accepted.mean() < 0.2
+    assert (told[told["method"] == "keypoints"]["verdict"] == "accepted").mean() > 0.8
 
 
 def test_rigid_registration_leaves_less_than_a_quarter_of_the_landmark_error(executed):

@@ -41,6 +41,8 @@ figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel
 results tuning
+results
+outcomes tuning
 headless report app pseudonyms plan
 cohort
 cohort_report

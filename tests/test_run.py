@@ -153,6 +153,8 @@ def without_seconds(value):
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if k != "patient" and not k.startswith("seconds")}
         return {key: without_seconds(item) for key, item in kept.items()}
+    if isinstance(value, list):
+        return [without_seconds(item) for item in value]
     return value
 
 

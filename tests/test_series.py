@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from fundus_helpers import METHODS, transforms
-from fundus_helpers.series import register_eye, register_series, register_visit
+from fundus_helpers.series import (
+    Registration,
+    by_way_of_frame,
+    register_eye,
+    register_series,
+    register_visit,
+)
 
 CORNERS = [[0, 0], [191, 0], [0, 191], [191, 191]]
 
@@ -112,3 +118,24 @@ def test_a_function_does_for_a_method(eye):
 def test_an_unknown_method_is_named(eye):
     with pytest.raises(ValueError, match="'magic'.*'rigid'"):
         register_eye(eye, 0, "magic", jobs=1)
+
+
+def test_the_way_through_a_frame_leads_from_one_visit_to_the_others():
+    grid = np.stack(np.indices((40, 50))[::-1], axis=2)
+    wave = 0.5 * np.sin(grid[..., ::-1] / 8.0)
+    ways = [
+        transforms.from_displacement(wave + shift)
+        for shift in ([0.0, 0.0], [3.0, 1.0], [-2.0, 4.0])
+    ]
+    found = [Registration(name, way, "", 0.5) for name, way in zip("abc", ways, strict=True)]
+    found.append(Registration("d", None, "too dark", 0.1))
+    start = np.array([[20.0, 15.0], [30.0, 25.0]])  # in the frame
+    through = by_way_of_frame(found, 1, (40, 50))
+    assert [each.visit for each in through] == [*"abcd"] and through[0].seconds == 0.5
+    for way, each in zip(ways, through, strict=False):
+        there = transforms.map_points(each.transform, transforms.map_points(ways[1], start))
+        assert np.allclose(there, transforms.map_points(way, start), atol=0.02)
+    assert through[3] == found[3]
+    lost = by_way_of_frame(found, 3, (40, 50))
+    assert all(each.transform is None for each in lost)
+    assert lost[0].reason == "d, where the way starts, is not in the frame: too dark"

@@ -9,7 +9,7 @@ from fundus_helpers.fire import group_by_eye, read_pairs
 from fundus_helpers.fire_benchmark import load_pair
 from fundus_helpers.images import resize
 from fundus_helpers.transforms import from_matrix
-from fundus_helpers.verdict import judge
+from fundus_helpers.verdict import judge, judge_all
 
 PAIRS = ["A04", "A13", "P13", "P15", "S07", "S20"]
 
@@ -35,6 +35,20 @@ def test_the_predicted_error_is_the_error(retina, bent, off):
     bound = verdict.bound[np.isfinite(verdict.bound)]
     assert np.mean(bound >= off) > 0.8
     assert (verdict.status == "accepted") == (off <= 0.005 * 256)
+
+
+def test_several_registrations_of_a_pair_are_judged_as_each_alone(retina, bent):
+    true, moving = bent
+    found = [true, shifted(true, 4.0), None, transforms.identity()]
+    failures = ["", "", "RegistrationError: too dark", ""]
+    together = judge_all(found, retina, moving, failures=failures)
+    for transform, failure, verdict in zip(found, failures, together, strict=True):
+        alone = judge(transform, retina, moving, failure=failure)
+        assert (verdict.status, verdict.reasons) == (alone.status, alone.reasons)
+        assert np.array_equal(verdict.mean_error, alone.mean_error, equal_nan=True)
+    assert [verdict.status for verdict in together[::2]] == ["accepted", "failed"]
+    black = judge_all(found, retina, np.zeros_like(retina))
+    assert [verdict.status for verdict in black] == ["failed"] * 4
 
 
 def test_an_error_in_one_place_is_predicted_there(retina, bent):
