@@ -29,6 +29,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
 MAKE_VIEW = $(if $(PSEUDONYM),$(BIN)/python -m fundus_helpers.pseudonyms "$(DATA)" "$(VIEW)" "$(RESULTS)")
 WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)"),$(PATIENT))
+# On this machine programs are forked from one that has loaded all libraries.
+WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.warm_start serve)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOBS),--jobs $(JOBS)) \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(WITH)
@@ -56,12 +58,12 @@ demo: .venv/installed  ## Make the demo eye and run every notebook on it
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(MAKE_VIEW)
 	@$(BIN)/python -m fundus_helpers.visits "$(VIEW)" "$(WHO)" "$(EYE)"
-	@$(SNAKEMAKE) -- "$(RESULTS)/$(WHO)_$(EYE)/report.html"; status=$$?; \
+	@$(WARM) $(SNAKEMAKE) -- "$(RESULTS)/$(WHO)_$(EYE)/report.html"; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
 	@$(MAKE_VIEW)
-	@$(SNAKEMAKE) $(if $(BATCH),--batch "cohort=$(BATCH)") -- cohort; status=$$?; \
+	@$(WARM) $(SNAKEMAKE) $(if $(BATCH),--batch "cohort=$(BATCH)") -- cohort; status=$$?; \
 	$(SNAKEMAKE) -- compared || status=$$?; \
 	$(BIN)/python -m fundus_helpers.cohort_report "$(VIEW)" "$(RESULTS)" || status=$$?; exit $$status
 

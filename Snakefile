@@ -98,7 +98,7 @@ EYES = [
 
 
 # Nothing half-written stays, not even of a notebook whose process was killed.
-SWEPT = " || { find \"$(dirname {log:q})\" -name '.part-*' -delete; exit 1; }"
+SWEPT = " || (find \"$(dirname {log:q})\" -name '.part-*' -delete; exit 1)"
 
 
 rule cohort:
@@ -132,7 +132,7 @@ rule comparison:
         given=[f"data={GIVEN['data']}", f"results={GIVEN['results']}", "cohort=True"],
         code=code_version(),
     shell:
-        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
+        "python -m fundus_helpers.warm_start run fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
 
 
 rule report:
@@ -144,7 +144,7 @@ rule report:
         mem_mb=1000,
         runtime=10,
     shell:
-        "python -m fundus_helpers.report eye {output:q}"
+        "python -m fundus_helpers.warm_start run fundus_helpers.report eye {output:q}"
 
 
 rule notebook:
@@ -170,4 +170,4 @@ rule notebook:
     shell:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads} "
         "LOKY_MAX_CPU_COUNT={threads} "
-        "python -m fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
+        "python -m fundus_helpers.warm_start run fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT

@@ -43,8 +43,9 @@ def lay_out(folder, photographs, patients):
         (folder / name).symlink_to(PROJECT / name)
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "notebooks").mkdir()
-    for name in (*NOTEBOOKS, COMPARISON):
-        shutil.copy(PROJECT / "notebooks" / f"{name}.ipynb", folder / "notebooks")
+    for path in (PROJECT / "notebooks").glob("*.ipynb"):
+        if path.stem in (*NOTEBOOKS, COMPARISON):
+            shutil.copy(path, folder / "notebooks")
     for patient in patients:
         (folder / "data" / patient).mkdir(parents=True)
         for path in photographs:

@@ -43,13 +43,14 @@ def half_written(results):
     return bad
 
 
-def worker(process, patient):
-    """Return the process that runs rigid registration for a patient, None if it has not begun."""
+def worker(process, folder, patient):
+    """Return the process that registers a patient's visits, None if its notebook has not begun."""
     wanted = {"fundus_helpers.headless", f"patient={patient}", "notebooks/03_rigid.ipynb"}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            if wanted <= set(child.cmdline()) and "kernel" in str(child.children()):
-                return child
+    if (folder / f"results/{patient}_L/03_rigid/.part-run-03_rigid.ipynb").exists():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if wanted <= set(child.cmdline()) and "python" in child.name():
+                    return child
     return None
 
 
@@ -61,7 +62,7 @@ def struck(tmp_path_factory, photographs, environment):
         process = subprocess.Popen(cohort(), cwd=folder, env=environment, stdout=told, stderr=told)
         try:
             found = []
-            wait_until(lambda: found.append(worker(process, "007")) or found[-1], 200)
+            wait_until(lambda: found.append(worker(process, folder, "007")) or found[-1], 200)
             os.kill(found[-1].pid, signal.SIGKILL)
             process.wait(timeout=300)
         finally:
