@@ -7,8 +7,10 @@ EYE ?= L
 # Where notebooks run: profiles/local, profiles/slurm, or one of your own (docs/cluster.md).
 PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-# Notebooks at a time: every processor of this machine; on a cluster, what the profile says.
+# Notebooks at a time, and MB of memory for all of them: those of this machine (where Linux tells
+# its memory); on a cluster, what the profile says.
 JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
+MEMORY ?= $(if $(filter local,$(PROFILE)),$(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null))
 # Of all eyes, the part 1/10, 2/10, ... only.
 BATCH ?=
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
@@ -22,7 +24,8 @@ WITH ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOBS),--jobs $(JOBS)) \
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
+	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$(DATA)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" $(WITH)
 
 .PHONY: help install demo eye cohort lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
@@ -31,7 +34,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOB
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo
-	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) PROFILE=$(PROFILE) WITH="name=value ..."'
+	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) MEMORY=$(MEMORY) PROFILE=$(PROFILE) WITH="name=value ..."'
 
 install: .venv/installed  ## Install everything into .venv
 
@@ -50,7 +53,7 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 	@$(SNAKEMAKE) -- "$(RESULTS)/$(PATIENT)_$(EYE)/report.html"; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
 
-cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder PROFILE=local|slurm JOBS=notebooks at a time
+cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=notebooks at a time PROFILE=slurm
 	@$(SNAKEMAKE) $(if $(BATCH),--batch cohort=$(BATCH)) -- cohort; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 

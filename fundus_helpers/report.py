@@ -110,6 +110,8 @@ def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _reason(notebook: Path) -> str:
+    if not notebook.stat().st_size:  # what Snakemake leaves where a run left nothing
+        return "killed: out of memory, out of time, or cancelled"
     for cell in nbformat.read(notebook, as_version=4).cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":

@@ -22,6 +22,7 @@ from skimage.io import imread, imsave
 
 from fundus_helpers import visits
 from fundus_helpers.demo_eye import make_demo_eye
+from fundus_helpers.report import summarise
 from fundus_helpers.tuned import save_tuned
 
 PROJECT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ WITH = "WITH=size=96 iterations=20"
 # What an outer `make test` hands down to an inner make.
 INHERITED = (
     "MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL MAKEFILES "
-    "DATA RESULTS PATIENT EYE CORES JOBS PROFILE BATCH TEMPLATE WITH THREADS"
+    "DATA RESULTS PATIENT EYE CORES JOBS MEMORY PROFILE BATCH TEMPLATE WITH THREADS"
 )
 
 
@@ -213,6 +214,14 @@ def test_the_summary_tells_good_eyes_from_bad_ones(completed, environment):
         assert any(f"{patient}_L/report.html" in row for row in rows)
     assert sum("FAILED" in line for line in lines) == 1
     assert any(line.startswith("dark_L") and "no report" in line for line in lines)
+
+
+def test_a_notebook_that_was_killed_is_told_as_such(tmp_path):
+    left = tmp_path / "007_L" / "03_rigid" / "03_rigid.ipynb"
+    left.parent.mkdir(parents=True)
+    left.touch()  # as Snakemake does for a job that left no log
+    (row,) = summarise(tmp_path).to_dict("records")
+    assert row["state"] == "FAILED" and "out of memory" in row["in numbers"]
 
 
 def test_patients_keep_their_names(completed):
