@@ -11,8 +11,6 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 # its memory); on a cluster, what the profile says.
 JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
 MEMORY ?= $(if $(filter local,$(PROFILE)),$(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null))
-# Of all eyes, the part 1/10, 2/10, ... only.
-BATCH ?=
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 TEMPLATE ?= selected
 # Of the benchmark: FIRE's folder, names of methods (none: all), the table's file.
@@ -54,7 +52,7 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(PATIENT)_$(EYE)"; exit $$status
 
 cohort: .venv/installed  ## Run every notebook on every eye: DATA=folder JOBS=notebooks at a time PROFILE=slurm
-	@$(SNAKEMAKE) $(if $(BATCH),--batch cohort=$(BATCH)) -- cohort; status=$$?; \
+	@$(SNAKEMAKE) -- cohort; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)"; exit $$status
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only

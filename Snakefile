@@ -83,7 +83,7 @@ rule report:
     output:
         f"{RESULTS}/{{patient}}_{{laterality}}/report.html",
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     shell:
         "python -m fundus_helpers.report eye {output:q}"
