@@ -7,11 +7,13 @@ EYE ?= L
 # Where notebooks run: profiles/local, profiles/slurm, or one of your own (docs/cluster.md).
 PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-# Notebooks at a time: every processor of this machine; on a cluster, what the profile says.
+# Notebooks at a time, and MB of memory for all of them: those of this machine (where Linux tells
+# its memory); on a cluster, what the profile says.
 JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
+MEMORY ?= $(if $(filter local,$(PROFILE)),$(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null))
 # Notebooks of a run, by number ("02 05 09 11"; none: every one); part of all eyes (1/10, 2/10, ...).
 NOTEBOOKS ?=
-BATCH ?=
+PART ?=
 # 1: patients under other names, made with a key that stays on this machine.
 PSEUDONYM ?=
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
@@ -31,9 +33,10 @@ MAKE_VIEW = $(if $(PSEUDONYM),$(BIN)/python -m fundus_helpers.pseudonyms "$(DATA
 WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)"),$(PATIENT))
 # On this machine programs are forked from one that has loaded all libraries.
 WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.warm_start serve)
-SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOBS),--jobs $(JOBS)) \
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
+	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
-	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(WITH)
+	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
 
 .PHONY: help install demo eye cohort cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
 .DEFAULT_GOAL := help
@@ -41,7 +44,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" $(if $(JOB
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo
-	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) PROFILE=$(PROFILE) WITH="name=value ..."'
+	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) MEMORY=$(MEMORY) PROFILE=$(PROFILE) WITH="name=value ..."'
 
 install: .venv/installed  ## Install everything into .venv
 
@@ -63,7 +66,7 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
 	@$(MAKE_VIEW)
-	@$(WARM) $(SNAKEMAKE) $(if $(BATCH),--batch "cohort=$(BATCH)") -- cohort; status=$$?; \
+	@$(WARM) $(SNAKEMAKE) -- cohort; status=$$?; \
 	$(SNAKEMAKE) -- compared || status=$$?; \
 	$(BIN)/python -m fundus_helpers.cohort_report "$(VIEW)" "$(RESULTS)" || status=$$?; exit $$status
 

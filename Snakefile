@@ -42,7 +42,7 @@ NOTEBOOKS = chosen(config.get("notebooks", ""))
 NEEDS[COMPARISON] = [name for name in NOTEBOOKS if name < COMPARISON]
 
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
-GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results", "notebooks")}
+GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results", "notebooks", "part")}
 if unknown := [key for key in GIVEN if not any(key in known for known in KNOWN.values())]:
     accepted = sorted(set().union(*KNOWN.values()))
     raise WorkflowError(f"no notebook has a parameter {unknown}; there are {accepted}")
@@ -90,11 +90,17 @@ def memory(wildcards, input, attempt):
     return attempt * (3000 + 50 * len(input))
 
 
-EYES = [
-    eye
-    for eye in (find_eyes(DATA) if Path(DATA).is_dir() else [])
-    if eye[0] not in DEMO_PATIENTS
-]
+def part_of(eyes, given):
+    """Every hundredth eye, for 3/100 from the third on: a cohort in runs of their own."""
+    number, _, parts = str(given).partition("/")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise WorkflowError(f"part {given!r} is not like 3/100")
+    return eyes[int(number) - 1 :: int(parts)]
+
+
+EVERY_EYE = find_eyes(DATA) if Path(DATA).is_dir() else []
+EVERY_EYE = [eye for eye in EVERY_EYE if eye[0] not in DEMO_PATIENTS]
+EYES = part_of(EVERY_EYE, config.get("part", "1/1"))
 
 
 # Nothing half-written stays, not even of a notebook whose process was killed.
@@ -110,7 +116,7 @@ rule cohort:
 # keeps no other from being compared.
 LEFT = [
     path
-    for (patient, laterality), name in product(EYES, NEEDS[COMPARISON])
+    for (patient, laterality), name in product(EVERY_EYE, NEEDS[COMPARISON])
     if os.path.exists(path := f"{RESULTS}/{patient}_{laterality}/{name}/metrics.json")
 ]
 
@@ -141,7 +147,7 @@ rule report:
     output:
         f"{RESULTS}/{{patient}}_{{laterality}}/report.html",
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=10,
     shell:
         "python -m fundus_helpers.warm_start run fundus_helpers.report eye {output:q}"

@@ -150,12 +150,15 @@ def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
                     (eye, folder.name, "done", _in_numbers(read_json(folder / METRICS_FILE)))
                 )
             else:
-                reason = _reason(notebook) if notebook.exists() else "killed, or the disk was full"
-                rows.append((eye, folder.name, "FAILED", reason))
+                rows.append((eye, folder.name, "FAILED", _reason(notebook)))
     return pd.DataFrame(rows, columns=["eye", "notebook", "state", "in numbers"])
 
 
 def _reason(notebook: Path) -> str:
+    if (
+        not notebook.exists() or not notebook.stat().st_size
+    ):  # what Snakemake leaves where a run left nothing
+        return "killed: cancelled, out of memory, out of time, or the disk was full"
     for cell in nbformat.read(notebook, as_version=4).cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":

@@ -122,7 +122,7 @@ def run_cohort(project: Path, eyes: int, jobs: int, options: argparse.Namespace)
     }
 
 
-def plan_cohort(project: Path, eyes: int, batch: str) -> dict:
+def plan_cohort(project: Path, eyes: int, part: str) -> dict:
     """Let Snakemake plan a cohort of empty files; tell its time and memory."""
     data = project / "planned"
     shutil.rmtree(data, ignore_errors=True)
@@ -132,10 +132,14 @@ def plan_cohort(project: Path, eyes: int, batch: str) -> dict:
         for year in range(2015, 2025):
             (patient / f"{patient.name}_{year}-01-01_L.png").touch()
     command = [str(Path(sys.executable).parent / "snakemake"), "--dry-run", "--quiet", "all"]
-    command += ["--cores", "2", "--nolock", *(["--batch", f"cohort={batch}"] if batch else [])]
-    command += ["--config", "data=planned", "results=none", "--", "cohort"]
+    command += [
+        "--cores",
+        "2",
+        "--nolock",
+    ]
+    command += ["--config", "data=planned", "results=none", f"part={part}", "--", "cohort"]
     told = watched(command, project, os.environ | {"PATH": os.environ["PATH"]})
-    row = {"eyes": eyes, "batch": batch or "all", "notebooks": eyes * len(list_notebooks(project))}
+    row = {"eyes": eyes, "part": part, "notebooks": eyes * len(list_notebooks(project))}
     return row | {"seconds": told["seconds"], "Snakemake, MB": told["all_mb"]}
 
 
@@ -165,7 +169,7 @@ def main() -> None:
         runs = [(eyes, jobs) for eyes, jobs in runs if jobs == most or eyes == fewest]
         ran = [run_cohort(project, eyes, jobs, options) for eyes, jobs in runs]
         show(ran)
-        planned = [plan_cohort(project, eyes, "") for eyes in options.plan]
+        planned = [plan_cohort(project, eyes, "1/1") for eyes in options.plan]
         if options.plan:
             planned.append(plan_cohort(project, max(options.plan), "1/10"))
         show(planned)

@@ -14,7 +14,7 @@ import psutil
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Nothing of control groups or of an accounting database, which a container or a laptop may lack:
-# memory is watched by slurmd, and what jobs asked for is told by `finished.txt`.
+# slurmd itself watches the memory of jobs, and the controller remembers them for five minutes.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -38,8 +38,7 @@ SelectTypeParameters=CR_CPU_Memory
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
-JobCompType=jobcomp/filetxt
-JobCompLoc={folder}/finished.txt
+KillWait=2
 NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs={cpus} RealMemory={memory}
 PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 """
@@ -80,6 +79,17 @@ def slurm_node(folder: Path) -> Iterator[dict[str, str]]:
         srun.write_text(f"#!/bin/sh\n{real}\n")
         srun.chmod(0o755)
         yield variables | {"PATH": f"{srun.parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def jobs_of(variables: dict[str, str], states: str = "all") -> list[dict[str, str]]:
+    """List the jobs of the last five minutes, in the order of their submission.
+
+    The comment is the executor plugin's: the rule and its wildcards.
+    """
+    fields = {"job": "%i", "comment": "%k", "state": "%T", "processors": "%C", "memory": "%m"}
+    layout = ["--noheader", f"--format={'|'.join(fields.values())}", "--sort=i"]
+    lines = ask_slurm(variables, "squeue", f"--states={states}", *layout).splitlines()
+    return [dict(zip(fields, line.split("|"), strict=True)) for line in lines]
 
 
 def ask_slurm(variables: dict[str, str], *command: str) -> str:

@@ -31,6 +31,7 @@ from small_project import (
 )
 
 from fundus_helpers import visits
+from fundus_helpers.report import summarise
 from fundus_helpers.tuned import save_tuned
 
 GOOD = ("007", "Jane Roe")
@@ -94,6 +95,8 @@ def test_a_kill_leaves_no_half_file(killed):
             assert imread(path).shape[:2] == (96, 96)
         elif path.suffix == ".ipynb":
             nbformat.read(path, as_version=4)
+        elif path.name == "benchmark.tsv":
+            assert len(path.read_text().splitlines()) == 2
         else:
             assert path.read_text().rstrip().endswith("</html>"), path
 
@@ -136,6 +139,14 @@ def test_the_summary_tells_good_eyes_from_bad_ones(completed, environment):
         assert any(f"{patient}_L/report.html" in row for row in rows)
     assert sum("FAILED" in line for line in lines) == 1
     assert any(line.startswith("dark_L") and "no report" in line for line in lines)
+
+
+def test_a_notebook_that_was_killed_is_told_as_such(tmp_path):
+    left = tmp_path / "007_L" / "03_rigid" / "03_rigid.ipynb"
+    left.parent.mkdir(parents=True)
+    left.touch()  # as Snakemake does for a job that left no log
+    (row,) = summarise(tmp_path).to_dict("records")
+    assert row["state"] == "FAILED" and "out of memory" in row["in numbers"]
 
 
 def test_patients_keep_their_names(completed):

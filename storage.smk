@@ -1,0 +1,39 @@
+"""Photographs out of object storage and results into it, through Snakemake's storage plugin.
+
+Between the two, eyes run as ever: docs/cluster.md has the commands.
+"""
+
+from pathlib import Path
+
+DATA, RESULTS = (str(config.get(name, name)) for name in ("data", "results"))
+STORE = str(config["store"]).rstrip("/")  # for example s3://retina/study
+PATIENTS = str(config.get("patients", "")).split(",")
+EYES = [path.parent.name for path in sorted(Path(RESULTS).glob("*/report.html"))]
+
+
+rule fetch:
+    input:
+        [f"{DATA}/{patient}" for patient in PATIENTS],
+
+
+rule keep:
+    input:
+        [storage(f"{STORE}/results/{eye}.tar") for eye in EYES],
+
+
+rule patient:
+    input:
+        storage(f"{STORE}/data/{{patient}}"),
+    output:
+        directory(f"{DATA}/{{patient}}"),
+    shell:
+        "cp --recursive --preserve=timestamps {input:q} {output:q}"
+
+
+rule eye:
+    input:
+        f"{RESULTS}/{{eye}}/report.html",
+    output:
+        storage(f"{STORE}/results/{{eye}}.tar"),
+    shell:
+        "tar --create --file {output:q} --directory {RESULTS:q} {wildcards.eye:q}"
