@@ -188,6 +188,26 @@ def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> p
     return counts.reindex(columns=[ACCEPTED, DOUBTFUL, FAILED], fill_value=0)
 
 
+def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Lay the methods below each other: their verdicts, errors, likeness, folding, time.
+
+    Returns
+    -------
+    DataFrame
+        A row a method: the number of visits by verdict (`count_verdicts`), ``landmark error`` and
+        ``predicted error`` in full-size pixels (`error_table`), ``NCC``, ``SSIM``, ``folding`` and
+        ``seconds``. Numbers are means over an eye's visits, and medians of these over eyes.
+    """
+    eye = [outcomes["patient"], outcomes["laterality"]]
+    shown = {"ncc": "NCC", "ssim": "SSIM", "folding": "folding", "seconds": "seconds"}
+    means = outcomes.groupby([*eye, "method"])[[*shown]].mean()
+    table = count_verdicts(outcomes)
+    for name in ("landmark_error_px", "predicted_error_px"):
+        errors = error_table(outcomes, name).groupby("eye").mean().median()
+        table[f"{name.removesuffix('_error_px')} error"] = errors
+    return table.join(means.groupby("method").median().rename(columns=shown))
+
+
 def error_table(outcomes: pd.DataFrame, column: str = "landmark_error_px") -> pd.DataFrame:
     """Lay the errors of all methods side by side, visit by visit.
 
