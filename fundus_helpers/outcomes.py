@@ -6,6 +6,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.eye import Eye
 from fundus_helpers.progress import progress
 from fundus_helpers.results import METRICS_FILE, read_json
@@ -138,7 +139,8 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
     results : path
         The folder of all results.
     eyes : sequence of str, optional
-        Names like ``007_L``; None: every eye there are results of.
+        Names like ``007_L``; None: every eye there are results of but the demo eyes, which are
+        painted, and no witnesses for a cohort.
 
     Returns
     -------
@@ -154,8 +156,10 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
         If a notebook that registers has left numbers without outcomes.
     """
     results, rows = Path(results), []
-    folders = sorted({path.parent.parent for path in results.glob(f"*/*/{METRICS_FILE}")})
-    if eyes is not None:
+    if eyes is None:
+        found = {path.parent.parent for path in results.glob(f"*/*/{METRICS_FILE}")}
+        folders = sorted(f for f in found if f.name.rpartition("_")[0] not in DEMO_PATIENTS)
+    else:
         folders = [results / eye for eye in eyes]
     for folder in folders:
         found = [row for path in sorted(folder.glob(f"*/{METRICS_FILE}")) for row in _read(path)]

@@ -39,7 +39,7 @@ groupwise peers photographs
 fire_benchmark
 figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
-visit_figures panel
+visit_figures panel outcome_figures
 results tuning
 outcomes
 headless report app
