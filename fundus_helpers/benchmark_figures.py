@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from fundus_helpers.fire import LARGEST_THRESHOLD
 
@@ -21,6 +23,13 @@ PUBLISHED = pd.DataFrame(
     ],
     columns=["method", "S", "P", "A", "mAUC", "pooled", "source"],
 ).set_index("method")
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write the numbers of a logarithmic axis as people do: 0.5, 1, 2, 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def success_curves(ax: Axes, errors: Mapping[str, pd.Series]) -> Axes:
@@ -88,5 +97,7 @@ def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
     ax.plot(ends, ends, color="grey", linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="mean landmark error (px)")
     ax.set(ylabel="predicted mean error (px)")
+    for axis in (ax.xaxis, ax.yaxis):
+        plain_ticks(axis)
     ax.legend(title="verdict", fontsize=8)
     return ax

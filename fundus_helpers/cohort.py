@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
-from fundus_helpers.outcomes import best_method, count_verdicts
+from fundus_helpers.outcomes import best_method, count_verdicts, read_outcomes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
@@ -61,24 +61,16 @@ def _row(results: Path, patient: str, laterality: str) -> dict[str, object]:
     whole = [read_json(path) for path in sorted((results / eye).glob(f"*/{METRICS_FILE}"))]
     if whole:
         row |= {"left_out": len(whole[0]["left_out"]), "code": whole[0]["provenance"]["code"]}
-    outcomes = [
-        {"notebook": name} | outcome
-        for name, metrics in zip(_notebooks(results / eye), whole, strict=True)
-        for outcome in metrics.get("outcomes", [])
-    ]
-    return row | _numbers(pd.DataFrame(outcomes))
-
-
-def _notebooks(folder: Path) -> list[str]:
-    return [path.parent.name for path in sorted(folder.glob(f"*/{METRICS_FILE}"))]
+    try:
+        return row | _numbers(read_outcomes(results, [eye]))
+    except FileNotFoundError:  # nothing was registered
+        return row | {"visits": 0, "accepted": 0, "worst_predicted_error_px": None}
 
 
 def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:
-    if outcomes.empty:
-        return {"visits": 0, "accepted": 0, "worst_predicted_error_px": None}
     method = best_method(outcomes)
     taken = outcomes[outcomes["method"] == method]
-    predicted = taken["predicted_error_px"].astype(float)
+    predicted = taken["predicted_error_px"]
     return {
         "notebook": taken["notebook"].iloc[0],
         "method": method,
@@ -86,6 +78,6 @@ def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:
         **count_verdicts(taken).loc[method].to_dict(),
         "mean_predicted_error_px": predicted.mean(),
         "worst_predicted_error_px": predicted.max(),
-        "mean_error_before_px": taken["error_before_px"].astype(float).mean(),
-        "mean_landmark_error_px": taken["landmark_error_px"].astype(float).mean(),
+        "mean_error_before_px": taken["error_before_px"].mean(),
+        "mean_landmark_error_px": taken["landmark_error_px"].mean(),
     }

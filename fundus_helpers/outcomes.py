@@ -6,6 +6,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.eye import Eye
 from fundus_helpers.progress import progress
 from fundus_helpers.results import METRICS_FILE, read_json
@@ -138,7 +139,8 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
     results : path
         The folder of all results.
     eyes : sequence of str, optional
-        Names like ``007_L``; None: every eye there are results of.
+        Names like ``007_L``; None: every eye there are results of but the demo eyes, which are
+        painted, and no witnesses for a cohort.
 
     Returns
     -------
@@ -154,8 +156,10 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
         If a notebook that registers has left numbers without outcomes.
     """
     results, rows = Path(results), []
-    folders = sorted({path.parent.parent for path in results.glob(f"*/*/{METRICS_FILE}")})
-    if eyes is not None:
+    if eyes is None:
+        found = {path.parent.parent for path in results.glob(f"*/*/{METRICS_FILE}")}
+        folders = sorted(f for f in found if f.name.rpartition("_")[0] not in DEMO_PATIENTS)
+    else:
         folders = [results / eye for eye in eyes]
     for folder in folders:
         found = [row for path in sorted(folder.glob(f"*/{METRICS_FILE}")) for row in _read(path)]
@@ -188,20 +192,30 @@ def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> p
     return counts.reindex(columns=[ACCEPTED, DOUBTFUL, FAILED], fill_value=0)
 
 
-def best_method(outcomes: pd.DataFrame) -> str:
-    """Name the method to take for an eye, without landmarks.
+def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Lay the methods below each other: their verdicts, errors, likeness, folding, time.
 
-    Most visits accepted, then fewest failed, then the smallest predicted error.
-
-    Parameters
-    ----------
-    outcomes : DataFrame
-        Of one eye, see `read_outcomes`.
+    Returns
+    -------
+    DataFrame
+        A row a method: the number of visits by verdict (`count_verdicts`), ``landmark error`` and
+        ``predicted error`` in full-size pixels (`error_table`), ``NCC``, ``SSIM``, ``folding`` and
+        ``seconds``. Numbers are means over an eye's visits, and medians of these over eyes.
     """
-    counts = count_verdicts(outcomes)
-    counts["error"] = outcomes.groupby("method")["predicted_error_px"].mean()
-    order = counts.sort_values(["accepted", "failed", "error"], ascending=[False, True, True])
-    return order.index[0]
+    eye = [outcomes["patient"], outcomes["laterality"]]
+    shown = {"ncc": "NCC", "ssim": "SSIM", "folding": "folding", "seconds": "seconds"}
+    means = outcomes.groupby([*eye, "method"])[[*shown]].mean()
+    table = count_verdicts(outcomes)
+    for name in ("landmark_error_px", "predicted_error_px"):
+        errors = error_table(outcomes, name).groupby("eye").mean().median()
+        table[f"{name.removesuffix('_error_px')} error"] = errors
+    return table.join(means.groupby("method").median().rename(columns=shown))
+
+
+def best_method(outcomes: pd.DataFrame) -> str:
+    """Name the method to take without landmarks: most accepted, then the least error predicted."""
+    table = method_table(outcomes)
+    return table.sort_values(["accepted", "predicted error"], ascending=[False, True]).index[0]
 
 
 def error_table(outcomes: pd.DataFrame, column: str = "landmark_error_px") -> pd.DataFrame:

@@ -14,11 +14,9 @@ from nbconvert import HTMLExporter
 
 from fundus_helpers.figures import OVERLAY_CAPTION
 from fundus_helpers.files import written_beside
-from fundus_helpers.outcomes import best_method, count_verdicts
+from fundus_helpers.outcomes import best_method, method_table, read_outcomes
 from fundus_helpers.results import METRICS_FILE, read_json
 
-# Columns of an outcome that the page shows, and their words.
-SHOWN = {"predicted_error_px": "predicted error", "landmark_error_px": "landmark error"}
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Registration report</title>
 <style>
@@ -44,7 +42,7 @@ def write_eye_report(path: Path | str) -> Path:
     """
     path = Path(path)
     metrics = {file.parent.name: read_json(file) for file in path.parent.glob(f"*/{METRICS_FILE}")}
-    body = [_verdicts(path.parent, metrics), "<h2>Notebooks</h2>", _notebooks(path.parent, metrics)]
+    body = [_verdicts(path.parent), "<h2>Notebooks</h2>", _notebooks(path.parent, metrics)]
     left_out = next(iter(metrics.values()))["left_out"]
     items = [f"<li>{html.escape(row['file'])}: {html.escape(row['reason'])}" for row in left_out]
     body.append(f"<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>")
@@ -64,14 +62,11 @@ def _notebooks(folder: Path, metrics: dict[str, dict]) -> str:
     return pd.DataFrame(rows).T.to_html(escape=False, header=False, border=0)
 
 
-def _verdicts(folder: Path, metrics: dict[str, dict]) -> str:
+def _verdicts(folder: Path) -> str:
     """Tell which method to take, show it, and count what became of the visits under each."""
-    outcomes = pd.DataFrame(
-        {"notebook": name} | outcome
-        for name in sorted(metrics)
-        for outcome in metrics[name].get("outcomes", [])
-    )
-    if outcomes.empty:
+    try:
+        outcomes = read_outcomes(folder.parent, [folder.name])
+    except FileNotFoundError:
         return "<p>Nothing was registered.</p>"
     method = best_method(outcomes)
     notebook = outcomes.loc[outcomes["method"] == method, "notebook"].iloc[0]
@@ -86,14 +81,13 @@ def _verdicts(folder: Path, metrics: dict[str, dict]) -> str:
         for name, words in captions.items()
         if (folder / notebook / name).exists()
     )
-    numbers = outcomes.groupby("method", sort=False)[[*SHOWN]].mean().astype(float)
-    table = count_verdicts(outcomes).join(numbers.rename(columns=SHOWN).round(2))
+    table = method_table(outcomes).round(2).rename_axis("method")
     taken = html.escape(f"{method} ({notebook})")
     return (
         f"<p>Take <strong>{taken}</strong>: most visits accepted, then the smallest predicted "
         f"error. Its visit that was farthest off:</p>{pictures}"
         f"<h2>Verdicts</h2>{table.reset_index().to_html(index=False, border=0, na_rep='-')}"
-        "<p>Visits by verdict; mean errors in pixels of the photographs on disk.</p>"
+        "<p>Visits by verdict, then means: errors in pixels of the photographs on disk.</p>"
     )
 
 

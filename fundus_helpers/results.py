@@ -41,12 +41,15 @@ def code_version() -> str:
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
     """Make the folder of one notebook's results for one eye: ``<patient>_<L|R>/<notebook>``.
 
+    Without a laterality: ``<patient>/<notebook>``, for what is of no single eye.
+
     Raises
     ------
     PermissionError
         If it cannot be made or written; the message says what to do.
     """
-    folder = Path(results) / f"{patient}_{laterality}" / notebook
+    name = f"{patient}_{laterality}" if laterality else patient
+    folder = Path(results) / name / notebook
     remedy = "free it, or name another results folder (RESULTS=...)"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +166,7 @@ def save_image(path: Path, image: np.ndarray) -> Path:
 
 
 def save_metrics(
-    folder: Path, eye: Eye, parameters: Mapping[str, object], content: Mapping[str, object]
+    folder: Path, eye: Eye | None, parameters: Mapping[str, object], content: Mapping[str, object]
 ) -> Path:
     """Write ``metrics.json``, the last file of a run: where it is, the run is whole.
 
@@ -171,33 +174,34 @@ def save_metrics(
     ----------
     folder : Path
         As `make_folder` gives it.
-    eye : Eye
+    eye : Eye or None
+        None: the numbers are of no single eye.
     parameters : mapping
         Of the notebook, so that the run can be repeated.
     content : mapping
         What was found out; Series and DataFrames are welcome, NaN becomes null.
     """
-    hashes = {
-        file: hashlib.sha256((eye.folder / file).read_bytes()).hexdigest()
-        for file in eye.used["file"]
+    provenance = {
+        "parameters": dict(parameters),
+        "code": code_version(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
     }
-    everything = {
-        "patient": eye.patient,
-        "laterality": eye.laterality,
-        "left_out": eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records"),
-        **content,
-        "provenance": {
-            "parameters": dict(parameters),
-            "code": code_version(),
-            "python": platform.python_version(),
-            "packages": {name: version(name) for name in PACKAGES},
-            "sha256": hashes,
-        },
-    }
+    everything = {**(_whose(eye) if eye else {}), **content, "provenance": provenance}
+    if eye:
+        provenance["sha256"] = {
+            file: hashlib.sha256((eye.folder / file).read_bytes()).hexdigest()
+            for file in eye.used["file"]
+        }
     path = folder / METRICS_FILE
     with written_beside(path) as part:
         part.write_text(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")
     return path
+
+
+def _whose(eye: Eye) -> dict[str, object]:
+    left_out = eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records")
+    return {"patient": eye.patient, "laterality": eye.laterality, "left_out": left_out}
 
 
 def read_metrics(

@@ -4,11 +4,12 @@ import io
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fundus_helpers import figures
+from fundus_helpers import figures, outcome_figures
 from fundus_helpers.flicker import flicker
 
 GREY = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (40, 1))
@@ -121,3 +122,38 @@ def test_every_method_has_its_dots_and_its_mean():
     plt.close(figure)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["nothing", "rigid"]
     assert [text.get_text().strip() for text in ax.texts] == ["20.00", "1.50"]
+
+
+def test_every_error_of_a_method_is_a_mark_on_its_row():
+    counts = pd.DataFrame({"accepted": [3, 0], "doubtful": [0, 1], "failed": [0, 2]}, ["a", "b"])
+    found = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [10.0, np.nan, 30.0]})
+    figure = outcome_figures.errors_by_method(
+        counts, {"found": found, "predicted": found[["a"]] / 2}, caption="c"
+    )
+    errors, bars = figure.axes
+    assert [label.get_text() for label in errors.get_yticklabels()] == ["b", "a"]  # upwards
+    marks = np.vstack([drawn.get_offsets() for drawn in errors.collections])
+    for row, values in ((1, [1, 2, 3, 0.5, 1, 1.5]), (0, [10, 30])):
+        assert sorted(marks[np.round(marks[:, 1]) == row, 0]) == sorted(values)
+    assert [patch.get_width() for patch in bars.patches] == [0, 3, 1, 0, 2, 0]
+    assert errors.get_xscale() == "log" and "c" in figure._supxlabel.get_text()
+
+
+def test_a_forest_has_the_best_method_on_top_and_its_interval_about_it():
+    table = pd.DataFrame(
+        {"eyes": 7, "median": [2.0, 0.5], "low": [1.0, 0.4], "high": [4.0, 0.9]}, ["far", "near"]
+    )
+    ax = outcome_figures.forest(table, caption="c").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["far", "near"]  # upwards
+    bars = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
+    assert bars == [[1.0, 4.0], [0.4, 0.9]]
+    assert [text.get_text() for text in ax.texts] == ["2.00 (7)", "0.50 (7)"]
+
+
+def test_ratios_are_drawn_about_the_line_of_no_difference():
+    index = pd.MultiIndex.from_tuples([("elastix", "network")])
+    columns = {"eyes": 8, "better on": 6, "ratio": 0.5, "ratio low": 0.3, "ratio high": 0.8}
+    ax = outcome_figures.ratios(pd.DataFrame(columns, index), caption="c").axes[0]
+    assert ax.get_yticklabels()[0].get_text() == "elastix / network"
+    assert ax.texts[0].get_text() == "6 of 8"
+    assert ax.lines[-1].get_xdata() == [1, 1] and ax.lines[0].get_xdata() == [0.5]

@@ -231,6 +231,24 @@ def strings_in(value):
     return [value] if isinstance(value, str) else []
 
 
+@pytest.fixture(scope="module")
+def compared(executed, tmp_path_factory):
+    """Run notebook 11 over six eyes: one eye's outcomes, the errors of each 1.2 times the last."""
+    folder = tmp_path_factory.mktemp("cohort")
+    for i in range(6):
+        for path in executed.glob("*/metrics.json"):
+            metrics = json.loads(path.read_text()) | {"patient": f"p{i}"}
+            for row in metrics.get("outcomes", []):
+                for key in ("predicted_error_px", "landmark_error_px", "error_before_px"):
+                    row[key] = row[key] and row[key] * 1.2**i
+            copy = folder / "results" / f"p{i}_L" / path.parent.name / path.name
+            copy.parent.mkdir(parents=True)
+            copy.write_text(json.dumps(metrics))
+    paths = [path for path in NOTEBOOKS if path.stem[:2] == "11"]
+    run(folder, "nobody", paths, cohort="True")
+    return folder / "results" / "cohort" / "11_compare_methods"
+
+
 @every_notebook
 def test_every_notebook_leaves_its_metrics_and_where_they_come_from(executed, path):
     metrics = json.loads((executed / path.stem / "metrics.json").read_text())
@@ -318,6 +336,46 @@ def test_the_benchmark_runs_on_an_eye_s_own_landmarks(executed):
     assert metrics["methods"]["keypoints"]["pooled"] > 0.95
     rows = (executed / "10_fire_benchmark" / "benchmark.csv").read_text().splitlines()
     assert len(rows) == 1 + 3 * len(metrics["methods"])
+
+
+def test_the_comparison_has_every_outcome_and_calls_nobody_better_on_one_eye(executed):
+    folder = executed / "11_compare_methods"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    told = outcomes.read_outcomes(executed.parent, [executed.name])
+    assert len((folder / "outcomes.csv").read_text().splitlines()) == 1 + len(told)
+    assert set(metrics["methods"]) == set(told["method"]) and metrics["not_run"] == {}
+    choice = metrics["methods"][metrics["taken_without_landmarks"]]
+    assert choice["accepted"] == max(row["accepted"] for row in metrics["methods"].values())
+    assert choice["landmark error"] < metrics["medians"]["nothing done"]["median"] / 10
+    assert len(metrics["in_words"]) == 6
+    assert all("nobody is called better (1 eye: 6 are" in said for said in metrics["in_words"])
+
+
+def test_a_cohort_is_compared_over_its_eyes_with_intervals(executed, compared):
+    alone = json.loads((executed / "11_compare_methods" / "metrics.json").read_text())
+    metrics = json.loads((compared / "metrics.json").read_text())
+    assert metrics["eyes"] == 6 and "patient" not in metrics
+    for name, row in metrics["medians"].items():
+        one = alone["medians"][name]["median"]
+        assert row["eyes"] == 6
+        assert one <= row["low"] <= row["median"] <= row["high"] <= one * 1.2**5 * 1.001
+    for name, row in metrics["comparisons"].items():
+        assert row["ratio"] == pytest.approx(alone["comparisons"][name]["ratio"])
+        assert row["better on"] in (0, 6)  # the same eye six times
+        assert (row["high"] < 0) == (row["better on"] == 6)
+    said = [sentence for sentence in metrics["in_words"] if "VoxelMorph" in sentence]
+    assert len(said) == 2 and all("is better than" in sentence for sentence in said)
+
+
+def test_a_comparison_without_any_outcome_says_what_to_run(executed, tmp_path, caplog):
+    (path,) = (path for path in NOTEBOOKS if path.stem[:2] == "11")
+    data = executed.parents[1] / "data"
+    words = [f"data={data}", "patient=small", f"results={tmp_path}"]
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level("ERROR"):
+        patch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+        patch.setenv("TQDM_DISABLE", "1")
+        assert headless.main([str(path), str(tmp_path / "run.ipynb"), *words]) == 1
+    assert "no outcomes of small_L: run one of the notebooks that register (03_rigid" in caplog.text
 
 
 @pytest.mark.parametrize("notebook", ["06_spatial_transformer", "07_kmeans_clustering"])

@@ -142,6 +142,12 @@ def test_outcomes_of_every_eye_and_notebook_are_read_back(results, records):
     assert set(read_outcomes(results, ["b_L"])["patient"]) == {"b"}
 
 
+def test_demo_eyes_are_no_witnesses_unless_they_are_named(results):
+    (results / "b_L").rename(results / "demo_colour_L")
+    assert set(read_outcomes(results)["patient"]) == {"a"}
+    assert len(read_outcomes(results, ["demo_colour_L"])) == 1
+
+
 def test_eyes_without_outcomes_are_named_with_what_to_run(results, tmp_path):
     with pytest.raises(FileNotFoundError, match="no outcomes of c_L: run.*03_rigid"):
         read_outcomes(results, ["a_L", "c_L"])

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files places progress worker warm_start smoothing fields
+files places progress worker warm_start smoothing fields comparisons
 images
 transforms vessels features radial
 warping matching dense
@@ -39,8 +39,7 @@ groupwise peers photographs
 fire_benchmark
 figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
-visit_figures panel
-results tuning
+visit_figures panel outcome_figures
 results
 outcomes tuning
 headless report app pseudonyms plan

@@ -1,0 +1,113 @@
+"""Pictures of methods side by side: of the visits of an eye, and over the eyes of a cohort."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fundus_helpers.benchmark_figures import plain_ticks
+from fundus_helpers.figures import with_caption
+
+ROW = 0.26  # inches
+
+
+def errors_by_method(
+    outcomes: pd.DataFrame, errors: Mapping[str, pd.DataFrame], *, caption: str
+) -> Figure:
+    """Draw the errors of every method, found and predicted, and its verdicts beside them.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        As `outcomes.count_verdicts` gives it: a row a method, a column a verdict.
+    errors : mapping of str to DataFrame
+        What they are called, at most three kinds, and a column a method; a row a mark. Kinds
+        differ by colour, by shape, and by lying a little apart.
+    caption : str
+    """
+    order = outcomes.index[::-1]
+    figure, (ax, counts) = plt.subplots(
+        1, 2, figsize=(13, 1.2 + ROW * len(order)), sharey=True, width_ratios=(4, 1)
+    )
+    places, colours = np.arange(len(order)), sns.color_palette("colorblind")
+    for i, (kind, table) in enumerate(errors.items()):
+        style = {"marker": "oD^"[i], "facecolor": "none" if i else colours[0], "alpha": 0.75}
+        style |= {"edgecolor": colours[i], "s": 22}
+        for place, method in zip(places, order, strict=True):
+            values = table[method].dropna() if method in table else []
+            ax.scatter(values, np.full(len(values), place + 0.15 - 0.3 * i), **style)
+        ax.scatter([], [], label=kind, **style)
+    ax.set(xscale="log", xlabel="pixels of the photographs on disk", yticks=places)
+    ax.set_yticklabels(order)
+    ax.set_ylim(-0.7, len(order) - 0.3)
+    plain_ticks(ax.xaxis)
+    ax.grid(axis="x", color="0.9")
+    ax.legend(fontsize=8)
+    left = np.zeros(len(order))
+    for verdict, shade, hatch in zip(outcomes, (0, 1, 7), ("", "//", "xx"), strict=True):
+        widths = outcomes.loc[order, verdict].to_numpy(float)
+        style = {"color": colours[shade], "edgecolor": "white", "hatch": hatch, "label": verdict}
+        counts.barh(places, widths, left=left, **style)
+        left += widths
+    counts.set(xlabel="visits")
+    counts.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    return with_caption(figure, caption)
+
+
+def forest(table: pd.DataFrame, *, caption: str, unit: str = "px") -> Figure:
+    """Draw the median error of every method with its interval, a row a method, the best on top.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `comparisons.median_errors` gives it.
+    caption : str
+    unit : str
+        Of the errors.
+    """
+    table = table.sort_values("median", ascending=False)
+    words = [f"{row['median']:.2f} ({row['eyes']:.0f})" for _, row in table.iterrows()]
+    figure, ax = _rows(table, "median", "low", "high", table.index, words)
+    ax.set(xlabel=f"median over eyes of the mean error ({unit}), 95 % interval; (eyes)")
+    return with_caption(figure, caption)
+
+
+def ratios(comparison: pd.DataFrame, *, caption: str) -> Figure:
+    """Draw how many times the error of one method is that of another, with its interval.
+
+    Parameters
+    ----------
+    comparison : DataFrame
+        As `comparisons.compare` gives it.
+    caption : str
+    """
+    comparison = comparison[::-1]
+    labels = [f"{method} / {other}" for method, other in comparison.index]
+    words = [f"{row['better on']:.0f} of {row['eyes']:.0f}" for _, row in comparison.iterrows()]
+    figure, ax = _rows(comparison, "ratio", "ratio low", "ratio high", labels, words)
+    ax.axvline(1, color="0.4", linestyle="--")
+    ax.set(xlabel="ratio of errors, median over eyes; left of the line the first is better")
+    return with_caption(figure, caption)
+
+
+def _rows(
+    table: pd.DataFrame, middle: str, low: str, high: str, labels: list[str], words: list[str]
+) -> tuple[Figure, Axes]:
+    """Draw a dot and a bar a row on a logarithmic axis, with words at its end."""
+    figure, ax = plt.subplots(figsize=(13, 1.2 + ROW * len(table)))
+    places = np.arange(len(table))
+    ax.hlines(places, table[low], table[high], color=sns.color_palette("colorblind")[0], lw=2)
+    ax.plot(table[middle], places, "o", color="black", markersize=5)
+    for place, word in zip(places, words, strict=True):
+        style = {"xycoords": ("axes fraction", "data"), "fontsize": 8, "va": "center"}
+        ax.annotate(word, (1.01, place), **style)
+    ax.set(xscale="log", yticks=places)
+    ax.set_yticklabels(labels)
+    ax.set_ylim(-0.7, len(table) - 0.3)
+    plain_ticks(ax.xaxis)
+    ax.grid(axis="x", color="0.9")
+    return figure, ax
