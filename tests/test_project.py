@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files progress worker smoothing fields
+files progress worker memory smoothing fields
 images
 transforms vessels features radial
 warping matching dense
@@ -40,7 +40,8 @@ fire_benchmark
 figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel
-results tuning
+results tuner
+tuning
 headless report app
 """
 # These know arrays only: no file of the package.
