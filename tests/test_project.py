@@ -36,7 +36,7 @@ metrics
 assessment
 series
 groupwise peers photographs
-fire_benchmark
+fire_benchmark group_methods
 figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel
