@@ -10,7 +10,7 @@ from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
 from fundus_helpers.eye import load_eye
 from fundus_helpers.methods import METHODS
 from fundus_helpers.sliders import LAYOUT, STYLE
-from fundus_helpers.tuning import Tuner
+from fundus_helpers.tuner import Tuner
 from fundus_helpers.visits import EyeError, find_eyes
 from fundus_helpers.worker import Worker
 
@@ -65,7 +65,7 @@ class App:
             self._say(str(error))
             return
         last = len(eye.names) - 1
-        self.tuner = Tuner(eye, 0, [*METHODS], self._results, moving=last)
+        self.tuner = Tuner(eye, 0, METHODS, self._results, moving=last)
         self._place.children = [self.tuner.panel.widget]
 
     def _tell(self, error: Exception) -> None:

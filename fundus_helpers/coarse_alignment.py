@@ -10,6 +10,7 @@ from scipy.signal import correlate
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.images import resize
+from fundus_helpers.memory import remembered
 from fundus_helpers.pair import LEAST_OVERLAP, Pair, check_choice
 
 INITIALISATIONS = ("cross_correlation", "geometry", "moments", "identity")
@@ -51,6 +52,7 @@ def find_start(
     return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
 
 
+@remembered
 def coarse_alignment(
     pair: Pair, *, angles: Sequence[float] = ANGLES, size: int = COARSE_SIZE
 ) -> sitk.AffineTransform:

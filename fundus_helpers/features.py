@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fundus_helpers.memory import remembered
+
 
 @dataclass(frozen=True)
 class Keypoints:
@@ -29,6 +31,7 @@ class Keypoints:
     shape: tuple[int, int]
 
 
+@remembered
 def find_keypoints(
     image: np.ndarray,
     mask: np.ndarray,

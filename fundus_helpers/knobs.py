@@ -8,7 +8,11 @@ and `checked` holds the method to it. A line of its ``Parameters`` says what is 
     metric : {"correlation", "mean_squares"}
 
 ``px`` means pixels of the images given, so that a preview on smaller images takes fewer of them;
-``levels`` are halvings of these images.
+``levels`` are halvings of these images; ``points`` are as many as suit the length of their sides.
+A knob that acts only if another argument allows it says so::
+
+    grid_spacing : float in [4, 768], if "bspline" in stages
+    stiffness : float in [0.001, 100], if follow_vessels
 """
 
 import ast
@@ -25,7 +29,8 @@ from docstring_parser import DocstringStyle, parse
 from fundus_helpers.pair import check_choice, check_range
 
 Value = bool | int | float | str
-RANGE = re.compile(r"(?:int|float) in \[(\S+), (\S+)\](?: (px|levels))?")
+RANGE = re.compile(r"(?:int|float) in \[(\S+), (\S+)\](?: (px|points|levels))?")
+CONDITION = re.compile(r', if (?:"(\w+)" in )?(\w+)$')
 REFERENCE = re.compile(r"See `(\w+)`")
 # Numbers that a slider offers, about. Ranges wider than this ratio are laid out in ratios.
 STOPS, WIDE = 60, 30
@@ -43,10 +48,13 @@ class Knob:
         What a number may be, both included.
     choices : tuple of str
         What a word may be.
-    unit : {"", "px", "levels"}
+    unit : {"", "px", "points", "levels"}
         Of the images given.
     explanation : str
         From the docstring.
+    condition : (str, str) or None
+        A word and the argument that must hold it, or an empty word and the argument that must be
+        true, for the knob to act; None: it always does.
     """
 
     name: str
@@ -56,6 +64,14 @@ class Knob:
     choices: tuple[str, ...]
     unit: str
     explanation: str
+    condition: tuple[str, str] | None = None
+
+    def acts(self, given: Mapping[str, object]) -> bool:
+        """Whether the knob does anything beside the other arguments given."""
+        word, argument = self.condition or ("", "")
+        if argument not in given:
+            return True
+        return word in given[argument] if word else bool(given[argument])
 
     def check(self, value: Value) -> None:
         """Raise ValueError for a value that is not accepted; it names what is."""
@@ -88,7 +104,7 @@ class Knob:
 
     def at_scale(self, value: Value, factor: float) -> Value:
         """Give the value that means the same in images `factor` times as large."""
-        if self.unit == "px":
+        if self.unit in ("px", "points"):
             value = value * factor
         elif self.unit == "levels":
             value = value + math.log2(factor)
@@ -110,9 +126,10 @@ def read_knobs(method: Callable) -> dict[str, Knob]:
     Parameters
     ----------
     method : callable
-        A function with a numpydoc docstring, or a `functools.partial` of one, whose arguments
-        given already are no knobs. ``See `other`.`` in the docstring leaves an argument to a
-        function of the same file.
+        A function with a numpydoc docstring; an object that is called like one; or a
+        `functools.partial`, whose arguments given already are no knobs, nor are those that do
+        nothing beside them. ``See `other`.`` in the docstring leaves an argument to a function of
+        the same file.
 
     Raises
     ------
@@ -120,8 +137,11 @@ def read_knobs(method: Callable) -> dict[str, Knob]:
         For a number without a range, a word without choices, or a knob without explanation.
     """
     given = method.keywords if isinstance(method, partial) else {}
-    function = inspect.unwrap(method.func if isinstance(method, partial) else method)
-    return {name: knob for name, knob in _knobs_of(function).items() if name not in given}
+    function = method.func if isinstance(method, partial) else method
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    knobs = _knobs_of(inspect.unwrap(function)).items()
+    return {name: knob for name, knob in knobs if name not in given and knob.acts(given)}
 
 
 @cache
@@ -131,16 +151,20 @@ def _knobs_of(function: Callable) -> Mapping[str, Knob]:
         if argument.annotation not in (bool, int, float, str):
             continue
         kind, explanation = described.get(name, ("", ""))
+        condition = CONDITION.search(kind)
+        kind = CONDITION.sub("", kind)
         found = RANGE.fullmatch(kind)
         bounds = [ast.literal_eval(bound) for bound in found.groups()[:2]] if found else [None] * 2
         choices = tuple(ast.literal_eval(f"[{kind[1:-1]}]")) if kind.startswith("{") else ()
         unit = (found[3] or "") if found else ""
         if not explanation or not (found or choices or argument.annotation is bool):
             raise ValueError(
-                f"{function.__name__}: knob {name!r} is described as {kind!r}: {explanation!r}; "
-                'a range ("float in [0, 48]"), or choices, and an explanation are needed'
+                f"{function.__qualname__}: knob {name!r} is described as {kind!r}: "
+                f'{explanation!r}; a range ("float in [0, 48]"), or choices, and an explanation '
+                "are needed"
             )
-        knobs[name] = Knob(name, argument.default, *bounds, choices, unit, explanation)
+        needed = (condition[1] or "", condition[2]) if condition else None
+        knobs[name] = Knob(name, argument.default, *bounds, choices, unit, explanation, needed)
     return knobs
 
 

@@ -55,7 +55,6 @@ def similarity(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray | None = 
     if not mask.any():
         return pd.Series({name: np.nan for name in [*HIGHER_IS_BETTER][1:]})
     a, b = fixed[mask].astype(float), warped[mask].astype(float)
-    _, ssim_map = structural_similarity(fixed, warped, data_range=1.0, full=True)
     histogram = np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0]
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.corrcoef(a, b)[0, 1]
@@ -64,11 +63,17 @@ def similarity(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray | None = 
             "L1": np.abs(a - b).mean(),
             "RMSE": np.sqrt(np.mean((a - b) ** 2)),
             "NCC": correlation,
-            "SSIM": ssim_map[mask].mean(),
+            "SSIM": structure(fixed, warped, mask),
             "mutual information": mutual_info_score(None, None, contingency=histogram),
             "normalised mutual information": normalized_mutual_information(a, b, bins=BINS),
         }
     )
+
+
+def structure(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Mean SSIM of two images inside a mask, as `similarity` has it; NaN if the mask is empty."""
+    _, ssim_map = structural_similarity(fixed, warped, data_range=1.0, full=True)
+    return float(ssim_map[mask].mean()) if mask.any() else np.nan
 
 
 def landmark_errors(

@@ -234,7 +234,11 @@ class VelocityNetwork(nn.Module):
         )
         # The way back is the way there reversed: what the network says in both directions cancels.
         velocity = functional.avg_pool2d((there - back) / 2, self.PIXELS)
-        return velocity, self.integrate(velocity).flip(1) * (2 / self.grid)
+        return velocity, self.carried(velocity)
+
+    def carried(self, velocity: torch.Tensor) -> torch.Tensor:
+        """Integrate velocities to displacements, see `forward`."""
+        return self.integrate(velocity).flip(1) * (2 / self.grid)
 
 
 def displaced(displacement: torch.Tensor, size: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import fields, transforms, warping
 from fundus_helpers.images import erode, field_of_view, normalise_illumination, resize
+from fundus_helpers.memory import remembered
 from fundus_helpers.transforms import RegistrationError
 
 # The outermost rim of a field of view shows the aperture of the camera, not the retina.
@@ -78,6 +79,7 @@ def prepare_pair(
     return Pair(fixed, moving, fixed_mask, moving_mask)
 
 
+@remembered
 def prepare_image(
     name: str,
     image: np.ndarray,
@@ -151,7 +153,8 @@ def check_result(
             raise RegistrationError(
                 f"magnified by {scales.min():.2f} to {scales.max():.2f}: not the same retina"
             )
-    correlation = _correlation(transform, pair, common)
+    warped = warping.warp(pair.moving, transform, pair.fixed.shape)
+    correlation = correlation_inside(pair.fixed, warped, common)
     # In a sliver of overlap chance alone reaches more.
     if correlation < least_correlation * max(1, 0.5 / share) ** 0.25:
         raise RegistrationError(
@@ -178,13 +181,13 @@ def _shrunk(pair: Pair, transform: sitk.Transform) -> tuple[Pair, sitk.Transform
 def vessel_correlation(transform: sitk.Transform, pair: Pair) -> float:
     """Correlation of two evenly lit images, without their grain, inside the overlap."""
     common = warping.overlap(pair.fixed_mask, pair.moving_mask, transform)
-    return _correlation(transform, pair, common)
-
-
-def _correlation(transform: sitk.Transform, pair: Pair, common: np.ndarray) -> float:
-    sigma = fields.GRAIN * max(pair.fixed.shape)  # 2 px of 768: grain goes, thin vessels stay
-    fixed = cv2.GaussianBlur(pair.fixed, (0, 0), sigma)[common]
     warped = warping.warp(pair.moving, transform, pair.fixed.shape)
-    moving = cv2.GaussianBlur(warped, (0, 0), sigma)[common]
-    spread = fixed.std() * moving.std()
-    return float(np.mean((fixed - fixed.mean()) * (moving - moving.mean())) / max(spread, 1e-9))
+    return correlation_inside(pair.fixed, warped, common)
+
+
+def correlation_inside(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Correlation of two evenly lit images on one grid, without their grain, inside a mask."""
+    sigma = fields.GRAIN * max(fixed.shape)  # 2 px of 768: grain goes, thin vessels stay
+    fixed, warped = (cv2.GaussianBlur(image, (0, 0), sigma)[mask] for image in (fixed, warped))
+    spread = fixed.std() * warped.std()
+    return float(np.mean((fixed - fixed.mean()) * (warped - warped.mean())) / max(spread, 1e-9))

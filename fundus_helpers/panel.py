@@ -34,7 +34,7 @@ class Panel:
         self.method = ipywidgets.Dropdown(options=methods, description="method", **wide)
         self.view = ipywidgets.ToggleButtons(options=[*VIEWS], style={"button_width": "auto"})
         self.picture = Comparison()
-        self.status, self.numbers = ipywidgets.HTML(), ipywidgets.HTML()
+        self.status, self.numbers, self.verdicts = (ipywidgets.HTML() for _ in range(3))
         self.defaults, self.best, self.save, self.run_all = (
             ipywidgets.Button(
                 description=words, tooltip=tip, layout={"width": "auto", "flex": "0 0 auto"}
@@ -57,7 +57,7 @@ class Panel:
         buttons = ipywidgets.HBox([self.defaults, self.best, self.save])
         series = ipywidgets.HBox([self.run_all, self.bar])
         left = [self.visit, self.method, self._knobs, buttons, series]
-        right = [self.view, self.picture, self.status, self.numbers]
+        right = [self.view, self.picture, self.status, self.numbers, self.verdicts]
         columns = [
             ipywidgets.VBox(left, layout={"flex": "0 0 330px", "overflow": "hidden"}),
             ipywidgets.VBox(right, layout={"flex": "1 1 0", "min_width": "0", "padding": "0 12px"}),
@@ -103,6 +103,21 @@ class Panel:
         table = pd.DataFrame(rows).dropna(how="all").T.map(_number)
         text = table.to_html(border=0, classes="fundus-numbers", justify="right")
         self.numbers.value = f'{text}<p class="fundus-note">{html.escape(note)}</p>'
+
+    def judge(self, verdicts: Sequence[Mapping[str, object]]) -> None:
+        """Show what to think of registrations, in words.
+
+        Parameters
+        ----------
+        verdicts : sequence of mapping
+            A visit's name and `verdict.Verdict.summary`, each.
+        """
+        text = ""
+        if verdicts:
+            table = pd.DataFrame(verdicts).set_index("visit").rename_axis(None)
+            table["reasons"] = table["reasons"].map("; ".join)
+            text = table.to_html(border=0, classes="fundus-numbers fundus-verdicts", na_rep="-")
+        self.verdicts.value = text
 
 
 def _number(value: float) -> str:

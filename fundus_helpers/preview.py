@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from fundus_helpers import metrics, transforms, warping
+from fundus_helpers import fields, metrics, transforms, warping
 from fundus_helpers.eye import Eye
 from fundus_helpers.images import resize
 from fundus_helpers.knobs import Value, read_knobs
+from fundus_helpers.memory import remembering
 from fundus_helpers.methods import Method
-from fundus_helpers.pair import Pair, prepare_pair, vessel_correlation
+from fundus_helpers.pair import Pair, correlation_inside, prepare_pair
 from fundus_helpers.series import Registration
 from fundus_helpers.transforms import RegistrationError
 
@@ -25,8 +27,8 @@ MEASURES = {
     "overlap (%)": None,
     "folding (%)": False,
 }
-# Longer sides of previews, and the seconds that a registration may take.
-SIZES, QUICK = (160, 192, 256, 384), 0.19
+# Longer sides of previews, and the seconds that a registration may take, nothing remembered.
+SIZES, QUICK = (128, 160, 192, 224, 256, 320, 384), 0.1
 # A method that is slow, and hardly slower on larger images, is shown on the largest.
 HARDLY_SLOWER = 1.2
 SHOWN_SIZE, JUDGED_SIZE = 448, 256
@@ -50,6 +52,8 @@ class SmallPair:
         Pixels of `images` per pixel of the eye's images.
     full_factor : float
         Pixels of the photographs on disk per pixel of `images`.
+    answers : dict
+        What methods need not work out again (`memory`).
     """
 
     images: Pair
@@ -58,6 +62,7 @@ class SmallPair:
     landmarks: tuple[np.ndarray, np.ndarray]
     factor: float
     full_factor: float
+    answers: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Outcome:
         Fixed to moving points, in pixels of the eye's images; the identity if it was refused.
     numbers : Series
         `MEASURES`; NaN where there are no landmarks, or no registration.
+    shown : float32 ndarray in [0, 1], shape of `SmallPair.shown`
+        The moving image on the fixed grid.
     reason : str
         Why the registration was refused; empty where it was not.
     seconds : float
@@ -77,6 +84,7 @@ class Outcome:
 
     transform: sitk.Transform
     numbers: pd.Series
+    shown: np.ndarray
     reason: str
     seconds: float
 
@@ -124,13 +132,20 @@ def preview(method: Method, pair: SmallPair, knobs: Mapping[str, Value]) -> Outc
     masks = {"fixed_mask": images.fixed_mask, "moving_mask": images.moving_mask}
     start, reason = time.perf_counter(), ""
     try:
-        transform = method(images.fixed, images.moving, **masks, **scaled)
+        with remembering(pair.answers):
+            transform = method(images.fixed, images.moving, **masks, **scaled)
     except RegistrationError as error:
         transform, reason = transforms.identity(), str(error)
     seconds = time.perf_counter() - start
-    numbers = judge(pair, transform)
+    bent = transforms.displacement(transform, images.fixed.shape)
+    numbers = _numbers(pair, transform, bent)
+    shown = warping.follow(pair.shown.moving, _enlarged(bent, pair.shown.fixed.shape))
     at_eye = transforms.rescale(transform, 1 / pair.factor)
-    return Outcome(at_eye, numbers * np.nan if reason else numbers, reason, seconds)
+    return Outcome(at_eye, numbers * np.nan if reason else numbers, shown, reason, seconds)
+
+
+def _enlarged(bent: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(bent.astype(np.float32), shape[::-1]) * (max(shape) / max(bent.shape))
 
 
 def judge(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
@@ -147,17 +162,24 @@ def judge(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
     Series
         `MEASURES`. The landmark error is in pixels of the photographs on disk.
     """
-    images = pair.images
-    inside = warping.overlap(images.fixed_mask, images.moving_mask, transform)
-    warped = warping.warp(images.moving, transform, images.fixed.shape)
+    return _numbers(pair, transform, transforms.displacement(transform, pair.images.fixed.shape))
+
+
+def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd.Series:
+    images, even = pair.images, pair.even
+    inside, common = (
+        each.fixed_mask & (warping.follow(each.moving_mask.astype(np.float32), bent) >= 0.5)
+        for each in (images, even)
+    )
     known, some = len(pair.landmarks[0]), inside.any()
     error = metrics.landmark_errors(transform, *pair.landmarks).mean() if known else np.nan
+    aligned = even.fixed, warping.follow(even.moving, bent)
     values = (
         error * pair.full_factor,
-        vessel_correlation(transform, pair.even) if some else np.nan,
-        metrics.similarity(images.fixed, warped, inside)["SSIM"],
+        correlation_inside(*aligned, common) if common.any() else np.nan,
+        metrics.structure(images.fixed, warping.follow(images.moving, bent), inside),
         100 * inside.sum() / images.fixed_mask.sum(),
-        100 * transforms.folding(transform, inside) if some else 0.0,
+        100 * np.mean(fields.area(bent)[inside] <= 0) if some else 0.0,
     )
     return pd.Series(dict(zip(MEASURES, values, strict=True)))
 
@@ -216,6 +238,7 @@ def _seconds(method: Method, pair: SmallPair) -> float:
     defaults = {name: knob.default for name, knob in read_knobs(method).items()}
     found = []
     while len(found) < 2 and min(found, default=0) < 2 * QUICK:  # the first time takes longer
+        pair.answers.clear()
         begin = time.process_time()
         elapsed = preview(method, pair, defaults).seconds
         found.append(min(elapsed, time.process_time() - begin))

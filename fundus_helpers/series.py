@@ -1,7 +1,8 @@
 """All visits of an eye registered to one template, in processes, failures kept as reasons."""
 
+import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -88,11 +89,13 @@ def registrations(
     template_mask: np.ndarray | None = None,
     masks: Sequence[np.ndarray] | None = None,
     jobs: int = -1,
+    wanted: Callable[[], bool] = lambda: True,
     **knobs: object,
 ) -> Iterator[Registration]:
     """Register every visit to the template, and give each as soon as it and those before are done.
 
-    See `register_series`, which waits for all of them.
+    See `register_series`, which waits for all of them. `wanted` is asked before each visit: once
+    it says no, none is begun, and the iterator ends with those at work.
     """
     masks = [None] * len(images) if masks is None else masks
     tasks = (
@@ -101,6 +104,7 @@ def registrations(
         )
         for image, name, mask in zip(images, names, masks, strict=True)
     )
+    tasks = itertools.takewhile(lambda _: wanted(), tasks)
     return joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
 
 

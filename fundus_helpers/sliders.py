@@ -38,6 +38,7 @@ class Sliders:
         help_text = ipywidgets.HTML(f"<div style='line-height: 1.4'>{''.join(lines)}</div>")
         help_box = ipywidgets.Accordion([help_text], titles=["What the knobs do"])
         self.box = ipywidgets.VBox([*self.widgets.values(), help_box], layout=LAYOUT)
+        self._show_what_acts()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -63,16 +64,24 @@ class Sliders:
                 widget.value = value
         finally:
             self._silent = False
-        self._changed()
+        self._on_change()
 
     def lock(self, locked: bool) -> None:
         """Keep all knobs from being turned, or let them go."""
         for widget in self.widgets.values():
             widget.disabled = locked
 
-    def _on_change(self, _: object) -> None:
+    def _on_change(self, _: object = None) -> None:
         if not self._silent:
+            self._show_what_acts()
             self._changed()
+
+    def _show_what_acts(self) -> None:
+        given = {}
+        for name, widget in self.widgets.items():  # one that depends on another comes after it
+            acts = self._knobs[name].acts(given)
+            given[name] = acts and widget.value
+            widget.layout.display = None if acts else "none"
 
 
 def make_widget(knob: Knob, value: Value) -> ipywidgets.ValueWidget:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.knobs import Value, read_knobs
-from fundus_helpers.methods import METHODS
+from fundus_helpers.methods import METHODS, Method
 
 TUNED_FILE = "tuned.json"
 
@@ -38,16 +38,20 @@ def _parsed(text: str, name: str) -> dict[str, dict[str, Value]]:
     return tuned
 
 
-def save_tuned(path: Path | str, method: str, knobs: Mapping[str, Value]) -> None:
+def save_tuned(
+    path: Path | str, name: str, knobs: Mapping[str, Value], method: Method | None = None
+) -> None:
     """Write the knobs of a method into ``tuned.json``; those of other methods stay.
 
     Parameters
     ----------
     path : path
         Its folder is made if it is missing.
-    method : str
-        A name in `fundus_helpers.METHODS`.
+    name : str
+        Of the method.
     knobs : mapping of str to value
+    method : callable, optional
+        None: the one of that name in `fundus_helpers.METHODS`.
 
     Raises
     ------
@@ -55,34 +59,38 @@ def save_tuned(path: Path | str, method: str, knobs: Mapping[str, Value]) -> Non
         For a knob or a value that the method does not accept; nothing is written.
     """
     path = Path(path)
-    tuned = read_tuned(path) | {method: _accepted(method, knobs)}
+    tuned = read_tuned(path) | {name: _accepted(name, knobs, method)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(path) as part:
         part.write_text(json.dumps(tuned, indent=1, sort_keys=True) + "\n")
 
 
-def _accepted(method: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
-    if method not in METHODS:
-        raise ValueError(f"no method {method!r}; there are {[*METHODS]}")
-    known = read_knobs(METHODS[method])
-    for name, value in knobs.items():
-        if name not in known:
-            raise ValueError(f"{method} has no knob {name!r}; there are {[*known]}")
-        known[name].check(value)
+def _accepted(name: str, knobs: Mapping[str, Value], method: Method | None) -> dict[str, Value]:
+    if method is None and name not in METHODS:
+        raise ValueError(f"no method {name!r}; there are {[*METHODS]}")
+    known = read_knobs(method or METHODS[name])
+    for knob, value in knobs.items():
+        if knob not in known:
+            raise ValueError(f"{name} has no knob {knob!r}; there are {[*known]}")
+        known[knob].check(value)
     return dict(knobs)
 
 
-def tuned_knobs(tuned: str, method: str, knobs: Mapping[str, Value]) -> dict[str, Value]:
+def tuned_knobs(
+    tuned: str, name: str, knobs: Mapping[str, Value], method: Method | None = None
+) -> dict[str, Value]:
     """Lay the knobs that were found with the sliders over those of a notebook.
 
     Parameters
     ----------
     tuned : str
         JSON as ``tuned.json`` has it: the parameter that a headless run passes on.
-    method : str
-        A name in `fundus_helpers.METHODS`; what was found for other methods is left alone.
+    name : str
+        Of the method; what was found for other methods is left alone.
     knobs : mapping of str to value
         Of the notebook.
+    method : callable, optional
+        None: the one of that name in `fundus_helpers.METHODS`.
 
     Raises
     ------
@@ -90,7 +98,7 @@ def tuned_knobs(tuned: str, method: str, knobs: Mapping[str, Value]) -> dict[str
         For what is not JSON, or a knob or value that the method does not accept.
     """
     found = _parsed(tuned, "tuned")
-    return {**knobs, **_accepted(method, found.get(method, {}))}
+    return {**knobs, **_accepted(name, found.get(name, {}), method)}
 
 
 def tuned_parameter(path: Path | str, given: Collection[str] = ()) -> dict[str, str]:

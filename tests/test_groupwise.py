@@ -8,8 +8,10 @@ import SimpleITK as sitk
 from known_transforms import about_the_middle
 
 from fundus_helpers import elastix_run, transforms
+from fundus_helpers.group_methods import ElastixStack, IteratedMean
 from fundus_helpers.groupwise import Group, centred, elastix_stack, iterated_mean
 from fundus_helpers.images import erode, normalise_illumination
+from fundus_helpers.knobs import read_knobs
 from fundus_helpers.series import Registration
 from fundus_helpers.transforms import RegistrationError
 
@@ -193,3 +195,50 @@ def test_the_splines_of_a_stack_are_those_that_transformix_applies(views, monkey
         inner = np.s_[20:-20, 20:-20]
         assert np.abs(ours[inner]).max() > 0.5
         assert np.abs(ours - theirs)[inner].max() < 0.01
+
+
+# As methods of two visits
+
+METHODS_OF = {"iterated_mean": IteratedMean, "elastix_stack": ElastixStack}
+
+
+def test_two_visits_are_registered_by_way_of_their_group(kind, views):
+    true, images, masks, _ = views
+    found = METHODS_OF[kind](images, masks)(*images[:2], fixed_mask=masks[0], moving_mask=masks[1])
+    on_retina = places(masks[0])
+    expected = transforms.map_points(true[1], on_retina)
+    at = transforms.map_points(found, transforms.map_points(true[0], on_retina))
+    assert np.linalg.norm(at - expected, axis=1).mean() < 1.0
+
+
+def test_all_visits_of_a_group_are_registered_to_the_template_at_once(kind, views):
+    true, images, masks, names = views
+    masks_of = {"template_mask": masks[0], "masks": masks[1:]}
+    found = METHODS_OF[kind](images, masks).registrations(
+        images[0], images[1:], names[1:], **masks_of, jobs=1, **read_defaults(kind)
+    )
+    on_retina = places(masks[0])
+    for i, one in enumerate(found, 1):
+        at = transforms.map_points(one.transform, transforms.map_points(true[0], on_retina))
+        expected = transforms.map_points(true[i], on_retina)
+        assert one.visit == names[i]
+        assert np.linalg.norm(at - expected, axis=1).mean() < 1.0
+    assert i == len(images) - 1
+
+
+def read_defaults(kind):
+    """Return the knobs of a group as its sliders stand at first."""
+    return {n: knob.default for n, knob in read_knobs(METHODS_OF[kind]([], [])).items()}
+
+
+def test_a_visit_joins_its_own_group_once(views):
+    _, images, masks, _ = views
+    method = IteratedMean(images, masks, company=len(images))
+    assert len(list(method._joining(*images[:2]))) == len(images) - 2
+
+
+def test_a_visit_that_a_group_refuses_is_named(views, aperture):
+    _, images, masks, _ = views
+    black = np.zeros_like(images[0])
+    with pytest.raises(RegistrationError, match="moving image: .*black"):
+        IteratedMean(images, masks)(images[0], black, fixed_mask=aperture, moving_mask=aperture)

@@ -65,6 +65,33 @@ def test_what_a_method_is_made_with_is_no_knob():
     assert "stages" not in read_knobs(METHODS["elastix_bspline"])
 
 
+def test_a_knob_that_does_nothing_beside_what_is_given_is_none():
+    splines = {"bspline_iterations", "grid_spacing", "bending_energy"}
+    assert splines <= set(read_knobs(METHODS["elastix_bspline"]))
+    for name in ("rigid", "similarity", "affine"):
+        assert splines.isdisjoint(read_knobs(METHODS[f"elastix_{name}"]))
+    stiffness = read_knobs(METHODS["keypoints"])["stiffness"]
+    assert stiffness.acts({"follow_vessels": True}) and stiffness.acts({})
+    assert not stiffness.acts({"follow_vessels": False})
+
+
+def test_an_object_that_is_called_like_a_method_has_its_knobs():
+    class Method:
+        @checked
+        def __call__(self, fixed, moving, *, strength: float = 1.0):
+            """Do.
+
+            Parameters
+            ----------
+            strength : float in [0, 2]
+                How much.
+            """
+
+    assert read_knobs(Method())["strength"].most == 2
+    with pytest.raises(ValueError, match="strength 3 is not in the range 0 to 2"):
+        Method()(1, 2, strength=3)
+
+
 def test_a_reference_to_another_function_is_followed():
     tvl1, dis = (read_knobs(METHODS[f"optical_flow_{name}"]) for name in ("tvl1", "dis"))
     assert dis["smoothness"] == tvl1["smoothness"]
@@ -74,6 +101,7 @@ def test_pixels_and_levels_mean_the_same_in_a_smaller_image():
     assert number(1, 60, 12, "px").at_scale(12, 0.5) == 6
     assert number(1, 60, 12, "px").at_scale(1, 0.25) == 1  # never below what is accepted
     assert number(0.05, 20, 1.0, "px").at_scale(3.0, 1 / 3) == pytest.approx(1.0)
+    assert number(64, 20_000, 2048, "points").at_scale(2048, 0.5) == 1024
     assert number(0, 4, 0, "levels").at_scale(3, 0.5) == 2
     assert number(0, 50, 6.0).at_scale(6.0, 0.5) == 6.0
 

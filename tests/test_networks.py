@@ -10,6 +10,7 @@ import torch
 
 from fundus_helpers import metrics, transforms, warping
 from fundus_helpers.eye import load_eye
+from fundus_helpers.knobs import read_knobs
 from fundus_helpers.methods import spatial_transformer, voxelmorph
 from fundus_helpers.methods.spatial_transformer import (
     load_spatial_transformer,
@@ -147,6 +148,27 @@ def test_a_trained_method_keeps_the_contract(affine, photographs, aperture):
         affine(fixed, moving, start="magic")
     with pytest.raises(ValueError, match="looks -1 is not in the range 0"):
         affine(fixed, moving, looks=-1)
+
+
+def test_how_a_network_is_asked_are_its_knobs(affine, photographs, aperture):
+    field = train_voxelmorph(affine, photographs[:2], grid=12, epochs=1, shown=False)
+    assert set(read_knobs(affine)) == {"start", "looks"}
+    assert set(read_knobs(field)) == {"looks", "strength"}
+    masks = {"fixed_mask": aperture, "moving_mask": aperture}
+    fields = [
+        transforms.displacement(method(*photographs[:2], **masks, **knobs), aperture.shape)
+        for method, knobs in (
+            (affine, {}),
+            (field, {"looks": 0}),
+            (field, {"strength": 0.0}),
+            (field, {}),
+            (field, {"strength": 2.0}),
+        )
+    ]
+    linear, unasked, not_believed, as_learnt, twice = fields
+    assert np.allclose(unasked, linear) and np.allclose(not_believed, linear, atol=1e-6)
+    added = [np.linalg.norm(each - linear, axis=2)[aperture].mean() for each in (as_learnt, twice)]
+    assert added[1] == pytest.approx(2 * added[0], rel=0.1) and added[0] > 0
 
 
 def test_a_trained_method_can_be_sent_to_another_process(affine, photographs):

@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files places progress worker warm_start smoothing fields comparisons
+files places progress worker memory warm_start smoothing fields comparisons
 images
 transforms vessels features radial
 warping matching dense
@@ -36,12 +36,13 @@ metrics
 assessment
 series
 groupwise peers photographs
-fire_benchmark
+fire_benchmark group_methods
 figures preview
 flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel outcome_figures
 results
-outcomes tuning
+outcomes tuner
+tuning
 headless report app pseudonyms plan
 cohort
 cohort_report

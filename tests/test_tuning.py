@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from functools import wraps
+import warnings
 
 import cv2
 import numpy as np
@@ -14,18 +14,24 @@ import pytest
 from fundus_helpers import METHODS, preview, transforms, tuning
 from fundus_helpers.comparison import VIEWS, Comparison
 from fundus_helpers.knobs import read_knobs
+from fundus_helpers.memory import MOST, remembering
 from fundus_helpers.sliders import Sliders
 from fundus_helpers.transforms import RegistrationError
 from fundus_helpers.tuned import read_tuned, save_tuned, tuned_knobs, tuned_parameter, tuned_path
+from fundus_helpers.tuner import Tuner
 from fundus_helpers.worker import Worker
 
 
 @pytest.fixture
 def tuner(eye, tmp_path):
-    """Return a function: a panel on the demo eye's farthest visit, its first preview done."""
+    """Return a function: a panel on the demo eye's farthest visit, its first preview done.
 
-    def make(*methods, **knobs):
-        made = tuning.Tuner(
+    It is given names of methods, or one mapping of methods by name.
+    """
+
+    def make(*names, **knobs):
+        methods = names if isinstance(names[0], str) else names[0]
+        made = Tuner(
             eye, 0, methods, tmp_path, moving=len(eye.names) - 1, preview_size=128, knobs=knobs
         )
         made.finish()
@@ -34,8 +40,19 @@ def tuner(eye, tmp_path):
     return make
 
 
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def numbers(tuner):
     return tuner.panel.numbers.value
+
+
+def verdicts(tuner):
+    return tuner.panel.verdicts.value
 
 
 def move(tuner, name, value):
@@ -76,10 +93,10 @@ def test_a_preview_finds_nearly_what_the_full_size_finds(eye, name, knobs):
 @pytest.mark.parametrize(
     "seconds, expected",
     [
-        (lambda size: 0.1, 384),  # quick at any size
-        (lambda size: 0.18 * (size / 192) ** 2, 192),  # up to here
+        (lambda size: 0.05, 384),  # quick at any size
+        (lambda size: 0.09 * (size / 192) ** 2, 192),  # up to here
         (lambda size: 1.5 + size / 1e4, 384),  # slow at any size
-        (lambda size: 1.5 * size**2 / 160**2, 160),  # slow, and slower on larger images
+        (lambda size: 1.5 * size**2 / 128**2, 128),  # slow, and slower on larger images
     ],
 )
 def test_previews_are_as_large_as_they_may_be_to_be_quick(eye, monkeypatch, seconds, expected):
@@ -130,6 +147,27 @@ def test_landmarks_decide_what_is_better_and_vessels_where_there_are_none(eye):
     assert not preview.is_better(one * np.nan, one)  # a refused one is never the best
 
 
+@pytest.mark.parametrize("name", ["affine", "optical_flow_dis", "elastix_affine", "keypoints"])
+def test_what_a_preview_remembers_changes_nothing(eye, name):
+    pair = preview.shrink_pair(eye, 0, len(eye.names) - 1, 96)
+    known = read_knobs(METHODS[name])
+    images = pair.images.fixed, pair.images.moving
+    masks = {"fixed_mask": pair.images.fixed_mask, "moving_mask": pair.images.moving_mask}
+    name_of_one, one = next((k, knob) for k, knob in known.items() if knob.unit)
+    moved = {name_of_one: one.stops()[one.stops().index(one.default) + 1]}
+    for knobs in ({}, moved, {}):  # with and without answers of the one before
+        found = []
+        for answers in (pair.answers, {}):
+            with remembering(answers):
+                try:
+                    transform = METHODS[name](*images, **masks, **knobs)
+                    found.append(transforms.displacement(transform, images[0].shape))
+                except RegistrationError as error:
+                    found.append(str(error))
+        assert np.array_equal(*found)
+    assert 0 < len(pair.answers) <= MOST
+
+
 # The last of several moves wins
 
 
@@ -162,6 +200,16 @@ def test_a_failed_task_is_told_raised_and_does_not_stop_the_next():
     worker.ask(lambda: done.append("next"))
     worker.finish()
     assert done == ["next"]
+
+
+def test_a_patient_worker_begins_when_nothing_has_been_asked_for_a_while():
+    done, worker = [], Worker(lambda _: None, patience=0.3)
+    for number in range(4):
+        worker.ask(lambda number=number: done.append(number))
+        time.sleep(0.05)
+    assert done == []
+    worker.finish()
+    assert done == [3]
 
 
 def test_asking_does_not_wait_for_the_work():
@@ -287,17 +335,62 @@ def test_an_unknown_view_is_named(eye):
         Comparison().show("magic", *[eye.images[0]] * 3)
 
 
-def test_a_refused_registration_is_said_in_words(tuner, monkeypatch):
-    def refuse(*_, **__):
-        raise RegistrationError("correlation 0.02 after registration")
+def moves_by(fixed, moving, *, fixed_mask=None, moving_mask=None, shift: int = 0):
+    """Move by so many pixels, up to ten.
 
-    made = tuner("translation")
-    monkeypatch.setattr(tuning, "METHODS", {"translation": wraps(METHODS["affine"].func)(refuse)})
-    move(made, "iterations", 5)
+    Parameters
+    ----------
+    shift : int in [0, 20]
+        Pixels of the images given.
+    """
+    if shift > 10:
+        raise RegistrationError(f"{shift} px are too many")
+    return transforms.from_matrix([[1, 0, shift], [0, 1, 0]])
+
+
+def test_any_function_of_the_contract_gets_its_sliders_and_is_saved_by_its_name(tuner):
+    made = tuner({"by hand": moves_by})
+    assert made.panel.method.options == ("by hand",)
+    assert list(made.panel.sliders.values) == ["shift"]
+    move(made, "shift", 3)
+    made.panel.save.click()
     made.finish()
-    assert "refused: correlation 0.02 after registration" in made.panel.status.value
+    assert tuner({"by hand": moves_by}).panel.sliders.values == {"shift": 3}
+
+
+def test_a_refused_registration_is_said_in_words(tuner):
+    made = tuner({"by hand": moves_by})
+    move(made, "shift", 15)
+    made.finish()
+    assert "refused: 15 px are too many" in made.panel.status.value
     assert "fundus-refused" in made.panel.status.value
     assert numbers(made) and "nan" not in numbers(made)
+    assert "failed" in verdicts(made) and "15 px are too many" in verdicts(made)
+
+
+# The verdict
+
+
+def test_a_good_registration_is_accepted_and_a_bad_one_is_not(tuner):
+    made = tuner("optical_flow_dis", "affine")
+    assert "accepted" in verdicts(made) or "doubtful" in verdicts(made)
+    error = float(re.search(r"<td>([0-9.]+)</td>", verdicts(made))[1])
+    assert 0 < error < 5
+    wrong = tuner({"by hand": moves_by}, shift=10)
+    assert "failed" in verdicts(wrong) and "keypoints agree" in verdicts(wrong)
+
+
+def test_a_verdict_waits_until_nothing_moves_and_is_that_of_the_last_move(tuner, monkeypatch):
+    made, judged = tuner({"by hand": moves_by}), []
+    monkeypatch.setattr(made, "_judge", lambda visit, outcome: judged.append(outcome))
+    for shift in (1, 2, 3):
+        move(made, "shift", shift)
+        made.previews.finish()  # the picture is there, the verdict is not
+        assert judged == [] and verdicts(made) == ""
+    made.finish()
+    assert len(judged) == 1
+    at = transforms.map_points(judged[0].transform, [[0, 0]])
+    assert at[0, 0] == pytest.approx(3 * 192 / 128, abs=0.5)  # the last move's
 
 
 def test_an_error_in_a_callback_is_said_in_words_and_fails_a_test(tuner, monkeypatch):
@@ -321,17 +414,32 @@ def test_every_visit_is_registered_at_full_size_with_a_bar(tuner, eye):
     made.finish()
     count = len(eye.names) - 1
     assert f"Mean over {count} visits at full size (192 px)" in numbers(made)
+    assert verdicts(made).count("<tr>") == count  # and a head
+    assert all(f"<th>{label}</th>" in verdicts(made) for label, _ in made.panel.visit.options)
     assert made.panel.run_all.description != "Stop" and not made.panel.visit.disabled
 
 
 def test_a_run_of_every_visit_can_be_stopped(tuner, eye):
     made = tuner("optical_flow_ilk")
     made.panel.run_all.click()
+    until(lambda: made.panel.bar.value > 0)
+    made.panel.run_all.click()
+    assert "stopping" in made.panel.status.value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made.finish()
+    (count,) = re.findall(r"Mean over (\d+) visits", numbers(made))
+    assert 0 < int(count) < len(eye.names) - 1
+    assert not made.panel.visit.disabled
+
+
+def test_a_run_that_is_stopped_before_any_visit_is_done_says_so(tuner, monkeypatch):
+    made = tuner("translation")
+    seen = numbers(made)
+    monkeypatch.setattr(made, "_registered", lambda *_: iter(()))
     made.panel.run_all.click()
     made.finish()
-    (count,) = re.findall(r"Mean over (\d+) visits", numbers(made))
-    assert int(count) < len(eye.names) - 1
-    assert not made.panel.visit.disabled
+    assert "no visit" in made.panel.status.value and numbers(made) == seen
 
 
 # What is saved
@@ -417,7 +525,7 @@ def test_a_broken_file_of_knobs_is_said_in_words(tuner, tmp_path, eye):
     path = tuned_path(tmp_path, eye.patient, "L")
     path.parent.mkdir()
     path.write_text("{")
-    made = tuning.Tuner(eye, 0, ["affine"], tmp_path, moving=1)
+    made = Tuner(eye, 0, ["affine"], tmp_path, moving=1)
     made.panel.view.value = "swipe"
     with pytest.raises(ValueError, match="tuned.json is not JSON"):
         made.finish()

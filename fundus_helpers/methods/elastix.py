@@ -86,15 +86,17 @@ def register(
     resolutions : int in [1, 8]
         Levels, each of half the size of the next; the last is full size. More forgive a worse
         start.
-    iterations, bspline_iterations : int in [1, 2000]
-        Steps of the stochastic descent on each level, of linear stages and of B-splines. More is
-        slower and, once it has come to rest, no better.
-    samples : int in [64, 20000]
+    iterations : int in [1, 2000]
+        Steps of the stochastic descent on each level, of linear stages. More is slower and, once
+        it has come to rest, no better.
+    bspline_iterations : int in [1, 2000], if "bspline" in stages
+        The same of B-splines.
+    samples : int in [64, 20000] points
         The metric looks at this many random points in each step. More is slower and calmer.
-    grid_spacing : float in [4, 768]
+    grid_spacing : float in [4, 768], if "bspline" in stages
         Between the nodes of the B-splines on the last level, in pixels of an image of 768. Smaller
         bends, and imagines, more; larger is stiffer.
-    bending_energy : float in [0, 100000]
+    bending_energy : float in [0, 100000], if "bspline" in stages
         Weight of the bending against the metric. Larger is stiffer.
     seed : int in [1, 99]
         Of the random points. The same seed and input give the same transform.

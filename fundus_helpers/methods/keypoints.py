@@ -15,6 +15,7 @@ from fundus_helpers.coarse_alignment import coarse_alignment
 from fundus_helpers.features import Keypoints, find_keypoints
 from fundus_helpers.images import resize
 from fundus_helpers.knobs import checked
+from fundus_helpers.memory import remembered
 from fundus_helpers.pair import Pair, check_result, prepare_pair
 from fundus_helpers.radial import RADIAL_CONSTANT, Matches, RadialHomography
 from fundus_helpers.transforms import RegistrationError
@@ -62,12 +63,12 @@ def register(
     changing : bool ndarray, shape (height, width) of the fixed image, optional
         True where the retina may have changed, as a lesion and its surroundings: not followed,
         the displacement is filled in from around. What is seen to differ is left out anyway.
-    protect : bool
+    protect : bool, if follow_vessels
         False follows the border of a lesion, and everything else, too: a warning, not a setting
         to use.
-    stiffness : float in [0.001, 100]
+    stiffness : float in [0.001, 100], if follow_vessels
         More keeps the displacement smoother, and follows the vessels less closely.
-    change_level : float in [0.001, 1]
+    change_level : float in [0.001, 1], if protect
         Difference in the evenly lit images (0.17 is one local standard deviation) that counts as
         a change. Less protects fainter changes, and follows fewer vessels.
     count : int in [100, 20000]
@@ -111,6 +112,7 @@ def _at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return resize(mask.astype(np.float32), max(shape)) > 0
 
 
+@remembered
 def find_homography(
     pair: Pair, *, radial_constant: float = RADIAL_CONSTANT, count: int = 2000
 ) -> tuple[RadialHomography, Matches]:

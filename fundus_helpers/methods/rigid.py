@@ -86,7 +86,7 @@ def register(
         Steps at most, on each level.
     shrink_factors : sequence of int
         One level each, coarse to fine. A larger first factor forgives a worse start.
-    samples : int in [0, 100000]
+    samples : int in [0, 100000] points
         The metric looks at this many pixels of a level at most, on a jittered grid. More is slower
         and, beyond the default, seldom better; 0: at all pixels.
     seed : int in [1, 99]

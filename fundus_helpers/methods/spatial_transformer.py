@@ -16,8 +16,9 @@ import torch
 from fundus_helpers.augmentation import Motion
 from fundus_helpers.batches import check_pairs, made_up_pairs, real_pairs
 from fundus_helpers.coarse_alignment import coarse_alignment
+from fundus_helpers.knobs import checked
 from fundus_helpers.networks import AffineNetwork, find_matrices
-from fundus_helpers.pair import check_choice, check_range, check_result, prepare_pair
+from fundus_helpers.pair import check_result, prepare_pair
 from fundus_helpers.tensors import (
     even_stack,
     level_sizes,
@@ -30,7 +31,6 @@ from fundus_helpers.training import Stage, require_memory, train
 from fundus_helpers.weights import load_weights, save_weights
 
 KIND = "spatial_transformer"
-STARTS = ("identity", "cross_correlation")
 # Canvas on which `Motion()` is drawn as it is: what is left to finer canvases is smaller.
 COARSEST = 96
 BYTES_PER_PIXEL = 1000  # of a canvas, in training
@@ -54,6 +54,7 @@ class SpatialTransformer:
     size: int
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @checked
     @one_thread()
     def __call__(
         self,
@@ -75,7 +76,7 @@ class SpatialTransformer:
         start : {"identity", "cross_correlation"}
             From the identity the network reaches shifts of a tenth of the width.
             ``cross_correlation`` tries every shift and some rotations first.
-        looks : int
+        looks : int in [0, 10]
             On the finest canvas. Another look corrects what the last one left and takes another
             tenth of a second at 768 px; 0 ends at half the size, three times as coarse.
 
@@ -89,8 +90,6 @@ class SpatialTransformer:
         ValueError, RegistrationError
             See `pair.prepare_pair` and `pair.check_result`.
         """
-        check_choice("start", start, STARTS)
-        check_range("looks", looks, 0)
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
         shapes = pair.fixed.shape, pair.moving.shape
         self._warn_of_another_size(*shapes)

@@ -15,9 +15,10 @@ import torch
 
 from fundus_helpers import transforms, warping
 from fundus_helpers.batches import check_pairs
+from fundus_helpers.knobs import checked
 from fundus_helpers.losses import masked_difference, masked_local_correlation, roughness
 from fundus_helpers.networks import VelocityNetwork, displaced
-from fundus_helpers.pair import check_choice, check_result, prepare_image, prepare_pair
+from fundus_helpers.pair import Pair, check_choice, check_result, prepare_image, prepare_pair
 from fundus_helpers.tensors import Stack, even_stack, field_to_transform, one_thread
 from fundus_helpers.training import Stage, require_memory, train
 from fundus_helpers.weights import load_weights, save_weights
@@ -48,6 +49,7 @@ class VoxelMorph:
     network: VelocityNetwork
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @checked
     @one_thread()
     def __call__(
         self,
@@ -56,6 +58,8 @@ class VoxelMorph:
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
+        looks: int = 1,
+        strength: float = 1.0,
     ) -> sitk.Transform:
         """Register two photographs.
 
@@ -64,6 +68,11 @@ class VoxelMorph:
         fixed, moving : float ndarray in [0, 1], shape (height, width)
         fixed_mask, moving_mask : bool ndarray, optional
             True inside the field of view; None: found by `images.field_of_view`.
+        looks : int in [0, 5]
+            Times the network is asked what is still left. It has learnt to be asked once; 0 leaves
+            the affine transform.
+        strength : float in [0, 2]
+            Of the field's velocity: 1 as it has learnt, less stays nearer to the affine transform.
 
         Returns
         -------
@@ -76,17 +85,21 @@ class VoxelMorph:
             See `pair.prepare_pair` and `pair.check_result`.
         """
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
-        affine = self.start(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
-        fixed_side = pair.fixed, pair.fixed_mask
-        moved_side = _moved((pair.moving, pair.moving_mask), affine, pair.fixed.shape)
-        device = next(self.network.parameters()).device
-        stacks = [even_stack([s], self.network.size).to(device) for s in (fixed_side, moved_side)]
-        with torch.no_grad():
-            _, displacement = self.network(*stacks)
-        rest = field_to_transform(displacement[0], pair.fixed.shape)
-        transform = transforms.compose(rest, affine)
+        transform = self.start(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        for _ in range(looks):
+            transform = transforms.compose(self._left(pair, transform, strength), transform)
         check_result(transform, pair)
         return transform
+
+    def _left(self, pair: Pair, transform: sitk.Transform, strength: float) -> sitk.Transform:
+        """Ask the network for the field that a transform leaves."""
+        shape, device = pair.fixed.shape, next(self.network.parameters()).device
+        moved = _moved((pair.moving, pair.moving_mask), transform, shape)
+        sides = (pair.fixed, pair.fixed_mask), moved
+        stacks = [even_stack([side], self.network.size).to(device) for side in sides]
+        with torch.no_grad():
+            velocity, _ = self.network(*stacks)
+            return field_to_transform(self.network.carried(strength * velocity)[0], shape)
 
     def save(self, path: Path | str) -> Path:
         """Write the network's weights, not those of its start, to a ``.pt`` file."""
