@@ -24,6 +24,7 @@ METHODS ?=
 OUT ?= fire.csv
 INTO ?= registered
 WITH ?=
+ARGS ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -38,7 +39,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
 
-.PHONY: help install demo eye cohort cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark register clean
+.PHONY: help install demo eye cohort cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -106,6 +107,9 @@ benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registrati
 
 benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new picture, for every method
 	$(BIN)/python tests/benchmark_tuning.py
+
+benchmark-cohort: .venv/installed  ## Overhead, time and memory of cohorts, by eyes and jobs: ARGS="--eyes 200"
+	$(BIN)/python tests/benchmark_cohort.py $(ARGS)
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)

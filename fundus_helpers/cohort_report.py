@@ -27,6 +27,9 @@ from fundus_helpers.visits import EyeError, list_visits
 COMPARISON = "11_compare_methods"
 SHEET = "photographs.jpg"
 PICTURE_WIDTH = 150  # pixels, on the page
+STYLE = """<style>
+tfoot input { width: 5rem } th, td { white-space: normal; max-width: 16rem }
+</style>"""
 
 
 def write_cohort_report(data: Path | str, results: Path | str) -> pd.DataFrame:
@@ -53,7 +56,7 @@ def write_cohort_report(data: Path | str, results: Path | str) -> pd.DataFrame:
     for row in table[table["state"] != "done"].itertuples():
         _save_sheet(Path(data), results, row.patient, row.laterality)
     with written_beside(results / "cohort.html") as part:
-        part.write_text(PAGE.format(title="Cohort", body=_body(table, results)))
+        part.write_text(PAGE.format(width="96%", title="Cohort", body=_body(table, results)))
     return table
 
 
@@ -105,30 +108,48 @@ def _body(table: pd.DataFrame, results: Path) -> str:
         "off.</p>"
     )
     if len(table):
+        parts += [
+            "<style>tfoot input { width: 5rem } th, td { white-space: normal; max-width: 16rem }</style>"
+        ]
         parts += [generate_init_offline_itables_html(Path(itables.options.dt_bundle))]
         parts += [_sortable(_shown(table, results))]
     return "\n".join(parts)
 
 
+# Columns of the page that are numbers or plain words, and what they are called there.
+COLUMNS = {
+    "method": "method",
+    "visits": "visits",
+    "accepted": "accepted",
+    "doubtful": "doubtful",
+    "failed": "failed",
+    "mean_predicted_error_px": "predicted error",
+    "worst_predicted_error_px": "worst predicted",
+    "mean_landmark_error_px": "landmark error",
+    "mean_error_before_px": "error before",
+    "left_out": "left out",
+}
+
+
 def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Make the columns of the page: links, pictures, and everything else as safe text."""
-    rows = []
-    for row in table.itertuples():
-        eye = f"{row.patient}_{row.laterality}"
-        shown = {"eye": _link(results, f"{eye}/report.html", eye), "state": str(row.state)}
-        for name in ("before", "after"):
-            picture = f"{eye}/{getattr(row, 'notebook', '')}/{name}.jpg"
-            shown[name] = _picture(results, picture, f"{eye}, {name}")
-        if not shown["before"]:
-            shown["before"] = _picture(results, f"{eye}/{SHEET}", f"{eye}, as photographed")
-        shown["reason"] = html.escape(row.reason)
-        rows.append(shown)
-    page = pd.DataFrame(rows)
-    words = ["patient", "laterality", "state", "reason", "notebook", "code"]
-    numbers = table.drop(columns=words, errors="ignore")
-    numbers.columns = [name.removesuffix("_px").replace("_", " ") for name in numbers.columns]
-    numbers = numbers.round(2)
-    return pd.concat([page.drop(columns="reason"), numbers, page[["reason"]]], axis=1)
+    page = pd.DataFrame(index=table.index)
+    names = table["patient"] + "_" + table["laterality"]
+    page["eye"] = [_link(results, f"{name}/report.html", name) for name in names]
+    page["state"] = table["state"].astype(str)
+    notebooks = table.get("notebook", pd.Series("", table.index)).fillna("")
+    for when in ("before", "after"):
+        page[when] = [
+            _picture(results, f"{name}/{notebook}/{when}.jpg", f"{name}, {when}")
+            for name, notebook in zip(names, notebooks, strict=True)
+        ]
+    sheets = [_picture(results, f"{name}/{SHEET}", f"{name}, as photographed") for name in names]
+    page["before"] = page["before"].where(page["before"] != "", sheets)
+    page["reason"] = table["reason"].map(html.escape)
+    for column, words in COLUMNS.items():
+        if column in table:
+            page[words] = table[column].round(2)
+    return page.astype({"method": object}).fillna({"method": "-"}) if "method" in page else page
 
 
 def _link(results: Path, path: str, words: str) -> str:
@@ -148,7 +169,7 @@ def _sortable(table: pd.DataFrame) -> str:
         connected=False,
         allow_html=True,
         showIndex=False,
-        column_filters="header",
+        column_filters="footer",
         order=[],  # as given: the worst first
         lengthMenu=[25, 100, 1000],
         maxBytes=0,

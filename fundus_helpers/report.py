@@ -20,7 +20,7 @@ from fundus_helpers.results import METRICS_FILE, read_json
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Registration report</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: {width}; margin: 2rem auto }}
 table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: left }}
 tr {{ border-bottom: 1px solid #ddd }}
 figure {{ display: inline-block; width: 18rem; margin: 0 1rem 1rem 0; vertical-align: top }}
@@ -47,7 +47,9 @@ def write_eye_report(path: Path | str) -> Path:
     items = [f"<li>{html.escape(row['file'])}: {html.escape(row['reason'])}" for row in left_out]
     body.append(f"<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>")
     with written_beside(path) as part:
-        part.write_text(PAGE.format(title=html.escape(path.parent.name), body="\n".join(body)))
+        part.write_text(
+            PAGE.format(width="60rem", title=html.escape(path.parent.name), body="\n".join(body))
+        )
     return path
 
 
@@ -93,8 +95,13 @@ def _verdicts(folder: Path) -> str:
 
 def page_without_code(notebook: Path) -> str:
     """Make a page of an executed notebook: prose, figures and tables, no code, no script."""
+    executed, section = nbformat.read(notebook, as_version=4), notebook.stem
+    for cell in executed.cells:
+        if cell.cell_type == "markdown" and "#" in cell.source:
+            section = cell.source[cell.source.index("#") :].splitlines()[0].strip("# ")
+        cell.metadata["alt"] = f"Figure of section: {section}"  # read aloud in place of it
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
-    page = exporter.from_filename(str(notebook))[0]
+    page = exporter.from_notebook_node(executed)[0]
     # The page needs no script, and so nothing is fetched from anywhere when it is opened.
     return re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
 

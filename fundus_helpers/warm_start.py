@@ -35,7 +35,7 @@ LOADED = (
     "matplotlib.pyplot",
     "pandas.io.formats.style",
     "seaborn",
-    "fundus_helpers.report",
+    "fundus_helpers.outcomes",
     "fundus_helpers.training",
     "fundus_helpers.tuning",
     "fundus_helpers.visit_figures",
