@@ -108,9 +108,7 @@ def _body(table: pd.DataFrame, results: Path) -> str:
         "off.</p>"
     )
     if len(table):
-        parts += [
-            "<style>tfoot input { width: 5rem } th, td { white-space: normal; max-width: 16rem }</style>"
-        ]
+        parts += [STYLE]
         parts += [generate_init_offline_itables_html(Path(itables.options.dt_bundle))]
         parts += [_sortable(_shown(table, results))]
     return "\n".join(parts)

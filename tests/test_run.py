@@ -13,11 +13,13 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import SimpleITK as sitk
 from skimage.io import imread, imsave
 from small_project import (
+    COMPARISON,
     NOTEBOOKS,
     SOCKETS,
     VISITS,
@@ -117,13 +119,13 @@ def test_the_next_run_completes_what_was_killed(completed):
 
 def test_neither_run_nor_kill_leaves_anything_among_the_notebooks(completed):
     left = {path.name for path in (completed.folder / "notebooks").iterdir()}
-    assert left == {f"{name}.ipynb" for name in NOTEBOOKS}
+    assert left == {f"{name}.ipynb" for name in (*NOTEBOOKS, COMPARISON)}
 
 
 def test_a_bad_eye_fails_the_cohort_and_is_named_with_its_reason(completed):
     assert completed.ran.returncode != 0
     lines = completed.ran.stdout.splitlines()
-    (row,) = (line for line in lines if line.split()[:1] == ["dark_L"] and "FAILED" in line)
+    (row,) = (line for line in lines if line.split()[:2] == ["dark_L", "FAILED"])
     assert "02_template_selection" in row
     assert "1 usable photographs, 2 are needed" in row and "dark_2021-01-01_L.png" in row
     assert not (completed.results / "dark_L" / "report.html").exists()
@@ -156,7 +158,8 @@ def test_patients_keep_their_names(completed):
         for name in NOTEBOOKS
     ]
     assert [metrics["patient"] for metrics in told] == ["007", "007", "Jane Roe", "Jane Roe"]
-    assert {path.name for path in completed.results.iterdir()} == {"007_L", "Jane Roe_L", "dark_L"}
+    eyes = {path.name for path in completed.results.glob("*_L")}
+    assert eyes == {"007_L", "Jane Roe_L", "dark_L"}
 
 
 def without_seconds(value):
@@ -210,12 +213,16 @@ class Page(HTMLParser):
 def pages(completed):
     """Return the text of every page of the report of one eye."""
     paths = sorted((completed.results / "007_L").rglob("*.html"))
-    assert len(paths) == 1 + len(NOTEBOOKS)
+    assert len(paths) == 1 + len(NOTEBOOKS) + 1
     return {path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 def test_the_report_fetches_nothing_when_it_is_opened(pages):
-    assert {name: Page(text).fetched for name, text in pages.items()} == dict.fromkeys(pages, [])
+    pictures = {"before.jpg", "after.jpg", "flicker.gif"}  # which lie beside it
+    for name, text in pages.items():
+        fetched = Page(text).fetched
+        expected = {f"03_rigid/{picture}" for picture in pictures} if name == "report.html" else ()
+        assert set(fetched) == set(expected), name
 
 
 def test_no_script_of_the_report_can_load_another_from_elsewhere(pages):
@@ -232,6 +239,44 @@ def test_the_report_shows_results_without_code(pages):
         text = "".join(page.words)
         assert "What we found" in text and "make_demo_eye" not in text
     assert "03_rigid/03_rigid.html" in pages["report.html"]
+
+
+@pytest.fixture(scope="module")
+def table(completed):
+    """Return the table of the cohort, as it was written."""
+    return pd.read_parquet(completed.results / "cohort.parquet")
+
+
+def test_the_cohort_has_a_row_an_eye_the_worst_first(completed, table):
+    assert table["patient"].iloc[0] == "dark" and set(table["patient"]) == {*GOOD, "dark"}
+    assert table["state"].tolist() == ["FAILED", "done", "done"]
+    assert "1 usable photographs" in table["reason"].iloc[0]
+    good = table.iloc[1:]
+    assert (good["visits"] == VISITS - 1).all()
+    assert (good[["accepted", "doubtful", "failed"]].sum(axis=1) == good["visits"]).all()
+    assert good["method"].isin(["translation", "rigid", "similarity", "affine"]).all()
+    as_text = pd.read_csv(completed.results / "cohort.csv", dtype={"patient": str})
+    assert as_text["patient"].tolist() == table["patient"].tolist()
+    assert as_text["method"].tolist()[1:] == good["method"].tolist()
+
+
+def test_the_page_of_the_cohort_shows_every_eye_and_fetches_only_what_lies_beside_it(completed):
+    text = (completed.results / "cohort.html").read_text()
+    assert Page(text).fetched == []  # rows are made by the script that is in the page
+    assert "<script src" not in text and "import(" not in text
+    for eye in ("007_L", "Jane%20Roe_L"):
+        assert f"{eye}/report.html" in text and f"{eye}/03_rigid/after.jpg" in text
+    assert "dark_L/photographs.jpg" in text
+    assert imread(completed.results / "dark_L" / "photographs.jpg").ndim == 2
+    assert f"cohort/{COMPARISON}/{COMPARISON}.html" in text
+    assert (completed.results / "cohort" / COMPARISON / f"{COMPARISON}.html").exists()
+
+
+def test_the_cohort_is_told_at_the_end(completed):
+    end = completed.ran.stdout.splitlines()[-8:]
+    assert any("3 eyes, 2 done" in line for line in end)
+    assert any(line.startswith("dark_L") and "2 are needed" in line for line in end)
+    assert any("cohort.html" in line for line in end)
 
 
 def test_a_second_run_does_nothing(completed, environment):
@@ -269,6 +314,18 @@ def test_a_changed_parameter_runs_the_notebooks_again(copy, environment):
     changed = snakemake(copy, environment, "--dry-run", *TEMPLATES, size=64)
     assert set(jobs(changed)) == set(GOOD)
     assert "size=64" in changed.stdout
+
+
+def test_a_changed_notebook_runs_again_with_what_depends_on_it_and_nothing_else(copy, environment):
+    notebook = copy / "notebooks" / "03_rigid.ipynb"
+    changed = nbformat.read(notebook, as_version=4)
+    changed.cells.append(nbformat.v4.new_code_cell("1 + 1"))
+    nbformat.write(changed, notebook)
+    reports = [f"results/{patient}_L/report.html" for patient in GOOD]
+    told = snakemake(copy, environment, "--dry-run", "--quiet", "host", *reports).stdout
+    planned = {tuple(path.split("/")[1:3]) for path in re.findall(r"output: ([^\n]+)", told)}
+    expected = {(f"{p}_L", n) for p in GOOD for n in ("03_rigid", COMPARISON, "report.html")}
+    assert planned == expected, told
 
 
 def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, environment):
