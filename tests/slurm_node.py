@@ -14,7 +14,7 @@ import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "setpriv")
 # Nothing of control groups or of an accounting database, which a container or a laptop may lack:
-# slurmd itself watches the memory of jobs, and the controller remembers them for five minutes.
+# slurmd itself watches the memory of jobs, and the controller remembers them for an hour.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -39,6 +39,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=2
+MinJobAge=3600
 NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs={cpus} RealMemory={memory}
 PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 """
@@ -82,7 +83,7 @@ def slurm_node(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def jobs_of(variables: dict[str, str], states: str = "all") -> list[dict[str, str]]:
-    """List the jobs of the last five minutes, in the order of their submission.
+    """List every job there was, in the order of their submission.
 
     The comment is the executor plugin's: the rule and its wildcards.
     """

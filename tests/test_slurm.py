@@ -64,11 +64,14 @@ def cohort(environment, folder):
         process = subprocess.Popen(
             COHORT, cwd=folder, env=environment, stdout=told, stderr=subprocess.STDOUT
         )
-        begun = wait_until(lambda: any(folder.glob("results/007_L/*/.part-*")), 120)
-        running = jobs_of(environment, "running")
-        cancelled = [job["job"] for job in running if job["comment"] == CANCELLED]
-        ask_slurm(environment, "scancel", *cancelled)
-        status = process.wait(300)
+        try:
+            begun = wait_until(lambda: any(folder.glob("results/007_L/*/.part-*")), 200)
+            running = jobs_of(environment, "running")
+            cancelled = [job["job"] for job in running if job["comment"] == CANCELLED]
+            ask_slurm(environment, "scancel", *cancelled)
+            status = process.wait(600)
+        finally:
+            process.kill()
     assert begun and len(cancelled) == 1
     told = (folder / "told.txt").read_text()
     return SimpleNamespace(status=status, told=told, jobs=jobs_of(environment))
