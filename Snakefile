@@ -85,9 +85,14 @@ def parameters(wildcards):
     return [f"{key}={value}" for key, value in named.items() if key in known]
 
 
+# Bounds of a notebook, with a margin over what nine photographs of 2912 px took; a second attempt
+# (profiles/slurm) has twice as much.
 def memory(wildcards, input, attempt):
-    """Bound a notebook's memory in MB: measured with nine photographs of 2912 px, and a margin."""
-    return attempt * (3000 + 50 * len(input))
+    return attempt * (3000 + 50 * len(input))  # MB
+
+
+def minutes(wildcards, input, attempt):
+    return attempt * (30 + 2 * len(input))
 
 
 def part_of(eyes, given):
@@ -171,7 +176,7 @@ rule notebook:
     threads: int(os.environ.get("THREADS", 1))
     resources:
         mem_mb=memory,
-        runtime=lambda wildcards, attempt: 60 * attempt,  # minutes
+        runtime=minutes,
     # Snakemake itself tells BLAS and OpenMP, which torch follows; these ask by other names.
     shell:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads} "

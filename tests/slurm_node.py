@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "setpriv")
 # Nothing of control groups or of an accounting database, which a container or a laptop may lack:
-# slurmd itself watches the memory of jobs, and the controller remembers them for five minutes.
+# slurmd itself watches the memory of jobs, and the controller remembers them for an hour.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -39,6 +39,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 KillWait=2
+MinJobAge=3600
 NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} CPUs={cpus} RealMemory={memory}
 PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 """
@@ -46,7 +47,7 @@ PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 
 def why_not() -> str:
     """Say why no cluster can be started here; nothing if it can."""
-    missing = [name for name in (*DAEMONS, "sbatch") if shutil.which(name) is None]
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed (Debian: slurm-wlm, munge)"
     return "" if os.geteuid() == 0 else "only root can start slurmd"
@@ -69,7 +70,7 @@ def slurm_node(folder: Path) -> Iterator[dict[str, str]]:
         _wait(folder, listening.exists, "munged to listen")
         _start(stack, folder, "slurmctld", "-D", "-c", **variables)
         _start(stack, folder, "slurmd", "-D", "-c", "-N", "node", **variables)
-        stack.callback(ask_slurm, variables, "scancel", "--partition=main")
+        stack.callback(_cancel_jobs, folder, variables)
         state = ["sinfo", "--noheader", "--format=%T"]
         _wait(folder, lambda: ask_slurm(variables, *state) == "idle", "the node to be idle")
         # The step of a job is not told of SLURM_CONF (the executor plugin drops it), and /etc is
@@ -82,7 +83,7 @@ def slurm_node(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def jobs_of(variables: dict[str, str], states: str = "all") -> list[dict[str, str]]:
-    """List the jobs of the last five minutes, in the order of their submission.
+    """List every job there was, in the order of their submission.
 
     The comment is the executor plugin's: the rule and its wildcards.
     """
@@ -125,9 +126,9 @@ def _free_ports(number: int) -> list[int]:
 
 def _start(stack, folder: Path, daemon: str, *options: str, **variables: str) -> None:
     log = stack.enter_context(open(folder / f"{daemon}.log", "w"))
-    process = subprocess.Popen(
-        [daemon, *options], env=os.environ | variables, stdout=log, stderr=log
-    )
+    # Were the tests killed, the daemons would be told to end by the kernel.
+    command = ["setpriv", "--pdeathsig", "TERM", daemon, *options]
+    process = subprocess.Popen(command, env=os.environ | variables, stdout=log, stderr=log)
     stack.callback(_stop, process)
 
 
@@ -141,6 +142,11 @@ def _stop(process: subprocess.Popen) -> None:
     for child in everything:
         if child.is_running():
             child.kill()
+
+
+def _cancel_jobs(folder: Path, variables: dict[str, str]) -> None:
+    ask_slurm(variables, "scancel", "--partition=main")
+    _wait(folder, lambda: not ask_slurm(variables, "squeue", "--noheader"), "jobs to end")
 
 
 def _wait(folder: Path, truth, what: str, seconds: float = 30) -> None:
