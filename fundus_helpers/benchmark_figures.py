@@ -26,8 +26,10 @@ PUBLISHED = pd.DataFrame(
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write the numbers of a logarithmic axis as people do: 0.5, 1, 2, 5."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Write the numbers of a drawn logarithmic axis as people do: 0.5, 1, 2, 5."""
+    low, high = axis.get_view_interval()
+    steps = (1, 2, 5) if high > 10 * low else (1, 1.2, 1.5, *range(2, 10))
+    axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

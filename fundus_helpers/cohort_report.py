@@ -191,9 +191,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _told(table: pd.DataFrame) -> str:
     bad = table[table["state"] != "done"] if len(table) else table
-    lines = [
-        f"{row.patient}_{row.laterality}  {row.state}  {row.reason}" for row in bad.itertuples()
-    ]
+    lines = []
+    for row in bad.itertuples():
+        reason = " ".join(row.reason.split())
+        lines.append(f"{row.patient}_{row.laterality}  {row.state}  {reason}")
     return "\n".join([*lines, f"{len(table)} eyes, {len(table) - len(bad)} done"])
 
 

@@ -119,7 +119,7 @@ def compare(
         ``ratio``, ``ratio low``, ``ratio high``, the same of method over other; ``probability``,
         the share of cohorts drawn in which `method` is better. NaN where there are too few eyes.
     """
-    rows = {}
+    rows = []
     for method, other in pairs:
         both = errors[[method, other]].dropna()
         means = both.groupby("eye").mean()
@@ -128,20 +128,21 @@ def compare(
         ratio = np.log(means[method] / means[other])
         low, high, medians = _bounds(difference, bootstrap, seed)
         ratio_low, ratio_high, _ = _bounds(ratio, bootstrap, seed)
-        rows[method, other] = {
-            "eyes": len(means),
-            "visits": len(both),
-            "better on": int((difference < 0).sum()),
-            "difference": difference.median(),
-            "low": low,
-            "high": high,
-            "ratio": np.exp(ratio.median()),
-            "ratio low": np.exp(ratio_low),
-            "ratio high": np.exp(ratio_high),
-            "probability": np.mean((1 - np.sign(medians)) / 2),
-        }
-    table = pd.DataFrame(rows).T.rename_axis(["method", "other"])
-    return table.astype({"eyes": int, "visits": int, "better on": int})
+        rows.append(
+            {
+                "eyes": len(means),
+                "visits": len(both),
+                "better on": int((difference < 0).sum()),
+                "difference": difference.median(),
+                "low": low,
+                "high": high,
+                "ratio": np.exp(ratio.median()),
+                "ratio low": np.exp(ratio_low),
+                "ratio high": np.exp(ratio_high),
+                "probability": np.mean((1 - np.sign(medians)) / 2),
+            }
+        )
+    return pd.DataFrame(rows, pd.MultiIndex.from_tuples(pairs, names=["method", "other"]))
 
 
 def _bounds(means: pd.Series, bootstrap: int, seed: int) -> tuple[float, float, np.ndarray]:
@@ -168,16 +169,20 @@ def _sentence(method: str, other: str, row: pd.Series, unit: str) -> str:
     if not eyes:
         return f"{names}: no visit on which both were tried."
     nearer, farther = (method, other) if row["difference"] < 0 else (other, method)
-    size = f"{abs(row['difference']):.2g} {unit}"
+    size = f"{_short(abs(row['difference']))} {unit}"
     if np.isnan(row["low"]):
         said = f"{nearer} is {size} nearer" if row["difference"] else "no difference"
         return f"{names}: {said}; nobody is called better ({too_few(eyes)})."
     if row["low"] <= 0 <= row["high"]:
-        bounds = f"[{row['low']:+.2g}, {row['high']:+.2g}] {unit}"
+        bounds = f"[{_short(row['low'])}, {_short(row['high'])}] {unit}"
         how_often = f"{method} is nearer on {on} of {eyes} eyes"
         return f"{names}: nobody is called better, the interval {bounds} holds zero ({how_often})."
     low, high = sorted(abs(row[bound]) for bound in ("low", "high"))
     times = 1 / row["ratio"] if nearer == method else row["ratio"]
     on = on if nearer == method else eyes - on
-    by = f"{size} [{low:.2g}, {high:.2g}], {times:.1f} times,"
+    by = f"{size} [{_short(low)}, {_short(high)}], {times:.1f} times,"
     return f"{nearer} is better than {farther} by {by} on {on} of {eyes} eyes."
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.2g}"

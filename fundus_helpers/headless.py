@@ -96,7 +96,8 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     runtime = tempfile.mkdtemp(prefix="kernel-")
     channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
     os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
-    part = executed.with_name(f".part-run-{executed.name}")
+    # Written after every cell, and so kept off the disk of the results until it is whole.
+    part = Path(runtime, executed.name)
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -109,9 +110,9 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
             config=Config(KernelManager=channel),
         )
     finally:
-        shutil.rmtree(runtime, ignore_errors=True)
         if part.exists():
             _keep(part, executed, notebook.parent, parameters)
+        shutil.rmtree(runtime, ignore_errors=True)
 
 
 def _keep(part: Path, executed: Path, folder: Path, parameters: Mapping[str, object]) -> None:
@@ -123,8 +124,6 @@ def _keep(part: Path, executed: Path, folder: Path, parameters: Mapping[str, obj
             nbformat.write(without_places(ran, places, folder), beside)
     except nbformat.reader.NotJSONError as error:
         raise OSError(f"{executed.name} could not be written whole: is the disk full?") from error
-    finally:
-        part.unlink()
 
 
 def main(arguments: list[str] | None = None) -> int:

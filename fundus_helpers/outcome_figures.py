@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from fundus_helpers.benchmark_figures import plain_ticks
 from fundus_helpers.figures import with_caption
@@ -54,6 +55,7 @@ def errors_by_method(
         counts.barh(places, widths, left=left, **style)
         left += widths
     counts.set(xlabel="visits")
+    counts.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     counts.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     return with_caption(figure, caption)
 

@@ -218,7 +218,9 @@ def best_method(outcomes: pd.DataFrame) -> str:
     return table.sort_values(["accepted", "predicted error"], ascending=[False, True]).index[0]
 
 
-def error_table(outcomes: pd.DataFrame, column: str = "landmark_error_px") -> pd.DataFrame:
+def error_table(
+    outcomes: pd.DataFrame, column: str = "landmark_error_px", *, registered: bool = False
+) -> pd.DataFrame:
     """Lay the errors of all methods side by side, visit by visit.
 
     Parameters
@@ -230,6 +232,8 @@ def error_table(outcomes: pd.DataFrame, column: str = "landmark_error_px") -> pd
         of away, counts as it was photographed: with its error before, which is what remains to its
         user. So no method gains by refusing what is hard. Predicted: NaN where it failed, for
         which nothing is predicted.
+    registered : bool
+        Count no visit as it was photographed: NaN where a method refused it.
 
     Returns
     -------
@@ -241,7 +245,8 @@ def error_table(outcomes: pd.DataFrame, column: str = "landmark_error_px") -> pd
     table = outcomes.assign(eye=outcomes["patient"] + "_" + outcomes["laterality"])
     if column == "landmark_error_px":
         table = table[table["error_before_px"].notna()]
-        table = table.assign(**{column: table[column].fillna(table["error_before_px"])})
+        if not registered:
+            table = table.assign(**{column: table[column].fillna(table["error_before_px"])})
     keys = ["eye", "template", "visit"]
     errors = table.set_index([*keys, "method"])[column].unstack(sort=False).dropna(how="all")
     if column == "landmark_error_px":

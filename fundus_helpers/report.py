@@ -164,7 +164,7 @@ def _reason(notebook: Path) -> str:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 return f"{output.ename}: {output.evalue}"
-    return "ended before its last cell"
+    return "killed, or asked to end, before its last cell"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -183,6 +183,14 @@ def test_a_refused_visit_counts_as_it_was_photographed(results, few, records):
     ]
 
 
+def test_a_refused_visit_is_left_out_where_only_registered_ones_are_asked_for(results, few):
+    table = read_outcomes(results)
+    every, registered = (error_table(table, registered=only) for only in (False, True))
+    assert np.isnan(registered.loc["a_L", few.names[TEMPLATE], few.names[3]]["wrong"])
+    same = registered.drop(columns="wrong")
+    pd.testing.assert_frame_equal(same, every.drop(columns="wrong"))
+
+
 def test_visits_without_landmarks_have_predicted_errors_only(results):
     table = read_outcomes(results)
     table.loc[table["patient"] == "b", ["error_before_px", "landmark_error_px"]] = np.nan

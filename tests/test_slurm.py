@@ -62,7 +62,7 @@ def cohort(environment, folder):
             COHORT, cwd=folder, env=environment, stdout=told, stderr=subprocess.STDOUT
         )
         try:
-            begun = wait_until(lambda: any(folder.glob("results/007_L/*/.part-*")), 200)
+            begun = wait_until(lambda: any(folder.glob("results/007_L/02_template_selection")), 200)
             running = jobs_of(environment, "running")
             cancelled = [job["job"] for job in running if job["comment"] == CANCELLED]
             ask_slurm(environment, "scancel", *cancelled)
