@@ -82,7 +82,7 @@ def parameters(wildcards):
     known, eye = KNOWN[wildcards.notebook], (wildcards.patient, wildcards.laterality)
     named = dict(zip(("patient", "laterality"), eye))
     named |= tuned_parameter(tuned_path(RESULTS, *eye), GIVEN) | GIVEN
-    return [f"{key}={value}" for key, value in named.items() if key in known]
+    return sorted(f"{key}={value}" for key, value in named.items() if key in known)
 
 
 # Bounds of a notebook, with a margin over what nine photographs of 2912 px took; a second attempt

@@ -13,7 +13,7 @@ from skimage.io import imread, imsave
 from small_project import NOTEBOOKS, PROJECT, lay_out, make_command, run
 
 CHOSEN = ["NOTEBOOKS=02 03 11", "WITH=size=96 iterations=20", "JOBS=2"]
-NAMED = ("Rosenholm", "demo_colour", "j.doe", "st-marys")
+NAMED = ("Rosenholm", "j.doe", "st-marys")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def pseudonymous(tmp_path_factory, photographs, environment):
     for patient in ("Jane Rosenholm", "Dark Rosenholm"):
         (study / patient).mkdir(parents=True)
         for path in photographs:
-            shutil.copy(path, study / patient)
+            shutil.copy(path, study / patient / f"{patient}_{path.name[-16:]}")
     for path in list((study / "Dark Rosenholm").glob("*.png")):
         imsave(path, np.zeros_like(imread(path)), check_contrast=False)
     (study / "Jane Rosenholm" / "scan of Jane.png").write_bytes(b"no image")
