@@ -349,7 +349,7 @@ def test_the_comparison_has_every_outcome_and_calls_nobody_better_on_one_eye(exe
     assert choice["landmark error"] < metrics["medians"]["nothing done"]["median"] / 10
     assert [*metrics["in_words"]] == ["every visit", "visits that both registered"]
     for said in metrics["in_words"].values():
-        assert len(said) == 6
+        assert len(said) == 8
         assert all("nobody is called better (1 eye: 6 are" in sentence for sentence in said)
 
 
