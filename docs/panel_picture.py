@@ -65,9 +65,10 @@ def take_picture(address: str) -> Image.Image:
         Select(method).select_by_visible_text("affine")
         waiting.until(lambda b: b.find_elements(By.CLASS_NAME, "fundus-busy"))
         waiting.until(lambda b: b.find_elements(By.CLASS_NAME, "fundus-done"))
+        waiting.until(lambda b: b.find_elements(By.CLASS_NAME, "fundus-verdicts"))
         time.sleep(1)
         seen = Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB")
-    return seen.crop((0, 0, 1265, 800))
+    return seen.crop((0, 0, 1265, 815))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from IPython.display import display
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
 from fundus_helpers.eye import load_eye
 from fundus_helpers.methods import METHODS
-from fundus_helpers.sliders import LAYOUT, STYLE
+from fundus_helpers.sliders import STYLE
 from fundus_helpers.tuner import Tuner
 from fundus_helpers.visits import EyeError, find_eyes
 from fundus_helpers.worker import Worker
@@ -39,8 +39,8 @@ class App:
         self.eye = ipywidgets.Dropdown(
             options=eyes, description="patient, eye", style=STYLE, layout={"width": "330px"}
         )
-        self._place = ipywidgets.VBox(layout=LAYOUT)
-        self.widget = ipywidgets.VBox([self.eye, self._place], layout=LAYOUT)
+        self._place = ipywidgets.VBox()
+        self.widget = ipywidgets.VBox([self.eye, self._place])
         self.eye.observe(lambda _: self._ask(), "value")
         self._ask()
 

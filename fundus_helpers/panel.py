@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_helpers.comparison import VIEWS, Comparison
-from fundus_helpers.sliders import LAYOUT, STYLE, Sliders
+from fundus_helpers.sliders import LAYOUT, STYLE, Sliders, box
 
 COLOURS = {"busy": "#8a5a00", "done": "inherit", "refused": "#a04000", "error": "#b00020"}
 SIGNS = {"busy": '<span class="fundus-spinner"></span> ', "refused": "refused: "}
@@ -49,20 +49,21 @@ class Panel:
         self.bar = ipywidgets.IntProgress(
             max=len(visits), layout={"visibility": "hidden", "min_width": "0"}
         )
-        self._knobs = ipywidgets.VBox(layout=LAYOUT)
+        self._knobs = ipywidgets.VBox()
         self.sliders: Sliders | None = None
         self.widget = self._arranged()
 
     def _arranged(self) -> ipywidgets.Widget:
+        """Knobs beside the pictures; in a narrow window below them (``comparison.css``)."""
         buttons = ipywidgets.HBox([self.defaults, self.best, self.save])
         series = ipywidgets.HBox([self.run_all, self.bar])
-        left = [self.visit, self.method, self._knobs, buttons, series]
-        right = [self.view, self.picture, self.status, self.numbers, self.verdicts]
-        columns = [
-            ipywidgets.VBox(left, layout={"flex": "0 0 330px", "overflow": "hidden"}),
-            ipywidgets.VBox(right, layout={"flex": "1 1 0", "min_width": "0", "padding": "0 12px"}),
-        ]
-        return ipywidgets.HBox(columns)
+        chosen, pressed = box("columns", self.visit, self.method), box("columns", buttons, series)
+        parts = (
+            box("seen", self.view, self.picture, self.status),
+            box("knobs", chosen, self._knobs, pressed),
+            box("told", self.numbers, self.verdicts),
+        )
+        return box("panel", box("arranged", *parts))
 
     def put_sliders(self, sliders: Sliders) -> None:
         """Show the sliders of another method."""
@@ -115,7 +116,8 @@ class Panel:
         text = ""
         if verdicts:
             table = pd.DataFrame(verdicts).set_index("visit").rename_axis(None)
-            table["reasons"] = table["reasons"].map("; ".join)
+            table["reasons"] = table.pop("reasons").map("; ".join)
+            table = table.astype({"predicted error, px": float})
             text = table.to_html(border=0, classes="fundus-numbers fundus-verdicts", na_rep="-")
         self.verdicts.value = text
 

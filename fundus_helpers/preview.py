@@ -28,9 +28,9 @@ MEASURES = {
     "folding (%)": False,
 }
 # Longer sides of previews, and the seconds that a registration may take, nothing remembered.
-SIZES, QUICK = (128, 160, 192, 224, 256, 320, 384), 0.1
-# A method that is slow, and hardly slower on larger images, is shown on the largest.
-HARDLY_SLOWER = 1.2
+SIZES, QUICK = (160, 192, 224, 256, 320, 384), 0.11
+# A method that is slow anyway, and hardly slower on larger images, is shown on the largest.
+SLOW, HARDLY_SLOWER = 0.4, 2.0
 SHOWN_SIZE, JUDGED_SIZE = 448, 256
 
 
@@ -226,11 +226,12 @@ def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:
     seconds = []
     for size in SIZES:
         seconds.append(_seconds(method, shrink_pair(eye, fixed, moving, size)))
-        if seconds[-1] > QUICK and len(seconds) > 1:
+        if seconds[-1] > QUICK:
             break
-    if seconds[0] > QUICK:
-        return SIZES[-1] if seconds[1] < HARDLY_SLOWER * seconds[0] else SIZES[0]
-    return SIZES[len(seconds) - 1 - (seconds[-1] > QUICK)]
+    if seconds[0] > SLOW:
+        largest = _seconds(method, shrink_pair(eye, fixed, moving, SIZES[-1]))
+        return SIZES[-1] if largest < HARDLY_SLOWER * seconds[0] else SIZES[0]
+    return SIZES[max(len(seconds) - 1 - (seconds[-1] > QUICK), 0)]
 
 
 def _seconds(method: Method, pair: SmallPair) -> float:

@@ -12,6 +12,13 @@ STYLE = {"description_width": "105px"}
 LAYOUT = {"width": "auto"}
 
 
+def box(place: str, *widgets: ipywidgets.Widget) -> ipywidgets.VBox:
+    """Put widgets into a box that ``comparison.css`` arranges as its place in the panel."""
+    made = ipywidgets.VBox(widgets)
+    made.add_class(f"fundus-{place}")
+    return made
+
+
 class Sliders:
     """One widget a knob: a slider for a number, a list for a word, a box to tick for a bool.
 
@@ -37,7 +44,7 @@ class Sliders:
         ]
         help_text = ipywidgets.HTML(f"<div style='line-height: 1.4'>{''.join(lines)}</div>")
         help_box = ipywidgets.Accordion([help_text], titles=["What the knobs do"])
-        self.box = ipywidgets.VBox([*self.widgets.values(), help_box], layout=LAYOUT)
+        self.box = ipywidgets.VBox([box("columns", *self.widgets.values()), help_box])
         self._show_what_acts()
 
     @property

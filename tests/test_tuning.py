@@ -96,7 +96,7 @@ def test_a_preview_finds_nearly_what_the_full_size_finds(eye, name, knobs):
         (lambda size: 0.05, 384),  # quick at any size
         (lambda size: 0.09 * (size / 192) ** 2, 192),  # up to here
         (lambda size: 1.5 + size / 1e4, 384),  # slow at any size
-        (lambda size: 1.5 * size**2 / 128**2, 128),  # slow, and slower on larger images
+        (lambda size: 1.5 * size**2 / 160**2, 160),  # slow, and slower on larger images
     ],
 )
 def test_previews_are_as_large_as_they_may_be_to_be_quick(eye, monkeypatch, seconds, expected):
