@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
-from fundus_helpers.outcomes import best_method, count_verdicts, read_outcomes
+from fundus_helpers.outcome_tables import best_method
+from fundus_helpers.outcomes import count_verdicts, read_outcomes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
@@ -29,7 +30,7 @@ def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -
     DataFrame
         A row an eye. ``patient``, ``laterality``; ``state`` (``FAILED``, ``unfinished``: killed,
         or not begun, ``done``) and the ``reason``; ``notebook`` and ``method`` of the registration
-        to take (`outcomes.best_method`); of that, ``visits`` that were tried,
+        to take (`outcome_tables.best_method`); of that, ``visits`` that were tried,
         ``accepted``, ``doubtful``, ``failed``, mean and worst predicted error, mean landmark error
         and that before (pixels of the photographs on disk, NaN where nothing is known);
         ``left_out``: photographs; ``code``: version that made it.
@@ -64,7 +65,7 @@ def _row(results: Path, patient: str, laterality: str) -> dict[str, object]:
     try:
         return row | _numbers(read_outcomes(results, [eye]))
     except FileNotFoundError:  # nothing was registered
-        return row | {"visits": 0, "accepted": 0, "worst_predicted_error_px": None}
+        return row | {"visits": 0, "accepted": 0, "worst_predicted_error_px": float("nan")}
 
 
 def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:

@@ -146,7 +146,8 @@ def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     page["reason"] = table["reason"].map(html.escape)
     for column, words in COLUMNS.items():
         if column in table:
-            page[words] = table[column].round(2)
+            number = pd.api.types.is_numeric_dtype(table[column])
+            page[words] = table[column].round(2) if number else table[column]
     return page.astype({"method": object}).fillna({"method": "-"}) if "method" in page else page
 
 

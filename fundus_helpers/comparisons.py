@@ -72,7 +72,7 @@ def median_errors(errors: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0)
     ----------
     errors : DataFrame
         A row a visit, with ``eye`` in the index; a column a method; NaN where it was not tried.
-        See `outcomes.error_table`.
+        See `outcome_tables.error_table`.
     bootstrap, seed
         See `interval`.
 

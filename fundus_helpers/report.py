@@ -14,7 +14,8 @@ from nbconvert import HTMLExporter
 
 from fundus_helpers.figures import OVERLAY_CAPTION
 from fundus_helpers.files import written_beside
-from fundus_helpers.outcomes import best_method, method_table, read_outcomes
+from fundus_helpers.outcome_tables import best_method, method_table
+from fundus_helpers.outcomes import read_outcomes
 from fundus_helpers.results import METRICS_FILE, read_json
 
 PAGE = """<!doctype html>

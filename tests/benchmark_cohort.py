@@ -160,10 +160,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
-        for name in ("Makefile", "Snakefile", "fundus_helpers", "notebooks"):
+        for name in ("Makefile", "Snakefile", "fundus_helpers", "profiles"):
             (project / name).symlink_to(PROJECT / name)
         (project / ".venv").symlink_to(sys.prefix)
-        (project / "profiles").symlink_to(PROJECT / "profiles")
+        shutil.copytree(PROJECT / "notebooks", project / "notebooks")  # which read ../data
         most, fewest = max(options.jobs), min(options.eyes, default=0)
         runs = [(eyes, jobs) for eyes in options.eyes for jobs in options.jobs]
         runs = [(eyes, jobs) for eyes, jobs in runs if jobs == most or eyes == fewest]

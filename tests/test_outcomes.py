@@ -10,10 +10,9 @@ import pytest
 from fundus_helpers import transforms
 from fundus_helpers.assessment import judge_visits, measure_visits
 from fundus_helpers.demo_eye import read_truth, true_transform
+from fundus_helpers.outcome_tables import NOTHING, best_method, error_table
 from fundus_helpers.outcomes import (
-    NOTHING,
     count_verdicts,
-    error_table,
     outcome_records,
     read_outcomes,
 )
@@ -199,3 +198,20 @@ def test_visits_without_landmarks_have_predicted_errors_only(results):
     assert set(predicted.index.get_level_values("eye")) == {"a_L", "b_L"}
     assert "wrong" not in predicted or predicted["wrong"].isna().all()
     assert NOTHING not in predicted and isinstance(predicted, pd.DataFrame)
+
+
+def test_the_method_to_take_has_most_visits_accepted_and_then_the_least_error_predicted():
+    row = {"patient": "a", "laterality": "L", "error_before_px": np.nan}
+    row |= {"landmark_error_px": np.nan, "ncc": 1.0, "ssim": 1.0, "folding": 0.0, "seconds": 1.0}
+    row |= {"template": "first"}
+    rows = [
+        row | {"method": method, "visit": visit, "verdict": verdict, "predicted_error_px": error}
+        for method, verdicts, error in (
+            ("rigid", ("accepted", "failed"), 0.1),
+            ("affine", ("accepted", "accepted"), 0.9),
+            ("keypoints", ("accepted", "accepted"), 0.5),
+        )
+        for visit, verdict in zip("bc", verdicts, strict=True)
+    ]
+    assert best_method(pd.DataFrame(rows)) == "keypoints"
+    assert best_method(pd.DataFrame(rows[:4])) == "affine"

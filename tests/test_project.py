@@ -42,7 +42,7 @@ flicker comparison benchmark_figures keypoint_figures learning_curves
 visit_figures panel outcome_figures
 results
 outcomes tuner
-tuning
+outcome_tables tuning
 headless report app pseudonyms plan
 cohort
 cohort_report
