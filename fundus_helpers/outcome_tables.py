@@ -13,7 +13,7 @@ def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a method: the number of visits by verdict (`outcomes.count_verdicts`), ``landmark error`` and
+        A row a method: visits by verdict (`outcomes.count_verdicts`), ``landmark error`` and
         ``predicted error`` in full-size pixels (`error_table`), ``NCC``, ``SSIM``, ``folding`` and
         ``seconds``. Numbers are means over an eye's visits, and medians of these over eyes.
     """
