@@ -142,6 +142,9 @@ rule comparison:
     params:
         given=[f"data={GIVEN['data']}", f"results={GIVEN['results']}", "cohort=True"],
         code=code_version(),
+    resources:
+        mem_mb=lambda wildcards, input, attempt: attempt * (3000 + len(input) // 10),
+        runtime=lambda wildcards, attempt: 60 * attempt,  # minutes
     shell:
         "python -m fundus_helpers.warm_start run fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
 

@@ -25,7 +25,14 @@ from fundus_helpers.progress import progress
 from fundus_helpers.series import Registration
 
 # Their versions decide the numbers.
-PACKAGES = ("numpy", "opencv-python-headless", "scikit-image", "torch")
+PACKAGES = (
+    "SimpleITK-SimpleElastix",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-image",
+    "scipy",
+    "torch",
+)
 METRICS_FILE = "metrics.json"
 PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
 

@@ -104,7 +104,7 @@ def run_cohort(project: Path, eyes: int, jobs: int, options: argparse.Namespace)
     paint_cohort(project / "data", eyes, options.visits, options.size)
     environment = clean_environment(Path(tempfile.mkdtemp(prefix="e")))
     command = ["make", "--old-file=.venv/installed", "cohort", f"JOBS={jobs}"]
-    command += [f"NOTEBOOKS={options.notebooks}", f"WITH=size={options.size}"]
+    command += [f"NOTEBOOKS={options.notebooks}", f"WITH=size={options.size} {options.given}"]
     told = watched(command, project, environment)
     work, imports = cell_seconds(project / "results")
     held = jobs * told["seconds"]
@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=10)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--notebooks", default="02 03 11")
+    parser.add_argument("--given", default="iterations=20", help="more parameters of notebooks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
