@@ -9,7 +9,7 @@ import sys
 import tarfile
 
 import pytest
-from test_run import PROJECT
+from small_project import PROJECT
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="no rsync for the plugin")
 

@@ -6,7 +6,7 @@ import sys
 
 import nbformat
 import pytest
-from test_run import INHERITED, lay_out, run
+from small_project import INHERITED, lay_out, run
 
 LIBRARIES = """
 import cv2, joblib, numpy, scipy.linalg, sklearn.cluster, torch

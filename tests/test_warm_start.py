@@ -28,9 +28,7 @@ def folder(tmp_path):
     (tmp_path / "told.py").write_text(TOLD)
     (tmp_path / "words.py").write_text("import sys; sys.exit('too dark')")
     (tmp_path / "broken.py").write_text("1 / 0")
-    (tmp_path / "loaded.py").write_text(
-        "import sys; sys.exit(0 if 'papermill' in sys.modules else 9)"
-    )
+    (tmp_path / "loaded.py").write_text("import sys; sys.exit('papermill' not in sys.modules)")
     (tmp_path / "sleeper.py").write_text(
         "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     )
