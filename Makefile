@@ -83,7 +83,7 @@ app: .venv/installed  ## The sliders as a page without code, on this machine onl
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
-	$(BIN)/python -m pytest --numprocesses=$(CORES) --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile  # some tests mostly wait
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .

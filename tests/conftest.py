@@ -20,6 +20,15 @@ SIDE = 256
 ZOOM, CORNER = SIDE / 1000, 205  # of the 1411 pixels, the middle 1000 lie in the frame
 
 
+# Files that run for minutes, and partly wait: begun first, the others fill the gaps.
+LONG = ("test_notebooks", "test_slurm", "test_browser", "test_faults", "test_run", "test_privacy")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """Return a data folder with both demo patients, 192 pixels wide."""

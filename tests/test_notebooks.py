@@ -183,7 +183,7 @@ def executed(tmp_path_factory):
     """Run all notebooks in order on a small demo eye in colour."""
     folder = tmp_path_factory.mktemp("colour")
     make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / "small")
-    quick = {"epochs": "4", "field_epochs": "8"}
+    quick = {"epochs": "4", "field_epochs": "8", "article_size": "256", "network_size": "192"}
     return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected", **quick)
 
 
