@@ -25,14 +25,7 @@ from fundus_helpers.progress import progress
 from fundus_helpers.series import Registration
 
 # Their versions decide the numbers.
-PACKAGES = (
-    "SimpleITK-SimpleElastix",
-    "numpy",
-    "opencv-python-headless",
-    "scikit-image",
-    "scipy",
-    "torch",
-)
+PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
 METRICS_FILE = "metrics.json"
 PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
 
