@@ -82,8 +82,9 @@ lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
+# One more at a time than there are cores: some tests mostly wait. The longest files come first.
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
-	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile  # some tests mostly wait
+	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .
