@@ -9,11 +9,11 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.headless import known_parameters
+from fundus_helpers.plan import cohort_eyes
 from fundus_helpers.results import code_version
 from fundus_helpers.tuned import tuned_parameter, tuned_path
-from fundus_helpers.visits import EyeError, find_eyes, list_visits
+from fundus_helpers.visits import EyeError, list_visits
 
 DATA = str(config.get("data", "data"))
 RESULTS = str(config.get("results", "results"))
@@ -42,7 +42,8 @@ NOTEBOOKS = chosen(config.get("notebooks", ""))
 NEEDS[COMPARISON] = [name for name in NOTEBOOKS if name < COMPARISON]
 
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
-GIVEN = {key: str(value) for key, value in config.items() if key not in ("data", "results", "notebooks", "part")}
+OF_THE_RUN = ("data", "results", "notebooks", "part")
+GIVEN = {key: str(value) for key, value in config.items() if key not in OF_THE_RUN}
 if unknown := [key for key in GIVEN if not any(key in known for known in KNOWN.values())]:
     accepted = sorted(set().union(*KNOWN.values()))
     raise WorkflowError(f"no notebook has a parameter {unknown}; there are {accepted}")
@@ -103,13 +104,18 @@ def part_of(eyes, given):
     return eyes[int(number) - 1 :: int(parts)]
 
 
-EVERY_EYE = find_eyes(DATA) if Path(DATA).is_dir() else []
-EVERY_EYE = [eye for eye in EVERY_EYE if eye[0] not in DEMO_PATIENTS]
+EVERY_EYE = cohort_eyes(DATA) if Path(DATA).is_dir() else []
 EYES = part_of(EVERY_EYE, config.get("part", "1/1"))
 
 
+# A change of the helpers runs again what used them.
+CODE = code_version()
 # Nothing half-written stays, not even of a notebook whose process was killed.
-SWEPT = " || (find \"$(dirname {log:q})\" -name '.part-*' -delete; exit 1)"
+RUN_NOTEBOOK = (
+    "python -m fundus_helpers.warm_start run fundus_helpers.headless "
+    "{input.notebook:q} {log:q} {params.given:q}"
+    " || (find \"$(dirname {log:q})\" -name '.part-*' -delete; exit 1)"
+)
 
 
 rule cohort:
@@ -141,12 +147,12 @@ rule comparison:
         f"{RESULTS}/cohort/{COMPARISON}/{COMPARISON}.ipynb",
     params:
         given=[f"data={GIVEN['data']}", f"results={GIVEN['results']}", "cohort=True"],
-        code=code_version(),
+        code=CODE,
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + len(input) // 10),
         runtime=lambda wildcards, attempt: 60 * attempt,  # minutes
     shell:
-        "python -m fundus_helpers.warm_start run fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
+        RUN_NOTEBOOK
 
 
 rule report:
@@ -172,7 +178,7 @@ rule notebook:
         f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/{{notebook}}.ipynb",
     params:
         given=parameters,
-        code=code_version(),  # a change of the helpers runs again what used them
+        code=CODE,
     benchmark:
         f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/benchmark.tsv"
     # Most of a notebook runs on one core, so that many notebooks at a time are the faster way.
@@ -183,5 +189,4 @@ rule notebook:
     # Snakemake itself tells BLAS and OpenMP, which torch follows; these ask by other names.
     shell:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS={threads} OPENCV_FOR_THREADS_NUM={threads} "
-        "LOKY_MAX_CPU_COUNT={threads} "
-        "python -m fundus_helpers.warm_start run fundus_helpers.headless {input.notebook:q} {log:q} {params.given:q}" + SWEPT
+        "LOKY_MAX_CPU_COUNT={threads} " + RUN_NOTEBOOK

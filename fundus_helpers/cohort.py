@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.outcome_tables import best_method
 from fundus_helpers.outcomes import count_verdicts, read_outcomes
+from fundus_helpers.plan import cohort_eyes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
-from fundus_helpers.visits import find_eyes
 
 STATES = ("FAILED", "unfinished", "done")  # the worst first
 
@@ -36,8 +35,7 @@ def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -
         ``left_out``: photographs; ``code``: version that made it.
     """
     results = Path(results)
-    eyes = [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
-    rows = [_row(results, *eye) for eye in progress(eyes, "eyes", shown=shown)]
+    rows = [_row(results, *eye) for eye in progress(cohort_eyes(data), "eyes", shown=shown)]
     table = pd.DataFrame(rows)
     if table.empty:
         return table
@@ -59,9 +57,10 @@ def _row(results: Path, patient: str, laterality: str) -> dict[str, object]:
         row |= {"state": "FAILED", "reason": "; ".join(reasons)}
     elif (results / eye / "report.html").exists():
         row |= {"state": "done", "reason": ""}
-    whole = [read_json(path) for path in sorted((results / eye).glob(f"*/{METRICS_FILE}"))]
-    if whole:
-        row |= {"left_out": len(whole[0]["left_out"]), "code": whole[0]["provenance"]["code"]}
+    whole = sorted((results / eye).glob(f"*/{METRICS_FILE}"))
+    if whole:  # every notebook says the same of the eye
+        metrics = read_json(whole[0])
+        row |= {"left_out": len(metrics["left_out"]), "code": metrics["provenance"]["code"]}
     try:
         return row | _numbers(read_outcomes(results, [eye]))
     except FileNotFoundError:  # nothing was registered

@@ -23,6 +23,11 @@ SHOWN = 20  # lines of each kind; a cohort may have thousands
 BENCHMARK_FILE = "benchmark.tsv"
 
 
+def cohort_eyes(data: Path | str) -> list[tuple[str, str]]:
+    """List the eyes of a cohort as (patient, laterality): all there are but the painted demo's."""
+    return [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
+
+
 def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:
     """List the photographs of every eye, and which of them will be left out and why.
 
@@ -43,8 +48,7 @@ def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:
         has one row without a file, with the reason.
     """
     tables = []
-    eyes = [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
-    for patient, laterality in progress(eyes, "eyes", shown=shown):
+    for patient, laterality in progress(cohort_eyes(data), "eyes", shown=shown):
         try:
             table = list_visits(data, patient, laterality)
         except EyeError as error:

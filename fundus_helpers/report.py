@@ -157,9 +157,8 @@ def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _reason(notebook: Path) -> str:
-    if (
-        not notebook.exists() or not notebook.stat().st_size
-    ):  # what Snakemake leaves where a run left nothing
+    # Where a run left nothing, Snakemake leaves an empty file.
+    if not notebook.exists() or not notebook.stat().st_size:
         return "killed: cancelled, out of memory, out of time, or the disk was full"
     for cell in nbformat.read(notebook, as_version=4).cells:
         for output in cell.get("outputs", []):
