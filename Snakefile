@@ -108,6 +108,12 @@ EVERY_EYE = cohort_eyes(DATA) if Path(DATA).is_dir() else []
 EYES = part_of(EVERY_EYE, config.get("part", "1/1"))
 
 
+onstart:
+    # Limited to so many jobs a second, Snakemake 9.27 looks at all jobs once more every second for
+    # each that has ended: after some hundred a core does nothing else. JOBS is limit enough.
+    workflow.scheduler.job_rate_limiter = None
+
+
 # A change of the helpers runs again what used them.
 CODE = code_version()
 # Nothing half-written stays, not even of a notebook whose process was killed.
