@@ -39,7 +39,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
 
-.PHONY: help install demo eye cohort cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
+.PHONY: help install demo eye cohort run-cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -67,9 +67,19 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
 	@$(MAKE_VIEW)
-	@$(WARM) $(SNAKEMAKE) -- cohort; status=$$?; \
-	$(SNAKEMAKE) -- compared || status=$$?; \
-	$(BIN)/python -m fundus_helpers.cohort_report "$(VIEW)" "$(RESULTS)" || status=$$?; exit $$status
+	@$(WARM) $(MAKE) --no-print-directory run-cohort
+
+# A part of a cohort has its own page; methods are compared over all eyes.
+TELL = $(if $(PART),,$(SNAKEMAKE) -- compared || status=$$?;) \
+	$(BIN)/python -m fundus_helpers.warm_start run fundus_helpers.cohort_report \
+	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
+
+run-cohort:
+	@$(SNAKEMAKE) -- cohort; status=$$?; $(TELL)
+
+cohort-report: .venv/installed  ## Only the report: of all eyes, when parts of them (PART=) have been run
+	@$(MAKE_VIEW)
+	@status=0; $(TELL)
 
 cohort-dry: .venv/installed  ## Say what make cohort would run, and about how long it takes
 	@$(MAKE_VIEW)

@@ -9,11 +9,10 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from fundus_helpers.headless import known_parameters
-from fundus_helpers.plan import cohort_eyes
-from fundus_helpers.results import code_version
+from fundus_helpers.parameters import known_parameters
+from fundus_helpers.provenance import code_version
 from fundus_helpers.tuned import tuned_parameter, tuned_path
-from fundus_helpers.visits import EyeError, list_visits
+from fundus_helpers.visits import EyeError, cohort_eyes, list_visits
 
 DATA = str(config.get("data", "data"))
 RESULTS = str(config.get("results", "results"))
@@ -96,16 +95,8 @@ def minutes(wildcards, input, attempt):
     return attempt * (30 + 2 * len(input))
 
 
-def part_of(eyes, given):
-    """Every hundredth eye, for 3/100 from the third on: a cohort in runs of their own."""
-    number, _, parts = str(given).partition("/")
-    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
-        raise WorkflowError(f"part {given!r} is not like 3/100")
-    return eyes[int(number) - 1 :: int(parts)]
-
-
-EVERY_EYE = cohort_eyes(DATA) if Path(DATA).is_dir() else []
-EYES = part_of(EVERY_EYE, config.get("part", "1/1"))
+# Of a part of the cohort (part=3/100), if one is asked for.
+EYES = cohort_eyes(DATA, str(config.get("part", "1/1"))) if Path(DATA).is_dir() else []
 
 
 onstart:
@@ -133,7 +124,7 @@ rule cohort:
 # keeps no other from being compared.
 LEFT = [
     path
-    for (patient, laterality), name in product(EVERY_EYE, NEEDS[COMPARISON])
+    for (patient, laterality), name in product(EYES, NEEDS[COMPARISON])
     if os.path.exists(path := f"{RESULTS}/{patient}_{laterality}/{name}/metrics.json")
 ]
 
@@ -166,6 +157,7 @@ rule report:
         lambda wildcards: metrics_files(wildcards, NOTEBOOKS),
     output:
         f"{RESULTS}/{{patient}}_{{laterality}}/report.html",
+    priority: 1  # an eye is finished before another is begun
     resources:
         mem_mb=2000,
         runtime=10,

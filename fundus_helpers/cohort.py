@@ -6,21 +6,25 @@ import pandas as pd
 
 from fundus_helpers.outcome_tables import best_method
 from fundus_helpers.outcomes import count_verdicts, read_outcomes
-from fundus_helpers.plan import cohort_eyes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
+from fundus_helpers.visits import cohort_eyes
 
 STATES = ("FAILED", "unfinished", "done")  # the worst first
 
 
-def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -> pd.DataFrame:
+def cohort_table(
+    data: Path | str, results: Path | str, part: str = "1/1", *, shown: bool = True
+) -> pd.DataFrame:
     """Tell what became of every eye of a cohort, the worst first.
 
     Parameters
     ----------
     data, results : path
         The eyes are those of the data folder, without the demo patients.
+    part : str
+        See `visits.cohort_eyes`.
     shown : bool
         Show a progress bar.
 
@@ -35,7 +39,8 @@ def cohort_table(data: Path | str, results: Path | str, *, shown: bool = True) -
         ``left_out``: photographs; ``code``: version that made it.
     """
     results = Path(results)
-    rows = [_row(results, *eye) for eye in progress(cohort_eyes(data), "eyes", shown=shown)]
+    eyes = cohort_eyes(data, part)
+    rows = [_row(results, *eye) for eye in progress(eyes, "eyes", shown=shown)]
     table = pd.DataFrame(rows)
     if table.empty:
         return table

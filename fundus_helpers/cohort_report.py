@@ -1,6 +1,6 @@
 """The report of a cohort: a page to sort and filter, a CSV and a Parquet file.
 
-``python -m fundus_helpers.cohort_report DATA RESULTS``
+``python -m fundus_helpers.cohort_report DATA RESULTS [--part 3/100]``
 """
 
 import argparse
@@ -32,31 +32,36 @@ tfoot input { width: 5rem } th, td { white-space: normal; max-width: 16rem }
 </style>"""
 
 
-def write_cohort_report(data: Path | str, results: Path | str) -> pd.DataFrame:
+def report_name(part: str) -> str:
+    """Name of the files of a report: ``cohort``, or of a part ``cohort-3-of-100``."""
+    return "cohort" if part == "1/1" else f"cohort-{part.replace('/', '-of-')}"
+
+
+def write_cohort_report(data: Path | str, results: Path | str, part: str = "1/1") -> pd.DataFrame:
     """Write ``cohort.html``, ``cohort.csv`` and ``cohort.parquet`` into the results folder.
 
     The page opens from disk, sorts and filters, and fetches nothing from anywhere.
 
     Parameters
     ----------
-    data, results : path
-        See `cohort_table`.
+    data, results, part
+        See `cohort_table`; for the names of a part's files, `report_name`.
 
     Returns
     -------
     DataFrame
         The table that was written.
     """
-    results = Path(results)
-    table = cohort_table(data, results)
-    with written_beside(results / "cohort.csv") as part:
-        table.to_csv(part, index=False)
-    with written_beside(results / "cohort.parquet") as part:
-        table.to_parquet(part, index=False)
+    results, name = Path(results), report_name(part)
+    table = cohort_table(data, results, part)
+    with written_beside(results / f"{name}.csv") as beside:
+        table.to_csv(beside, index=False)
+    with written_beside(results / f"{name}.parquet") as beside:
+        table.to_parquet(beside, index=False)
     for row in table[table["state"] != "done"].itertuples():
         _save_sheet(Path(data), results, row.patient, row.laterality)
-    with written_beside(results / "cohort.html") as part:
-        part.write_text(PAGE.format(width="96%", title="Cohort", body=_body(table, results)))
+    with written_beside(results / f"{name}.html") as beside:
+        beside.write_text(PAGE.format(width="96%", title="Cohort", body=_body(table, results)))
     return table
 
 
@@ -180,13 +185,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("results", type=Path)
+    parser.add_argument("--part", default="1/1", help="like 3/100")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not options.results.is_dir():
         logging.error("no results")
         return 1
-    table = write_cohort_report(options.data, options.results)
-    sys.stdout.write("\n" + _told(table) + f"\nreport: {options.results / 'cohort.html'}\n")
+    table = write_cohort_report(options.data, options.results, options.part)
+    page = options.results / f"{report_name(options.part)}.html"
+    sys.stdout.write(f"\n{_told(table)}\nreport: {page}\n")
     return 0
 
 

@@ -87,10 +87,9 @@ def gallery(
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     height, width = images[0].shape[:2]
-    side = 13 / columns
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(13, rows * (side * height / width + 0.3) + 0.3), squeeze=False
-    )
+    side = 13 / max(columns, 2)  # inches; a single image need not fill the page
+    size = columns * side, rows * (side * height / width + 0.3) + 0.3
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):

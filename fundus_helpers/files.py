@@ -1,9 +1,11 @@
-"""Files that are never seen half written."""
+"""Files: which hold photographs, and how none is ever seen half written."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dcm")  # of photographs
 
 
 @contextlib.contextmanager

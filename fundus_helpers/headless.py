@@ -20,52 +20,8 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from fundus_helpers.files import written_beside
+from fundus_helpers.parameters import typed_parameters
 from fundus_helpers.places import without_places
-
-TYPES = {"str": str, "int": int, "float": float}
-
-
-def known_parameters(notebook: Path | str) -> dict[str, str]:
-    """List the parameters of a notebook: their names, and the types they are declared with."""
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: parameter["inferred_type_name"] for name, parameter in found.items()}
-
-
-def typed_parameters(notebook: Path | str, given: Mapping[str, str]) -> dict[str, object]:
-    """Read parameters given as text by the types that the notebook's own cell declares.
-
-    So ``patient=007`` stays text, and a name the notebook does not know is an error, where
-    papermill would make it 7 and only warn.
-
-    Parameters
-    ----------
-    notebook : path
-        With a cell tagged ``parameters`` of lines like ``size: int = 768``.
-    given : mapping of str
-        Name to value.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, or a value that is not of the declared type; names what is accepted.
-    """
-    known = known_parameters(notebook)
-    name = Path(notebook).name
-    parameters = {}
-    for key, text in given.items():
-        if key not in known:
-            raise ValueError(f"{name}: no parameter {key!r}; there are {sorted(known)}")
-        kind = known[key]
-        if kind == "bool":
-            if text not in ("True", "False"):
-                raise ValueError(f"{name}: {key}={text}: give True or False")
-            parameters[key] = text == "True"
-            continue
-        try:
-            parameters[key] = TYPES.get(kind, str)(text)
-        except ValueError as error:
-            raise ValueError(f"{name}: {key}={text} is not of type {kind}") from error
-    return parameters
 
 
 def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str, str]) -> None:
@@ -78,7 +34,7 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
         Where the executed notebook goes; what failed has the traceback in it. It appears only
         when the run has ended, and names no folder of this machine (`places.without_places`).
     given : mapping of str
-        See `typed_parameters`.
+        See `parameters.typed_parameters`.
 
     Raises
     ------

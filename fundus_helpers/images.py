@@ -11,9 +11,9 @@ from pydicom.errors import InvalidDicomError
 from scipy import ndimage
 from skimage.color import rgb2gray
 
+from fundus_helpers.files import SUFFIXES
 from fundus_helpers.smoothing import gaussian
 
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".dcm")
 CHANNELS = ("green", "grey")
 
 # A photograph is black when its brightest percent stays below this share of the value range.

@@ -6,12 +6,12 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
-from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.eye import Eye
 from fundus_helpers.progress import progress
 from fundus_helpers.results import METRICS_FILE, read_json
 from fundus_helpers.series import Registration
 from fundus_helpers.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
+from fundus_helpers.visits import DEMO_PATIENTS
 
 # The notebooks that register, and leave outcomes.
 NOTEBOOKS = (

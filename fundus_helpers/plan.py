@@ -15,17 +15,11 @@ import pandas as pd
 import SimpleITK as sitk
 from PIL import Image
 
-from fundus_helpers.demo_eye import PATIENTS as DEMO_PATIENTS
 from fundus_helpers.progress import progress
-from fundus_helpers.visits import EyeError, find_eyes, list_visits
+from fundus_helpers.visits import EyeError, cohort_eyes, list_visits
 
 SHOWN = 20  # lines of each kind; a cohort may have thousands
 BENCHMARK_FILE = "benchmark.tsv"
-
-
-def cohort_eyes(data: Path | str) -> list[tuple[str, str]]:
-    """List the eyes of a cohort as (patient, laterality): all there are but the painted demo's."""
-    return [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
 
 
 def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:

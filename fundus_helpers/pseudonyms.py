@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.files import written_beside
-from fundus_helpers.images import SUFFIXES
+from fundus_helpers.files import SUFFIXES, written_beside
 from fundus_helpers.visits import PATTERN
 
 KEY_VARIABLE = "FUNDUS_PSEUDONYM_KEY"

@@ -1,12 +1,9 @@
 """What a run leaves behind for one eye: pictures, transforms, numbers, and where they come from."""
 
 import datetime
-import hashlib
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import joblib
@@ -22,20 +19,11 @@ from fundus_helpers.files import written_beside
 from fundus_helpers.flicker import flicker
 from fundus_helpers.images import read_image
 from fundus_helpers.progress import progress
+from fundus_helpers.provenance import provenance
 from fundus_helpers.series import Registration
 
-# Their versions decide the numbers.
-PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
 METRICS_FILE = "metrics.json"
 PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
-
-
-def code_version() -> str:
-    """Version of this package and a hash of its sources, which a change by hand changes too."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return f"{version('fundus-helpers')}+{digest.hexdigest()[:12]}"
 
 
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
@@ -181,18 +169,9 @@ def save_metrics(
     content : mapping
         What was found out; Series and DataFrames are welcome, NaN becomes null.
     """
-    provenance = {
-        "parameters": dict(parameters),
-        "code": code_version(),
-        "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-    }
-    everything = {**(_whose(eye) if eye else {}), **content, "provenance": provenance}
-    if eye:
-        provenance["sha256"] = {
-            file: hashlib.sha256((eye.folder / file).read_bytes()).hexdigest()
-            for file in eye.used["file"]
-        }
+    files = [eye.folder / file for file in eye.used["file"]] if eye else []
+    everything = {**(_whose(eye) if eye else {}), **content}
+    everything["provenance"] = provenance(parameters, files)
     path = folder / METRICS_FILE
     with written_beside(path) as part:
         part.write_text(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")

@@ -1,12 +1,17 @@
 """The file of knobs that were found with the sliders, and that headless runs take."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fundus_helpers.files import written_beside
-from fundus_helpers.knobs import Value, read_knobs
-from fundus_helpers.methods import METHODS, Method
+
+if TYPE_CHECKING:
+    from fundus_helpers.knobs import Value
+    from fundus_helpers.methods import Method
 
 TUNED_FILE = "tuned.json"
 
@@ -66,6 +71,10 @@ def save_tuned(
 
 
 def _accepted(name: str, knobs: Mapping[str, Value], method: Method | None) -> dict[str, Value]:
+    # Here, since loading every method takes long, and the Snakefile only reads the file.
+    from fundus_helpers.knobs import read_knobs
+    from fundus_helpers.methods import METHODS
+
     if method is None and name not in METHODS:
         raise ValueError(f"no method {name!r}; there are {[*METHODS]}")
     known = read_knobs(method or METHODS[name])

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.images import SUFFIXES
+from fundus_helpers.files import SUFFIXES
 
+# The painted eyes of `make demo`, and how they look; no part of a cohort.
+DEMO_PATIENTS = {"demo_colour": "colour", "demo_autofluorescence": "autofluorescence"}
 # What the name of a visit's file, without its ending, looks like: anything_2019-05-28_L
 PATTERN = r".+_(?P<date>[^_]+)_(?P<laterality>[LR])"
 
@@ -60,6 +62,28 @@ def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, st
         if found and path.suffix.lower() in SUFFIXES and not hidden:
             eyes.add((path.parent.name, found["laterality"]))
     return sorted(eyes)
+
+
+def cohort_eyes(data: Path | str, part: str = "1/1") -> list[tuple[str, str]]:
+    """List the eyes of a cohort as (patient, laterality): all there are but the painted demo's.
+
+    Parameters
+    ----------
+    data : path
+        Holds a folder for each patient.
+    part : str
+        ``3/100``: every hundredth eye, from the third on; a cohort in runs of their own.
+
+    Raises
+    ------
+    EyeError
+        For a part that is not like ``3/100``.
+    """
+    number, _, parts = part.partition("/")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise EyeError(f"part {part!r} of a cohort is not like '3/100'")
+    eyes = [eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS]
+    return eyes[int(number) - 1 :: int(parts)]
 
 
 def list_visits(

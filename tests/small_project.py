@@ -37,14 +37,14 @@ def clean_environment(folder):
     }
 
 
-def lay_out(folder, photographs, patients):
-    """Make a project of three notebooks, with one folder of photographs for each patient."""
+def lay_out(folder, photographs, patients, notebooks=(*NOTEBOOKS, COMPARISON)):
+    """Make a project of some notebooks, with one folder of photographs for each patient."""
     for name in ("Makefile", "Snakefile", "fundus_helpers", "profiles"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "notebooks").mkdir()
     for path in (PROJECT / "notebooks").glob("*.ipynb"):
-        if path.stem in (*NOTEBOOKS, COMPARISON):
+        if path.stem in notebooks:
             shutil.copy(path, folder / "notebooks")
     for patient in patients:
         (folder / "data" / patient).mkdir(parents=True)
@@ -67,7 +67,7 @@ def run(folder, environment, *command):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 

@@ -16,7 +16,8 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from fundus_helpers import headless
-from fundus_helpers.headless import known_parameters, run_notebook, typed_parameters
+from fundus_helpers.headless import run_notebook
+from fundus_helpers.parameters import known_parameters, typed_parameters
 
 PARAMETERS = """\
 patient: str = "demo"  # its name

@@ -13,9 +13,12 @@ import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from small_project import lay_out, make_command
+from small_project import run as run_command
 
 from fundus_helpers import headless, outcomes
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
+from fundus_helpers.parameters import known_parameters
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
@@ -155,8 +158,8 @@ def test_readme_lists_every_notebook():
     assert linked <= {path.name for path in NOTEBOOKS}
 
 
-# From here on the notebooks run, as `make eye` runs them, on small eyes of other names: the demo
-# patients' own names stand for eyes of 768 pixels.
+# From here on the notebooks run, on small eyes of other names: the demo patients' own names stand
+# for eyes of 768 pixels.
 
 
 def run(folder, patient, paths, **given):
@@ -171,20 +174,33 @@ def run(folder, patient, paths, **given):
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         for path in paths:
             shutil.copy(path, copies)
-            known = headless.known_parameters(path)
+            known = known_parameters(path)
             executed = folder / "results" / f"{patient}_L" / path.stem / path.name
             words = [f"{key}={value}" for key, value in given.items() if key in known]
             assert headless.main([str(copies / path.name), str(executed), *words]) == 0
     return folder / "results" / f"{patient}_L"
 
 
+QUICK = "size=192 epochs=4 field_epochs=8 article_size=256 network_size=192"
+# Every other visit of the demo eye, and the two that are spoilt.
+VISITS = (
+    "2016-03-14 2017-03-06 2018-02-26 2018-07-12 2018-10-15 "
+    "2019-11-21 2020-02-03 2020-07-20 2021-08-16 2022-03-21"
+).split()
+
+
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """Run all notebooks in order on a small demo eye in colour."""
+def executed(tmp_path_factory, environment):
+    """Run all notebooks on a small demo eye in colour, as `make eye` does."""
+    painted = make_demo_eye(tmp_path_factory.mktemp("painted"), "demo_colour", size=192)
+    photographs = [painted / f"demo_colour_{date}_L.png" for date in VISITS]
+    names = [path.stem for path in NOTEBOOKS]
     folder = tmp_path_factory.mktemp("colour")
-    make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / "small")
-    quick = {"epochs": "4", "field_epochs": "8", "article_size": "256", "network_size": "192"}
-    return run(folder, "small", NOTEBOOKS, size="192", template_visit="selected", **quick)
+    lay_out(folder, [*photographs, painted / "landmarks.csv"], ["small"], names)
+    command = make_command("eye", "PATIENT=small", "JOBS=2", f"WITH={QUICK}")
+    ran = run_command(folder, environment, *command)
+    assert ran.returncode == 0, ran.stdout
+    return folder / "results" / "small_L"
 
 
 @pytest.fixture(scope="module")

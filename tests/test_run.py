@@ -291,6 +291,19 @@ def test_a_second_run_does_nothing(completed, environment):
     assert times(completed.results) == before
 
 
+def test_a_part_of_the_cohort_is_run_and_told_by_itself(copy, environment):
+    before = (copy / "results" / "cohort.html").stat().st_mtime_ns
+    ran = run(copy, environment, *make_command("cohort", "PART=2/3", "JOBS=2", WITH))
+    assert ran.returncode == 0, ran.stdout  # the eye that fails is the third
+    assert "1 eyes, 1 done" in ran.stdout and "cohort-2-of-3.html" in ran.stdout
+    table = pd.read_parquet(copy / "results" / "cohort-2-of-3.parquet")
+    assert table["patient"].tolist() == [GOOD[1]]
+    assert (copy / "results" / "cohort.html").stat().st_mtime_ns == before
+    whole = run(copy, environment, *make_command("cohort-report", WITH))
+    assert "3 eyes, 2 done" in whole.stdout
+    assert (copy / "results" / "cohort.html").stat().st_mtime_ns > before
+
+
 TEMPLATES = [f"results/{patient}_L/02_template_selection/metrics.json" for patient in GOOD]
 
 

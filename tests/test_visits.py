@@ -4,7 +4,14 @@ import datetime
 
 import pytest
 
-from fundus_helpers.visits import EyeError, find_eyes, list_visits, main, patient_folder
+from fundus_helpers.visits import (
+    EyeError,
+    cohort_eyes,
+    find_eyes,
+    list_visits,
+    main,
+    patient_folder,
+)
 
 
 def make_files(data, patient, *names):
@@ -149,3 +156,20 @@ def test_the_command_says_what_it_found_or_why_not(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "1 usable photographs, 2 are needed" in message and "a_x_R.png: 'x' in its" in message
     assert main([str(tmp_path), "..", "R"]) == 2
+
+
+def test_the_parts_of_a_cohort_share_its_eyes_and_leave_the_demo_out(tmp_path):
+    for patient in ("demo_colour", *"abcdefg"):
+        (tmp_path / patient).mkdir()
+        (tmp_path / patient / f"{patient}_2020-01-01_L.png").touch()
+    parts = [cohort_eyes(tmp_path, f"{number}/3") for number in (1, 2, 3)]
+    assert [len(part) for part in parts] == [3, 2, 2]
+    assert (
+        sorted(sum(parts, [])) == cohort_eyes(tmp_path) == [(patient, "L") for patient in "abcdefg"]
+    )
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "3", "a/b", "", "-1/3"])
+def test_a_part_that_is_none_is_refused(tmp_path, part):
+    with pytest.raises(EyeError, match=f"{part!r}.*3/100"):
+        cohort_eyes(tmp_path, part)
