@@ -30,8 +30,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What is run sees the photographs through links under pseudonyms, if that is asked for.
 VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
-MAKE_VIEW = $(if $(PSEUDONYM),$(BIN)/python -m fundus_helpers.pseudonyms "$(DATA)" "$(VIEW)" "$(RESULTS)")
-WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)"),$(PATIENT))
+MAKE_VIEW = $(BIN)/python -m fundus_helpers.pseudonyms $(if $(PSEUDONYM),view "$(DATA)" "$(VIEW)",plain) "$(RESULTS)"
+WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)" "$(DATA)" "$(RESULTS)"),$(PATIENT))
 # On this machine programs are forked from one that has loaded all libraries.
 WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.warm_start serve)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
@@ -62,7 +62,7 @@ demo: .venv/installed  ## Make the demo eye and run every notebook on it
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(MAKE_VIEW)
 	@$(BIN)/python -m fundus_helpers.visits "$(VIEW)" "$(WHO)" "$(EYE)"
-	@$(WARM) $(SNAKEMAKE) -- "$(RESULTS)/$(WHO)_$(EYE)/report.html"; status=$$?; \
+	@$(WARM) $(SNAKEMAKE) -- "$(RESULTS:%/=%)/$(WHO)_$(EYE)/report.html"; status=$$?; \
 	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
@@ -70,7 +70,7 @@ cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="0
 	@$(WARM) $(MAKE) --no-print-directory run-cohort
 
 # A part of a cohort has its own page; methods are compared over all eyes.
-TELL = $(if $(PART),,$(SNAKEMAKE) -- compared || status=$$?;) \
+TELL = $(if $(PART),,$(SNAKEMAKE) --allowed-rules compared comparison -- compared || status=$$?;) \
 	$(BIN)/python -m fundus_helpers.warm_start run fundus_helpers.cohort_report \
 	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
 
@@ -83,8 +83,8 @@ cohort-report: .venv/installed  ## Only the report: of all eyes, when parts of t
 
 cohort-dry: .venv/installed  ## Say what make cohort would run, and about how long it takes
 	@$(MAKE_VIEW)
-	@$(SNAKEMAKE) --summary -- cohort | \
-	$(BIN)/python -m fundus_helpers.plan "$(VIEW)" "$(RESULTS)" --cores $(or $(JOBS),$(CORES))
+	@summary=$$($(SNAKEMAKE) --summary -- cohort) && printf '%s\n' "$$summary" | \
+	$(BIN)/python -m fundus_helpers.plan "$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") --jobs $(or $(JOBS),100)
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb

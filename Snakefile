@@ -15,7 +15,7 @@ from fundus_helpers.tuned import tuned_parameter, tuned_path
 from fundus_helpers.visits import EyeError, cohort_eyes, list_visits
 
 DATA = str(config.get("data", "data"))
-RESULTS = str(config.get("results", "results"))
+RESULTS = os.path.normpath(str(config.get("results", "results")))
 EVERY = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))}
 KNOWN = {name: known_parameters(path) for name, path in EVERY.items()}
 # Whose metrics.json a notebook reads: every one that takes a template may ask 02 for it, and the
@@ -38,7 +38,7 @@ def chosen(given):
 
 
 NOTEBOOKS = chosen(config.get("notebooks", ""))
-NEEDS[COMPARISON] = [name for name in NOTEBOOKS if name < COMPARISON]
+NEEDS[COMPARISON] = [name for name in NOTEBOOKS if "03" <= name < "10"]  # those that register
 
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
 OF_THE_RUN = ("data", "results", "notebooks", "part")
@@ -72,6 +72,12 @@ def photographs(wildcards):
     return eye_files(wildcards.patient, wildcards.laterality)
 
 
+def stamps(wildcards):
+    """Sizes and times of the photographs: one replaced by an older file is a change, too."""
+    found = [os.stat(path) for path in photographs(wildcards)]
+    return [f"{each.st_size} {each.st_mtime:.0f}" for each in found]
+
+
 def metrics_files(wildcards, notebooks):
     eye = f"{RESULTS}/{wildcards.patient}_{wildcards.laterality}"
     return [f"{eye}/{notebook}/metrics.json" for notebook in notebooks]
@@ -95,8 +101,18 @@ def minutes(wildcards, input, attempt):
     return attempt * (30 + 2 * len(input))
 
 
-# Of a part of the cohort (part=3/100), if one is asked for.
-EYES = cohort_eyes(DATA, str(config.get("part", "1/1"))) if Path(DATA).is_dir() else []
+@cache
+def eyes(part="1/1"):
+    """Found when asked for: a job on a cluster is about one eye, and reads this file too."""
+    return cohort_eyes(DATA, part) if os.path.isdir(DATA) else []
+
+
+@cache
+def left_by_methods():
+    """What methods have left of the eyes so far."""
+    each = product(eyes(), NEEDS[COMPARISON])
+    files = (f"{RESULTS}/{patient}_{side}/{name}/metrics.json" for (patient, side), name in each)
+    return [path for path in files if os.path.exists(path)]
 
 
 onstart:
@@ -117,33 +133,34 @@ RUN_NOTEBOOK = (
 
 rule cohort:
     input:
-        [f"{RESULTS}/{patient}_{laterality}/report.html" for patient, laterality in EYES],
+        lambda wildcards: [
+            f"{RESULTS}/{patient}_{laterality}/report.html"
+            for patient, laterality in eyes(str(config.get("part", "1/1")))
+        ],
 
 
-# What methods have left of the eyes so far: asked for after the cohort, so that an eye that failed
-# keeps no other from being compared.
-LEFT = [
-    path
-    for (patient, laterality), name in product(EYES, NEEDS[COMPARISON])
-    if os.path.exists(path := f"{RESULTS}/{patient}_{laterality}/{name}/metrics.json")
-]
-
-
+# Asked for after the cohort and with no other rule allowed, so that an eye that failed keeps no
+# other from being compared, and nothing is registered for it.
 rule compared:
     input:
-        f"{RESULTS}/cohort/{COMPARISON}/metrics.json" if LEFT and COMPARISON in EVERY else [],
+        lambda wildcards: (
+            f"{RESULTS}/cohort/{COMPARISON}/metrics.json"
+            if COMPARISON in EVERY and left_by_methods()
+            else []
+        ),
 
 
 rule comparison:
     input:
-        LEFT,
+        lambda wildcards: left_by_methods(),
         notebook=f"notebooks/{COMPARISON}.ipynb",
     output:
         f"{RESULTS}/cohort/{COMPARISON}/metrics.json",
     log:
         f"{RESULTS}/cohort/{COMPARISON}/{COMPARISON}.ipynb",
     params:
-        given=[f"data={GIVEN['data']}", f"results={GIVEN['results']}", "cohort=True"],
+        given=[f"{key}={value}" for key, value in sorted(GIVEN.items()) if key in KNOWN[COMPARISON]]
+        + ["cohort=True"],
         code=CODE,
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + len(input) // 10),
@@ -176,6 +193,7 @@ rule notebook:
         f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/{{notebook}}.ipynb",
     params:
         given=parameters,
+        files=stamps,
         code=CODE,
     benchmark:
         f"{RESULTS}/{{patient}}_{{laterality}}/{{notebook}}/benchmark.tsv"

@@ -7,7 +7,11 @@ from pathlib import Path
 
 DATA, RESULTS = (str(config.get(name, name)) for name in ("data", "results"))
 STORE = str(config["store"]).rstrip("/")  # for example s3://retina/study
-PATIENTS = str(config.get("patients", "")).split(",")
+# Snakemake reads 007 as a number: several names, or one with a comma behind it, stay text.
+PATIENTS = config.get("patients", "")
+if not isinstance(PATIENTS, str):
+    raise WorkflowError(f"patients={PATIENTS} was read as a number: write a comma behind the name")
+PATIENTS = [patient for patient in PATIENTS.split(",") if patient]
 EYES = [path.parent.name for path in sorted(Path(RESULTS).glob("*/report.html"))]
 
 

@@ -9,7 +9,7 @@ from fundus_helpers.outcomes import count_verdicts, read_outcomes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
-from fundus_helpers.visits import cohort_eyes
+from fundus_helpers.visits import EyeError, cohort_eyes
 
 STATES = ("FAILED", "unfinished", "done")  # the worst first
 
@@ -37,13 +37,20 @@ def cohort_table(
         ``accepted``, ``doubtful``, ``failed``, mean and worst predicted error, mean landmark error
         and that before (pixels of the photographs on disk, NaN where nothing is known);
         ``left_out``: photographs; ``code``: version that made it.
+
+    Raises
+    ------
+    EyeError
+        If there is no such data folder.
     """
     results = Path(results)
+    if not Path(data).is_dir():
+        raise EyeError(f"data folder {Path(data).name!r} does not exist")
     eyes = cohort_eyes(data, part)
     rows = [_row(results, *eye) for eye in progress(eyes, "eyes", shown=shown)]
     table = pd.DataFrame(rows)
     if table.empty:
-        return table
+        return table.reindex(columns=["patient", "laterality", "state", "reason"])
     table["state"] = pd.Categorical(table["state"], STATES, ordered=True)
     table["share accepted"] = table["accepted"] / table["visits"]
     order = ["state", "share accepted", "worst_predicted_error_px", "patient", "laterality"]

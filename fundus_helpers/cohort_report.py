@@ -138,8 +138,11 @@ def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Make the columns of the page: links, pictures, and everything else as safe text."""
     page = pd.DataFrame(index=table.index)
     names = table["patient"] + "_" + table["laterality"]
-    page["eye"] = [_link(results, f"{name}/report.html", name) for name in names]
     page["state"] = table["state"].astype(str)
+    # The report of an eye that failed since is not of this run.
+    page.insert(0, "eye", names.map(html.escape))
+    done = page["state"] == "done"
+    page.loc[done, "eye"] = [_link(f"{name}/report.html", name) for name in names[done]]
     notebooks = table.get("notebook", pd.Series("", table.index)).fillna("")
     for when in ("before", "after"):
         page[when] = [
@@ -156,9 +159,8 @@ def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     return page.astype({"method": object}).fillna({"method": "-"}) if "method" in page else page
 
 
-def _link(results: Path, path: str, words: str) -> str:
-    words = html.escape(words)
-    return f'<a href="{quote(path)}">{words}</a>' if (results / path).exists() else words
+def _link(path: str, words: str) -> str:
+    return f'<a href="{quote(path)}">{html.escape(words)}</a>'
 
 
 def _picture(results: Path, path: str, words: str) -> str:
@@ -191,7 +193,11 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.results.is_dir():
         logging.error("no results")
         return 1
-    table = write_cohort_report(options.data, options.results, options.part)
+    try:
+        table = write_cohort_report(options.data, options.results, options.part)
+    except EyeError as error:
+        logging.error("%s", error)
+        return 2
     page = options.results / f"{report_name(options.part)}.html"
     sys.stdout.write(f"\n{_told(table)}\nreport: {page}\n")
     return 0

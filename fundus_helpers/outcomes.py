@@ -11,7 +11,7 @@ from fundus_helpers.progress import progress
 from fundus_helpers.results import METRICS_FILE, read_json
 from fundus_helpers.series import Registration
 from fundus_helpers.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
-from fundus_helpers.visits import DEMO_PATIENTS
+from fundus_helpers.visits import DEMO_PATIENTS, cohort_eyes
 
 # The notebooks that register, and leave outcomes.
 NOTEBOOKS = (
@@ -130,8 +130,13 @@ def _judge(
     }
 
 
-def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.DataFrame:
+def read_outcomes(
+    results: Path | str, eyes: Sequence[str] | None = None, *, data: Path | str | None = None
+) -> pd.DataFrame:
     """Read what every notebook has left of every eye.
+
+    What a notebook made of other photographs than the one that ran last is left out: some have
+    come, gone or changed since.
 
     Parameters
     ----------
@@ -140,6 +145,8 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
     eyes : sequence of str, optional
         Names like ``007_L``; None: every eye there are results of but the demo eyes, which are
         painted, and no witnesses for a cohort.
+    data : path, optional
+        Of these, only the eyes of this data folder.
 
     Returns
     -------
@@ -158,10 +165,13 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
     if eyes is None:
         found = {path.parent.parent for path in results.glob(f"*/*/{METRICS_FILE}")}
         folders = sorted(f for f in found if f.name.rpartition("_")[0] not in DEMO_PATIENTS)
+        if data is not None:
+            known = {f"{patient}_{laterality}" for patient, laterality in cohort_eyes(data)}
+            folders = [folder for folder in folders if folder.name in known]
     else:
         folders = [results / eye for eye in eyes]
     for folder in folders:
-        found = [row for path in sorted(folder.glob(f"*/{METRICS_FILE}")) for row in _read(path)]
+        found = _read_eye(folder)
         if not found and eyes is not None:
             raise FileNotFoundError(_nothing_of(folder.name))
         rows += found
@@ -171,8 +181,16 @@ def read_outcomes(results: Path | str, eyes: Sequence[str] | None = None) -> pd.
     return table.astype(dict.fromkeys(NUMBERS, float))
 
 
-def _read(path: Path) -> list[dict[str, object]]:
-    metrics, notebook = read_json(path), path.parent.name
+def _read_eye(folder: Path) -> list[dict[str, object]]:
+    paths = sorted(folder.glob(f"*/{METRICS_FILE}"), key=lambda path: path.stat().st_mtime_ns)
+    metrics = {path: read_json(path) for path in paths}
+    photographs = {path: each.get("provenance", {}).get("sha256") for path, each in metrics.items()}
+    current = [path for path in sorted(paths) if photographs[path] == photographs[paths[-1]]]
+    return [row for path in current for row in _rows(path, metrics[path])]
+
+
+def _rows(path: Path, metrics: Mapping) -> list[dict[str, object]]:
+    notebook = path.parent.name
     if notebook in NOTEBOOKS and "outcomes" not in metrics:
         whose = path.parent.parent.name
         raise ValueError(f"{notebook} of {whose}: from an earlier version; run it again")

@@ -1,6 +1,6 @@
 """What a cohort would run, before it runs: eyes, photographs, those left out, time.
 
-``snakemake --summary ... | python -m fundus_helpers.plan DATA RESULTS --cores 2`` shows it.
+``snakemake --summary ... | python -m fundus_helpers.plan DATA RESULTS --jobs 2`` shows it.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SHOWN = 20  # lines of each kind; a cohort may have thousands
 BENCHMARK_FILE = "benchmark.tsv"
 
 
-def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:
+def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.DataFrame:
     """List the photographs of every eye, and which of them will be left out and why.
 
     Names and headers are read, no photograph is decoded: one that is black, or cut short after its
@@ -32,6 +32,8 @@ def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:
     ----------
     data : path
         Holds a folder for each patient; the demo patients are no part of a cohort.
+    part : str
+        See `visits.cohort_eyes`.
     shown : bool
         Show a progress bar.
 
@@ -42,7 +44,7 @@ def plan_eyes(data: Path | str, *, shown: bool = True) -> pd.DataFrame:
         has one row without a file, with the reason.
     """
     tables = []
-    for patient, laterality in progress(cohort_eyes(data), "eyes", shown=shown):
+    for patient, laterality in progress(cohort_eyes(data, part), "eyes", shown=shown):
         try:
             table = list_visits(data, patient, laterality)
         except EyeError as error:
@@ -121,7 +123,7 @@ def seconds_of(
     return found, runs
 
 
-def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], cores: int) -> str:
+def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs: int) -> str:
     """Say in words what a cohort is and what would be run.
 
     Parameters
@@ -132,7 +134,7 @@ def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], cores
         Notebook to the number of eyes it would be run for.
     seconds : dict of str to float
         See `seconds_of`.
-    cores : int
+    jobs : int
         Notebooks at a time.
     """
     eyes = visits.groupby(["patient", "laterality"])["used"].sum()
@@ -152,7 +154,7 @@ def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], cores
     for name, count in sorted(to_run.items()):
         lines.append(f"  {name:26}{count:6} x {seconds[name]:6.0f} s")
     total = sum(seconds[name] * count for name, count in to_run.items())
-    return "\n".join([*lines, f"about {_duration(total / cores)} with {cores} at a time"])
+    return "\n".join([*lines, f"about {_duration(total / jobs)} with {jobs} at a time"])
 
 
 def _first(lines: list[str]) -> list[str]:
@@ -181,12 +183,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("results")
-    parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--part", default="1/1", help="like 3/100")
+    parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     options = parser.parse_args(arguments)
     to_run = pending(sys.stdin)
     seconds, runs = seconds_of("notebooks", options.results, to_run)
     source = f"{runs} earlier runs" if runs else "what the notebooks say of the demo eye at 768 px"
-    told = tell(plan_eyes(options.data), to_run, seconds, options.cores)
+    told = tell(plan_eyes(options.data, options.part), to_run, seconds, options.jobs)
     sys.stdout.write(f"{told}, by {source}\n")
     return 0
 

@@ -1,6 +1,7 @@
 """Patients under other names: a folder of links that shows the photographs without whose they are.
 
-``python -m fundus_helpers.pseudonyms DATA VIEW RESULTS`` makes it, ``... name PATIENT`` tells one.
+``python -m fundus_helpers.pseudonyms view DATA VIEW RESULTS`` makes it, ``... name PATIENT DATA
+RESULTS`` tells one, ``... plain RESULTS`` refuses results under pseudonyms to a run without them.
 """
 
 import argparse
@@ -16,10 +17,15 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_helpers.files import SUFFIXES, written_beside
-from fundus_helpers.visits import PATTERN
+from fundus_helpers.visits import DEMO_PATIENTS, PATTERN, read_date
 
 KEY_VARIABLE = "FUNDUS_PSEUDONYM_KEY"
 PSEUDONYM = re.compile(r"P[0-9a-f]{12}")
+COMMANDS = {
+    "view": ("data", "view", "results"),
+    "name": ("patient", "data", "results"),
+    "plain": ("results",),
+}
 
 
 class PseudonymError(ValueError):
@@ -70,7 +76,12 @@ def read_key(path: Path | str, *, away_from: tuple[Path | str, ...] = ()) -> byt
 
 
 def pseudonym(key: bytes, name: str) -> str:
-    """Give a patient another name: P and 12 hexadecimal digits of HMAC-SHA256 (RFC 2104)."""
+    """Give a patient another name: P and 12 hexadecimal digits of HMAC-SHA256 (RFC 2104).
+
+    The demo's painted patients, who are nobody, keep theirs: no cohort counts them.
+    """
+    if name in DEMO_PATIENTS:
+        return name
     return "P" + hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:12]
 
 
@@ -138,8 +149,8 @@ def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
     days: dict[str, list[str]] = {}
     for file in files:
         found = re.fullmatch(PATTERN, file.stem)
-        if found and re.fullmatch(r"\d{4}-\d{2}-\d{2}", found["date"]):
-            day = f"{found['date']}_{found['laterality']}"
+        if found and (date := _date(found["date"])):
+            day = f"{date}_{found['laterality']}"
             stems = days.setdefault(day, [])
             stems += [file.stem] if file.stem not in stems else []  # twins stay twins
             number = stems.index(file.stem) + 1
@@ -147,6 +158,13 @@ def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
         else:
             names[file.name] = f"unnamed-{pseudonym(key, file.name)}{file.suffix.lower()}"
     return names
+
+
+def _date(text: str) -> str:
+    """Tell a date as it is to stand in a name; nothing if it might be a word, and give away one."""
+    if date := read_date(text):
+        return date.isoformat()
+    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else ""
 
 
 def _rename_landmarks(source: Path, target: Path, names: dict[str, str]) -> None:
@@ -160,8 +178,14 @@ def _rename_landmarks(source: Path, target: Path, names: dict[str, str]) -> None
             part.write_text(text)
 
 
-def check_results(results: Path | str) -> None:
-    """Refuse a results folder that already names patients: a report there would show both.
+def check_results(results: Path | str, *, pseudonymous: bool = True) -> None:
+    """Refuse a results folder of the other kind: a report there would show both names.
+
+    Parameters
+    ----------
+    results : path
+    pseudonymous : bool
+        Whether the run that is to come writes pseudonyms.
 
     Raises
     ------
@@ -169,27 +193,34 @@ def check_results(results: Path | str) -> None:
         Names the folder, and what to do.
     """
     results = Path(results)
-    eyes = [path.name for path in results.glob("*_[LR]") if path.is_dir()]
-    if any(not PSEUDONYM.fullmatch(name[:-2]) for name in eyes):
-        raise PseudonymError(
-            f"results folder {results.name!r} holds results without pseudonyms; "
-            "name another one (RESULTS=...)"
-        )
+    patients = {path.name[:-2] for path in results.glob("*_[LR]") if path.is_dir()}
+    kinds = {bool(PSEUDONYM.fullmatch(name)) for name in patients - {*DEMO_PATIENTS}}
+    if pseudonymous and False in kinds:
+        held, remedy = "without pseudonyms", "name another one (RESULTS=...)"
+    elif not pseudonymous and True in kinds:
+        held, remedy = "under pseudonyms", "add PSEUDONYM=1, or name another one (RESULTS=...)"
+    else:
+        return
+    raise PseudonymError(f"results folder {results.name!r} holds results {held}; {remedy}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Make the folder of links, or tell the pseudonym of a patient."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data")
-    parser.add_argument("view", help="a folder to make, or the patient if DATA is the word 'name'")
-    parser.add_argument("results", nargs="?", default="results")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, words in COMMANDS.items():
+        known = commands.add_parser(command)
+        for word in words:
+            known.add_argument(word)
     options = parser.parse_args(arguments)
     try:
-        if options.data == "name":
-            sys.stdout.write(pseudonym(read_key(key_path()), options.view) + "\n")
+        check_results(options.results, pseudonymous=options.command != "plain")
+        if options.command == "plain":
             return 0
-        check_results(options.results)
         key = read_key(key_path(), away_from=(options.data, options.results))
+        if options.command == "name":
+            sys.stdout.write(pseudonym(key, options.patient) + "\n")
+            return 0
         patients = make_view(options.data, options.view, key)
     except (PseudonymError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -187,7 +187,8 @@ def main(arguments: list[str] | None = None) -> int:
     sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
     for eye in dict.fromkeys(table["eye"]):
         report = options.results / eye / "report.html"
-        state = f"report: {report}" if report.exists() else "no report: not every notebook is done"
+        whole = report.exists() and "FAILED" not in [*table.loc[table["eye"] == eye, "state"]]
+        state = f"report: {report}" if whole else "no report: not every notebook is done"
         sys.stdout.write(f"{eye}  {state}\n")
     return 0
 

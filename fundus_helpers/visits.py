@@ -64,6 +64,14 @@ def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, st
     return sorted(eyes)
 
 
+def read_date(text: str) -> datetime.date | None:
+    """Read the date in a file's name; None if it is none."""
+    try:
+        return datetime.datetime.strptime(text, "%Y-%m-%d").date()
+    except ValueError:
+        return None
+
+
 def cohort_eyes(data: Path | str, part: str = "1/1") -> list[tuple[str, str]]:
     """List the eyes of a cohort as (patient, laterality): all there are but the painted demo's.
 
@@ -119,10 +127,8 @@ def list_visits(
             continue
         date, reason = (None, "") if found else (None, "name does not end in _YYYY-MM-DD_L or _R")
         if found:
-            try:
-                date = datetime.datetime.strptime(found["date"], "%Y-%m-%d").date()
-            except ValueError:
-                reason = f"{found['date']!r} in its name is no date (YYYY-MM-DD)"
+            date = read_date(found["date"])
+            reason = "" if date else f"{found['date']!r} in its name is no date (YYYY-MM-DD)"
         rows.append((patient, laterality, path.stem, date, path.name, not reason, reason))
     rows.sort(key=lambda row: (row[3] or datetime.date.max, row[4]))
     columns = ["patient", "laterality", "visit", "date", "file", "used", "reason"]

@@ -48,7 +48,7 @@ KERNEL = {
 
 
 def serve(path: str) -> None:
-    """Load everything, then fork a process for each that asks, until killed.
+    """Load everything, then fork a process for each that asks, until standard input ends.
 
     Parameters
     ----------
@@ -65,12 +65,20 @@ def serve(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         while True:
             asked, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
                 _become(asked)
             asked.close()
+
+
+def _end_with_parent() -> None:
+    """End the server when the one that started it is gone, killed or not: its pipe closes."""
+    while os.read(0, 1):  # not by sys.stdin, whose lock a forked program would find taken
+        pass
+    os._exit(1)
 
 
 def _become(asked: socket.socket) -> None:
@@ -178,7 +186,8 @@ def serve_for(command: Sequence[str]) -> int:
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps(KERNEL))
     path = str(folder / "socket")
-    server = subprocess.Popen([sys.executable, "-m", MODULE, "listen", path])
+    listen = [sys.executable, "-m", MODULE, "listen", path]
+    server = subprocess.Popen(listen, stdin=subprocess.PIPE)
     try:
         while not Path(path).is_socket():
             if server.poll() is not None:

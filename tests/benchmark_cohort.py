@@ -7,9 +7,9 @@ of more eyes than can be run here.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -51,25 +51,32 @@ def is_usable(path: Path, size: int) -> bool:
     return max(image.shape) == size and np.percentile(image, 99) > 64
 
 
-def watched(command: list[str], folder: Path, environment: dict[str, str]) -> dict[str, float]:
-    """Run a command; tell its seconds, Snakemake's own, and the peak memory of it and of all."""
+def watched(
+    command: list[str], folder: Path, environment: dict[str, str], *, every: float = 5
+) -> dict[str, float]:
+    """Run a command; tell its seconds, Snakemake's own, and the peak memory of it and of all.
+
+    It is looked at every so many seconds: to ask for memory takes time itself.
+    """
     start, peak = time.perf_counter(), {"engine_mb": 0.0, "engine_s": 0.0, "all_mb": 0.0}
     log = open(folder / "log", "w")
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    process = psutil.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     done = threading.Event()
 
+    def look() -> None:
+        every_mb = 0.0
+        for member in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):  # ended meanwhile
+                every_mb += (own_mb := member.memory_full_info().uss / 2**20)
+                if "snakemake" in " ".join(member.cmdline()):
+                    peak["engine_mb"] = max(peak["engine_mb"], own_mb)
+                    peak["engine_s"] = max(peak["engine_s"], sum(member.cpu_times()[:2]))
+        peak["all_mb"] = max(peak["all_mb"], every_mb)
+
     def watch() -> None:
-        while not done.wait(5):  # to ask for memory takes time itself
-            try:
-                members = [*psutil.Process(process.pid).children(recursive=True)]
-                sizes = {member: member.memory_full_info().uss / 2**20 for member in members}
-                engines = [m for m in members if "snakemake" in " ".join(m.cmdline())]
-                seconds = [sum(m.cpu_times()[:2]) for m in engines]
-            except psutil.Error:
-                continue
-            peak["all_mb"] = max(peak["all_mb"], sum(sizes.values()))
-            peak["engine_mb"] = max([peak["engine_mb"], *(sizes[m] for m in engines)])
-            peak["engine_s"] = max([peak["engine_s"], *seconds])
+        while not done.wait(every):
+            with contextlib.suppress(psutil.Error):
+                look()
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -135,20 +142,11 @@ def plan_cohort(project: Path, eyes: int, part: str) -> dict:
         for year in range(2015, 2025):
             (patient / f"{patient.name}_{year}-01-01_L.png").touch()
     command = [str(Path(sys.executable).parent / "snakemake"), "--dry-run", "--quiet", "all"]
-    command += [
-        "--cores",
-        "2",
-        "--nolock",
-    ]
+    command += ["--cores=2", "--nolock"]
     command += ["--config", "data=planned", "results=none", f"part={part}", "--", "cohort"]
-    told = watched(command, project, os.environ | {"PATH": os.environ["PATH"]})
-    row = {"eyes": eyes, "part": part, "notebooks": eyes * len(list_notebooks(project))}
-    return row | {"seconds": told["seconds"], "Snakemake, MB": told["all_mb"]}
-
-
-def list_notebooks(project: Path) -> list[Path]:
-    """List the notebooks of the project."""
-    return [*(project / "notebooks").glob("[0-9]*.ipynb")]
+    told = watched(command, project, dict(os.environ), every=0.5)
+    row = {"eyes": eyes, "part": part}
+    return row | {"seconds": told["seconds"], "Snakemake, MB": told["engine_mb"]}
 
 
 def main() -> None:

@@ -33,6 +33,7 @@ def half_written(results):
         ".jpg": imread,
         ".gif": imread,
         ".tfm": lambda path: sitk.ReadTransform(str(path)),
+        ".h5": lambda path: sitk.ReadTransform(str(path)),
     }
     for path in results.rglob("*.*"):
         # A notebook of no bytes is what Snakemake leaves where a run left nothing.

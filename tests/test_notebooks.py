@@ -252,6 +252,8 @@ def compared(executed, tmp_path_factory):
     """Run notebook 11 over six eyes: one eye's outcomes, the errors of each 1.2 times the last."""
     folder = tmp_path_factory.mktemp("cohort")
     for i in range(6):
+        (folder / "data" / f"p{i}").mkdir(parents=True)
+        (folder / "data" / f"p{i}" / "x_2020-01-01_L.png").touch()
         for path in executed.glob("*/metrics.json"):
             metrics = json.loads(path.read_text()) | {"patient": f"p{i}"}
             for row in metrics.get("outcomes", []):
@@ -383,6 +385,26 @@ def test_a_cohort_is_compared_over_its_eyes_with_intervals(executed, compared):
         assert (row["high"] < 0) == (row["better on"] == 6)
     said = [s for each in metrics["in_words"].values() for s in each if "VoxelMorph" in s]
     assert len(said) == 4 and all("is better than" in sentence for sentence in said)
+
+
+def test_an_eye_without_landmarks_on_which_everything_fails_is_told_as_well(
+    executed, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("hard")
+    shutil.copytree(executed.parents[1] / "data", folder / "data")
+    (folder / "data" / "small" / "landmarks.csv").unlink()
+    path = executed / "03_rigid" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    unknown = dict.fromkeys(("predicted_error_px", "landmark_error_px", "error_before_px"))
+    for row in metrics["outcomes"]:
+        row |= unknown | {"verdict": "failed", "reasons": ["too dark"], "failure": "too dark"}
+    copy = folder / "results" / "small_L" / "03_rigid" / path.name
+    copy.parent.mkdir(parents=True)
+    copy.write_text(json.dumps(metrics))
+    left = run(folder, "small", [path for path in NOTEBOOKS if path.stem[:2] == "11"], size="192")
+    told = json.loads((left / "11_compare_methods" / "metrics.json").read_text())
+    assert told["hardest"] is None and told["medians"]["affine"]["eyes"] == 0
+    assert {row["failed"] for row in told["methods"].values()} == {len(VISITS) - 3}
 
 
 def test_a_comparison_without_any_outcome_says_what_to_run(executed, tmp_path, caplog):

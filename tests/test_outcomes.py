@@ -1,6 +1,7 @@
 """What became of every visit is told once, truly, and found again."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,26 @@ def test_demo_eyes_are_no_witnesses_unless_they_are_named(results):
     (results / "b_L").rename(results / "demo_colour_L")
     assert set(read_outcomes(results)["patient"]) == {"a"}
     assert len(read_outcomes(results, ["demo_colour_L"])) == 1
+
+
+def test_eyes_that_are_not_of_the_data_folder_are_left_out(results, tmp_path):
+    (tmp_path / "data" / "b").mkdir(parents=True)
+    (tmp_path / "data" / "b" / "b_2020-01-01_L.png").touch()
+    assert set(read_outcomes(results, data=tmp_path / "data")["patient"]) == {"b"}
+
+
+def test_what_was_made_of_other_photographs_than_the_last_run_is_left_out(results):
+    def made_of(content, notebook, seconds):
+        path = results / "a_L" / notebook / "metrics.json"
+        metrics = json.loads(path.read_text()) | {"provenance": {"sha256": content}}
+        path.write_text(json.dumps(metrics))
+        os.utime(path, (seconds, seconds))
+
+    made_of({"a_2020-01-01_L.png": "1", "a_2021-01-01_L.png": "2"}, "03_rigid", 1000)
+    made_of({"a_2020-01-01_L.png": "1"}, "12_own", 2000)
+    assert set(read_outcomes(results, ["a_L"])["notebook"]) == {"12_own"}
+    made_of({"a_2020-01-01_L.png": "1"}, "03_rigid", 1000)
+    assert set(read_outcomes(results, ["a_L"])["notebook"]) == {"03_rigid", "12_own"}
 
 
 def test_eyes_without_outcomes_are_named_with_what_to_run(results, tmp_path):

@@ -69,4 +69,14 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(photographs, environment, t
     assert told.returncode == 0, told.stdout
     assert "2 eyes of 2 patients, 4 photographs" in told.stdout
     assert "4 notebooks to run" in told.stdout and "about" in told.stdout
+    half = run(project, environment, *make_command("cohort-dry", *CHOSEN, "PART=2/2"))
+    assert "1 eyes of 1 patients, 2 photographs" in half.stdout
+    assert "2 notebooks to run" in half.stdout
     assert not (project / "results").exists()
+
+
+def test_a_dry_run_of_what_cannot_run_fails_as_the_run_would(photographs, environment, tmp_path):
+    project = lay_out(tmp_path, photographs, ("007",))
+    for wrong, named in (("WITH=szie=96", "szie"), ("PART=5/3", "'5/3'")):
+        told = run(project, environment, *make_command("cohort-dry", wrong))
+        assert told.returncode != 0 and named in told.stdout

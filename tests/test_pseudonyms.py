@@ -15,7 +15,7 @@ from fundus_helpers.pseudonyms import (
     pseudonym,
     read_key,
 )
-from fundus_helpers.visits import find_eyes, list_visits
+from fundus_helpers.visits import cohort_eyes, find_eyes, list_visits
 
 KEY = b"0123456789abcdef0123456789abcdef"
 FILES = ("Jane Roe_2019-05-28_L.png", "Roe two_2019-05-28_L.png", "Roe_2020-01-01_R.TIF")
@@ -111,7 +111,42 @@ def test_results_that_name_patients_take_no_pseudonyms_beside_them(data, tmp_pat
     (tmp_path / "results" / "Jane Roe_L").mkdir()
     with pytest.raises(PseudonymError, match="RESULTS="):
         check_results(tmp_path / "results")
-    told = [str(tmp_path / name) for name in ("data", "view", "results")]
-    told[0] = str(data)
-    assert main(told) == 2
+    told = [str(data), str(tmp_path / "view"), str(tmp_path / "results")]
+    assert main(["view", *told]) == 2
     assert "Jane" not in capfd.readouterr().err and not (tmp_path / "view").exists()
+
+
+def test_results_under_pseudonyms_take_no_names_beside_them(tmp_path, capfd):
+    results = tmp_path / "results"
+    for eye in ("demo_colour_L", "Jane Roe_L"):
+        (results / eye).mkdir(parents=True)
+    assert main(["plain", str(results)]) == 0
+    (results / f"{pseudonym(KEY, '007')}_L").mkdir()
+    assert main(["plain", str(results)]) == 2
+    assert "PSEUDONYM=1" in capfd.readouterr().err
+
+
+def test_no_key_is_made_inside_the_results_to_tell_a_name(data, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FUNDUS_PSEUDONYM_KEY", str(tmp_path / "results" / "key"))
+    assert main(["name", "007", str(data), str(tmp_path / "results")]) == 2
+    assert capfd.readouterr().out == "" and not (tmp_path / "results").exists()
+
+
+def test_the_painted_eyes_of_the_demo_are_no_part_of_a_cohort_of_pseudonyms_either(data, tmp_path):
+    (data / "demo_colour").mkdir()
+    (data / "demo_colour" / "demo_colour_2019-05-28_L.png").touch()
+    make_view(data, tmp_path / "view", KEY)
+    assert len(cohort_eyes(tmp_path / "view")) == len(cohort_eyes(data)) == 4
+
+
+def test_a_date_without_zeros_is_the_same_visit_under_a_pseudonym(tmp_path):
+    patient = tmp_path / "data" / "007"
+    patient.mkdir(parents=True)
+    for day in ("2019-5-28", "2019-06-01", "2019-13-01", "Roe-1-1"):
+        (patient / f"x_{day}_L.png").touch()
+    make_view(tmp_path / "data", tmp_path / "view", KEY)
+    plain = list_visits(tmp_path / "data", "007", "L")
+    shown = list_visits(tmp_path / "view", pseudonym(KEY, "007"), "L")
+    assert shown["date"].tolist()[:2] == plain["date"].tolist()[:2]
+    assert shown["used"].tolist() == plain["used"].tolist() == [True, True, False, False]
+    assert not any("Roe" in file for file in shown["file"])

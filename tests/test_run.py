@@ -299,8 +299,10 @@ def test_a_part_of_the_cohort_is_run_and_told_by_itself(copy, environment):
     table = pd.read_parquet(copy / "results" / "cohort-2-of-3.parquet")
     assert table["patient"].tolist() == [GOOD[1]]
     assert (copy / "results" / "cohort.html").stat().st_mtime_ns == before
-    whole = run(copy, environment, *make_command("cohort-report", WITH))
-    assert "3 eyes, 2 done" in whole.stdout
+    told = (copy / "results" / "007_L" / "03_rigid" / "metrics.json").stat().st_mtime_ns
+    whole = run(copy, environment, *make_command("cohort-report"))  # not WITH what was run
+    assert whole.returncode == 0 and "3 eyes, 2 done" in whole.stdout
+    assert (copy / "results" / "007_L" / "03_rigid" / "metrics.json").stat().st_mtime_ns == told
     assert (copy / "results" / "cohort.html").stat().st_mtime_ns > before
 
 
@@ -325,6 +327,18 @@ def test_a_photograph_changed_or_removed_runs_its_own_eye_again_and_no_other(
     change(next((copy / "data" / "007").glob("*.png")))
     planned = jobs(snakemake(copy, environment, "--dry-run", *TEMPLATES))
     assert set(planned) == {"007"}, planned
+
+
+def test_a_photograph_replaced_by_an_older_one_is_noticed(copy, environment):
+    first, second = sorted((copy / "data" / "007").glob("*.png"))[:2]
+    shutil.copy2(second, first)
+    planned = jobs(snakemake(copy, environment, "--dry-run", *TEMPLATES))
+    assert set(planned) == {"007"}, planned
+
+
+def test_a_results_folder_may_be_written_with_a_slash(copy, environment):
+    again = run(copy, environment, *make_command("eye", "PATIENT=007", "RESULTS=./results/", WITH))
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
 
 
 def test_a_changed_parameter_runs_the_notebooks_again(copy, environment):

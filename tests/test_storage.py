@@ -26,12 +26,12 @@ def stored(tmp_path):
     return tmp_path
 
 
-def move(folder, target):
+def move(folder, target, patients="007,Jane Roe", status=0):
     """Fetch or keep; return what Snakemake said."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", PROJECT / "storage.smk"]
-    config = ["--cores=1", "--config", f"store={folder}/store", "patients=007,Jane Roe", "--"]
+    config = ["--cores=1", "--config", f"store={folder}/store", f"patients={patients}", "--"]
     ran = subprocess.run([*command, *config, target], cwd=folder, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == status, ran.stderr
     return ran.stderr
 
 
@@ -41,6 +41,13 @@ def test_the_photographs_of_the_named_patients_are_fetched_once(stored):
     fetched = stored / "data" / "Jane Roe" / "a_2020-01-01_L.png"
     assert fetched.read_bytes() == b"photograph"
     assert "Nothing to be done" in move(stored, "fetch")
+
+
+def test_one_patient_is_named_with_a_comma_and_never_taken_for_a_number(stored):
+    assert "comma" in move(stored, "fetch", patients="007", status=1)
+    assert not (stored / "data").exists()
+    move(stored, "fetch", patients="007,")
+    assert [path.name for path in (stored / "data").iterdir()] == ["007"]
 
 
 def test_a_new_photograph_in_the_store_is_fetched_too(stored):

@@ -29,7 +29,8 @@ path.write_text(json.dumps(found))
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: no library takes more")
 @pytest.mark.parametrize("threads", [1, 2])
-def test_libraries_keep_to_the_threads_of_their_rule(tmp_path, threads):
+@pytest.mark.parametrize("warm", [[], ["-m", "fundus_helpers.warm_start", "serve", sys.executable]])
+def test_libraries_keep_to_the_threads_of_their_rule(tmp_path, threads, warm):
     lay_out(tmp_path, [], ["007"])
     for path in (tmp_path / "notebooks").iterdir():
         path.unlink()
@@ -44,7 +45,7 @@ def test_libraries_keep_to_the_threads_of_their_rule(tmp_path, threads):
     search = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
     environment = kept | {"THREADS": str(threads), "PATH": search, "TMPDIR": "/tmp"}
     target = "results/007_L/01_threads/metrics.json"
-    command = [sys.executable, "-m", "snakemake", "--cores=2", "--nolock", target]
+    command = [sys.executable, *warm, "-m", "snakemake", "--cores=2", "--nolock", target]
     ran = run(tmp_path, environment, *command)
     assert ran.returncode == 0, ran.stdout
     found = json.loads((tmp_path / target).read_text())

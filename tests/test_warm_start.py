@@ -99,17 +99,29 @@ def test_a_program_ends_with_the_one_that_asked_for_it(folder, number):
         served.kill()
 
 
-def test_nothing_of_the_server_is_left_when_its_command_has_ended(folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    listening = len(listeners())
-    assert call(folder, *SERVED, "true").returncode == 0
-    assert len(listeners()) == listening
-    assert list(tmp_path.glob("warm-*")) == []
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGKILL])
+def test_the_server_ends_with_its_command_and_with_the_one_that_started_it(
+    folder, tmp_path_factory, monkeypatch, number
+):
+    place = tmp_path_factory.mktemp("w")  # short: names of sockets must be
+    monkeypatch.setenv("TMPDIR", str(place))
+    served = subprocess.Popen([*SERVED, "sleep", "600" if number else "1"], cwd=folder)
+    try:
+        (server,) = wait_for(lambda: [p for p in listeners(place) if list(place.glob("*/socket"))])
+        if number:
+            served.send_signal(number)
+        assert (served.wait(30) == 0) == (number is None)
+        wait_for(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+    finally:
+        served.kill()
+    assert number or list(place.glob("warm-*")) == []
 
 
-def listeners():
-    """Return the servers that run."""
-    return [p for p in psutil.process_iter(["cmdline"]) if "listen" in (p.info["cmdline"] or [])]
+def listeners(place):
+    """Return the servers that listen in a folder."""
+    every = psutil.process_iter(["cmdline"])
+    words = {process: " ".join(process.info["cmdline"] or []) for process in every}
+    return [process for process, line in words.items() if f" listen {place}" in line]
 
 
 def wait_for(truth):
