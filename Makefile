@@ -39,7 +39,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
 
-.PHONY: help install demo eye cohort run-cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
+.PHONY: help install demo eye cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -74,6 +74,8 @@ TELL = $(if $(PART),,$(SNAKEMAKE) --allowed-rules compared comparison -- compare
 	$(BIN)/python -m fundus_helpers.warm_start run fundus_helpers.cohort_report \
 	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
 
+# What `make cohort` runs when libraries are loaded.
+.PHONY: run-cohort
 run-cohort:
 	@$(SNAKEMAKE) -- cohort; status=$$?; $(TELL)
 
@@ -92,9 +94,9 @@ lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
-# One more at a time than there are cores: some tests mostly wait. The longest files come first.
+# Three more at a time than there are cores: many tests mostly wait. The longest files come first.
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
-	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 3 )) --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .

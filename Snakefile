@@ -159,7 +159,7 @@ rule comparison:
     log:
         f"{RESULTS}/cohort/{COMPARISON}/{COMPARISON}.ipynb",
     params:
-        given=[f"{key}={value}" for key, value in sorted(GIVEN.items()) if key in KNOWN[COMPARISON]]
+        given=[f"{key}={value}" for key, value in sorted(GIVEN.items()) if key in KNOWN.get(COMPARISON, ())]
         + ["cohort=True"],
         code=CODE,
     resources:

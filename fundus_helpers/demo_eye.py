@@ -18,10 +18,9 @@ import SimpleITK as sitk
 from skimage.io import imsave
 
 from fundus_helpers.demo_retina import FIELD_MM, FRAME_CENTRE, FRAME_WIDTH, Retina, paint_retina
-from fundus_helpers.visits import DEMO_PATIENTS
+from fundus_helpers.visits import DEMO_PATIENTS as PATIENTS
 
 VERSION = 2
-PATIENTS = DEMO_PATIENTS
 DATES = (
     "2016-03-14 2016-08-29 2017-03-06 2017-09-18 2018-02-26 2018-07-12 2018-10-15 "
     "2019-04-08 2019-11-21 2020-02-03 2020-07-20 2021-01-11 2021-08-16 2022-03-21"
