@@ -28,7 +28,9 @@ COMPARISON = "11_compare_methods"
 SHEET = "photographs.jpg"
 PICTURE_WIDTH = 150  # pixels, on the page
 STYLE = """<style>
-tfoot input { width: 5rem } th, td { white-space: normal; max-width: 16rem }
+tfoot input { width: 4rem } th, td { white-space: normal !important; max-width: 16rem }
+table.dataTable { font-size: .9rem }
+table.dataTable th, table.dataTable td { padding: .2rem .4rem !important }
 </style>"""
 
 
@@ -133,6 +135,8 @@ COLUMNS = {
     "left_out": "left out",
 }
 
+COUNTS = ("visits", "accepted", "doubtful", "failed", "left_out")
+
 
 def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Make the columns of the page: links, pictures, and everything else as safe text."""
@@ -153,10 +157,12 @@ def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     page["before"] = page["before"].where(page["before"] != "", sheets)
     page["reason"] = table["reason"].map(html.escape)
     for column, words in COLUMNS.items():
-        if column in table:
+        if column in table and table[column].notna().any():
             number = pd.api.types.is_numeric_dtype(table[column])
-            page[words] = table[column].round(2) if number else table[column]
-    return page.astype({"method": object}).fillna({"method": "-"}) if "method" in page else page
+            shown = table[column].round(2) if number else table[column]
+            shown = shown.astype("Int64") if column in COUNTS else shown
+            page[words] = shown.astype(object).where(shown.notna(), "")
+    return page
 
 
 def _link(path: str, words: str) -> str:
