@@ -94,9 +94,9 @@ lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
-# Three more at a time than there are cores: many tests mostly wait. The longest files come first.
+# One more at a time than there are cores: some tests mostly wait. The longest files come first.
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
-	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 3 )) --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/ruff check .

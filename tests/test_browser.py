@@ -68,6 +68,7 @@ def browser():
     ):
         options.add_argument(f"--{argument}")
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.command_executor.client_config.timeout = 320  # seconds: longer than any script may take
     yield driver
     driver.quit()
 

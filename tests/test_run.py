@@ -368,6 +368,8 @@ def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, e
     parameters = metrics["provenance"]["parameters"]
     assert parameters["learning_rate"] == 2.0  # as saved
     assert parameters["iterations"] == 20  # as given
+    assert parameters["asked"]["affine"]["learning_rate"] == 2.0  # of every method, not the one
+    assert parameters["asked"]["rigid"]["learning_rate"] != 2.0
     again = snakemake(copy, environment, *notebook)
     assert "Nothing to be done" in again.stdout
     without = snakemake(copy, environment, "-n", *notebook, tuned="{}")
