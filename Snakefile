@@ -9,7 +9,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
-from fundus_helpers.parameters import known_parameters
+from fundus_helpers.notebooks import COMPARISON, REGISTERING, known_parameters
 from fundus_helpers.provenance import code_version
 from fundus_helpers.tuned import tuned_parameter, tuned_path
 from fundus_helpers.visits import EyeError, cohort_eyes, list_visits
@@ -20,7 +20,7 @@ EVERY = {path.stem: path for path in sorted(Path("notebooks").glob("[0-9][0-9]_*
 KNOWN = {name: known_parameters(path) for name, path in EVERY.items()}
 # Whose metrics.json a notebook reads: every one that takes a template may ask 02 for it, and the
 # comparison compares what there is.
-TEMPLATE, COMPARISON = "02_template_selection", "11_compare_methods"
+TEMPLATE = "02_template_selection"
 NEEDS = {
     name: [TEMPLATE]
     for name, known in KNOWN.items()
@@ -38,7 +38,7 @@ def chosen(given):
 
 
 NOTEBOOKS = chosen(config.get("notebooks", ""))
-NEEDS[COMPARISON] = [name for name in NOTEBOOKS if "03" <= name < "10"]  # those that register
+NEEDS[COMPARISON] = [name for name in NOTEBOOKS if name in REGISTERING]
 
 # What is given on the command line (--config size=512) goes to every notebook that knows it.
 OF_THE_RUN = ("data", "results", "notebooks", "part")
@@ -83,12 +83,17 @@ def metrics_files(wildcards, notebooks):
     return [f"{eye}/{notebook}/metrics.json" for notebook in notebooks]
 
 
+def known_to(notebook, named):
+    """What a notebook knows of named parameters, in words for it."""
+    return sorted(f"{key}={value}" for key, value in named.items() if key in KNOWN[notebook])
+
+
 def parameters(wildcards):
     """What the notebook knows of the eye, of what the sliders saved, and of the command line."""
-    known, eye = KNOWN[wildcards.notebook], (wildcards.patient, wildcards.laterality)
+    eye = wildcards.patient, wildcards.laterality
     named = dict(zip(("patient", "laterality"), eye))
     named |= tuned_parameter(tuned_path(RESULTS, *eye), GIVEN) | GIVEN
-    return sorted(f"{key}={value}" for key, value in named.items() if key in known)
+    return known_to(wildcards.notebook, named)
 
 
 # Bounds of a notebook, with a margin over what nine photographs of 2912 px took; a second attempt
@@ -159,8 +164,7 @@ rule comparison:
     log:
         f"{RESULTS}/cohort/{COMPARISON}/{COMPARISON}.ipynb",
     params:
-        given=[f"{key}={value}" for key, value in sorted(GIVEN.items()) if key in KNOWN.get(COMPARISON, ())]
-        + ["cohort=True"],
+        given=lambda wildcards: known_to(COMPARISON, GIVEN | {"cohort": "True"}),
         code=CODE,
     resources:
         mem_mb=lambda wildcards, input, attempt: attempt * (3000 + len(input) // 10),

@@ -9,7 +9,7 @@ from fundus_helpers.outcomes import count_verdicts, read_outcomes
 from fundus_helpers.progress import progress
 from fundus_helpers.report import summarise
 from fundus_helpers.results import METRICS_FILE, read_json
-from fundus_helpers.visits import EyeError, cohort_eyes
+from fundus_helpers.visits import cohort_eyes, data_folder
 
 STATES = ("FAILED", "unfinished", "done")  # the worst first
 
@@ -43,10 +43,7 @@ def cohort_table(
     EyeError
         If there is no such data folder.
     """
-    results = Path(results)
-    if not Path(data).is_dir():
-        raise EyeError(f"data folder {Path(data).name!r} does not exist")
-    eyes = cohort_eyes(data, part)
+    results, eyes = Path(results), cohort_eyes(data_folder(data), part)
     rows = [_row(results, *eye) for eye in progress(eyes, "eyes", shown=shown)]
     table = pd.DataFrame(rows)
     if table.empty:

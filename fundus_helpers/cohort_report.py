@@ -20,11 +20,11 @@ from fundus_helpers.cohort import STATES, cohort_table
 from fundus_helpers.figures import OVERLAY_CAPTION
 from fundus_helpers.files import written_beside
 from fundus_helpers.images import UnusableImageError, read_image, single_channel
+from fundus_helpers.notebooks import COMPARISON
 from fundus_helpers.report import PAGE, page_without_code
 from fundus_helpers.results import METRICS_FILE
 from fundus_helpers.visits import EyeError, list_visits
 
-COMPARISON = "11_compare_methods"
 SHEET = "photographs.jpg"
 PICTURE_WIDTH = 150  # pixels, on the page
 STYLE = """<style>

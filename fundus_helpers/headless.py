@@ -20,7 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from fundus_helpers.files import written_beside
-from fundus_helpers.parameters import typed_parameters
+from fundus_helpers.notebooks import typed_parameters
 from fundus_helpers.places import without_places
 
 
@@ -34,7 +34,7 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
         Where the executed notebook goes; what failed has the traceback in it. It appears only
         when the run has ended, and names no folder of this machine (`places.without_places`).
     given : mapping of str
-        See `parameters.typed_parameters`.
+        See `notebooks.typed_parameters`.
 
     Raises
     ------

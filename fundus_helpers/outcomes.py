@@ -7,22 +7,13 @@ import joblib
 import pandas as pd
 
 from fundus_helpers.eye import Eye
+from fundus_helpers.notebooks import REGISTERING as NOTEBOOKS
 from fundus_helpers.progress import progress
 from fundus_helpers.results import METRICS_FILE, read_json
 from fundus_helpers.series import Registration
 from fundus_helpers.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
 from fundus_helpers.visits import DEMO_PATIENTS, cohort_eyes
 
-# The notebooks that register, and leave outcomes.
-NOTEBOOKS = (
-    "03_rigid",
-    "04_optical_flow",
-    "05_simple_elastix",
-    "06_spatial_transformer",
-    "07_kmeans_clustering",
-    "08_groupwise",
-    "09_retinal_keypoints",
-)
 # Column of an outcome, and what `assessment.measure_visits` calls it.
 MEASURES = {
     "landmark_error_px": ("landmark error", "full-size px"),

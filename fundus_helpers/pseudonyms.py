@@ -205,7 +205,7 @@ def check_results(results: Path | str, *, pseudonymous: bool = True) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make the folder of links, or tell the pseudonym of a patient."""
+    """Make the folder of links, tell the pseudonym of a patient, or check for a run without."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for command, words in COMMANDS.items():

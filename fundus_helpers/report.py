@@ -185,9 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     table = summarise(options.results, options.eyes)
     sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
+    failed = {*table.loc[table["state"] == "FAILED", "eye"]}
     for eye in dict.fromkeys(table["eye"]):
         report = options.results / eye / "report.html"
-        whole = report.exists() and "FAILED" not in [*table.loc[table["eye"] == eye, "state"]]
+        whole = report.exists() and eye not in failed
         state = f"report: {report}" if whole else "no report: not every notebook is done"
         sys.stdout.write(f"{eye}  {state}\n")
     return 0

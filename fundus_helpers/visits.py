@@ -20,6 +20,23 @@ class EyeError(ValueError):
     """An eye that cannot be loaded; the message names what was given and what to do."""
 
 
+def data_folder(data: Path | str) -> Path:
+    """Return the data folder.
+
+    Raises
+    ------
+    EyeError
+        If there is none.
+    """
+    data = Path(data)
+    if not data.is_dir():
+        raise EyeError(
+            f"data folder {data.name!r} does not exist; it should hold a folder for each patient "
+            "(data/README.md); `make demo` runs without any"
+        )
+    return data
+
+
 def patient_folder(data: Path | str, patient: str) -> Path:
     """Find the folder of a patient, refusing any that leaves the data folder.
 
@@ -28,13 +45,7 @@ def patient_folder(data: Path | str, patient: str) -> Path:
     EyeError
         If a folder is missing, or the patient's name is a path (``..``, absolute) or a link.
     """
-    data = Path(data)
-    if not data.is_dir():
-        raise EyeError(
-            f"data folder {data.name!r} does not exist; it should hold a folder for each patient "
-            "(data/README.md); `make demo` runs without any"
-        )
-    folder = data / patient
+    folder = data_folder(data) / patient
     if not patient or patient.startswith(".") or Path(patient).name != patient:
         raise EyeError(f"patient {patient!r} is not the plain name of a folder in the data folder")
     if folder.is_symlink():

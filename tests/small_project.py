@@ -9,9 +9,10 @@ from pathlib import Path
 
 import matplotlib
 
+from fundus_helpers.notebooks import COMPARISON
+
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = ("02_template_selection", "03_rigid")
-COMPARISON = "11_compare_methods"
 VISITS = 2
 SOCKETS = shutil.ignore_patterns("kernel-*")
 WITH = "WITH=size=96 iterations=20"

@@ -9,6 +9,7 @@ import pytest
 
 from fundus_helpers.app import App
 from fundus_helpers.demo_eye import PATIENTS
+from fundus_helpers.notebooks import known_parameters
 
 FOLDER = Path(__file__).parents[1] / "app"
 
@@ -67,9 +68,15 @@ def test_folders_come_from_the_environment(data, tmp_path, monkeypatch):
 
 def test_the_page_is_one_call_stored_without_outputs():
     notebook = nbformat.read(FOLDER / "sliders.ipynb", as_version=4)
-    (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert cell.source == "from fundus_helpers.app import App\n\nApp()"
-    assert cell.outputs == [] and cell.execution_count is None
+    load, parameters, call = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert load.source == "from fundus_helpers.app import App"
+    assert call.source == "App(data, results)"
+    assert known_parameters(FOLDER / "sliders.ipynb") == {"data": "str", "results": "str"}
+    assert [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])] == [
+        parameters
+    ]
+    for cell in (load, parameters, call):
+        assert cell.outputs == [] and cell.execution_count is None
 
 
 def test_the_page_is_served_to_this_machine_only_with_a_token_and_fetches_nothing():

@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from fundus_helpers import headless
 from fundus_helpers.headless import run_notebook
-from fundus_helpers.parameters import known_parameters, typed_parameters
+from fundus_helpers.notebooks import known_parameters, typed_parameters
 
 PARAMETERS = """\
 patient: str = "demo"  # its name

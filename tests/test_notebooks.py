@@ -18,7 +18,7 @@ from small_project import run as run_command
 
 from fundus_helpers import headless, outcomes
 from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
-from fundus_helpers.parameters import known_parameters
+from fundus_helpers.notebooks import known_parameters
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))

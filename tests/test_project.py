@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
 # From the lowest layer to the highest; a file imports only from lines above its own.
 LAYERS = """
-files places parameters provenance progress worker memory warm_start smoothing fields comparisons
+files places notebooks provenance progress worker memory warm_start smoothing fields comparisons
 images
 transforms vessels features radial
 warping matching dense

@@ -1,4 +1,4 @@
-"""The parameters of a notebook, as the cell tagged ``parameters`` declares them.
+"""The notebooks: which of them register, and the parameters that each declares.
 
 This file and the others that the Snakefile imports load no large library: on a cluster it is read
 twice in every job.
@@ -9,6 +9,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+# They leave outcomes, which the other one compares.
+REGISTERING = (
+    "03_rigid",
+    "04_optical_flow",
+    "05_simple_elastix",
+    "06_spatial_transformer",
+    "07_kmeans_clustering",
+    "08_groupwise",
+    "09_retinal_keypoints",
+)
+COMPARISON = "11_compare_methods"
 TYPES = {"str": str, "int": int, "float": float}
 
 
