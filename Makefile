@@ -4,7 +4,7 @@ DATA ?= data
 RESULTS ?= results
 PATIENT ?= demo_colour
 EYE ?= L
-# Where notebooks run: profiles/local, profiles/slurm, or one of your own (docs/cluster.md).
+# Where notebooks run: workflow/profiles/local, workflow/profiles/slurm, or one of your own (docs/cluster.md).
 PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 # Notebooks at a time, and MB of memory for all of them: those of this machine (where Linux tells
@@ -30,11 +30,11 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # What is run sees the photographs through links under pseudonyms, if that is asked for.
 VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
-MAKE_VIEW = $(BIN)/python -m fundus_helpers.pseudonyms $(if $(PSEUDONYM),view "$(DATA)" "$(VIEW)",plain) "$(RESULTS)"
-WHO = $(if $(PSEUDONYM),$(shell $(BIN)/python -m fundus_helpers.pseudonyms name "$(PATIENT)" "$(DATA)" "$(RESULTS)"),$(PATIENT))
+MAKE_VIEW = $(BIN)/fundus pseudonyms $(if $(PSEUDONYM),view "$(DATA)" "$(VIEW)",plain) "$(RESULTS)"
+WHO = $(if $(PSEUDONYM),$(shell $(BIN)/fundus pseudonyms name "$(PATIENT)" "$(DATA)" "$(RESULTS)"),$(PATIENT))
 # On this machine programs are forked from one that has loaded all libraries.
-WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.warm_start serve)
-SNAKEMAKE = $(BIN)/snakemake --workflow-profile "profiles/$(PROFILE)" \
+WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm_start serve)
+SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
@@ -56,14 +56,14 @@ install: .venv/installed  ## Install everything into .venv
 	@touch $@
 
 demo: .venv/installed  ## Make the demo eye and run every notebook on it
-	@$(BIN)/python -c 'import sys; from fundus_helpers.demo_eye import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
+	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
 	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(MAKE_VIEW)
-	@$(BIN)/python -m fundus_helpers.visits "$(VIEW)" "$(WHO)" "$(EYE)"
+	@$(BIN)/fundus check "$(VIEW)" "$(WHO)" "$(EYE)"
 	@$(WARM) $(SNAKEMAKE) -- "$(RESULTS:%/=%)/$(WHO)_$(EYE)/report.html"; status=$$?; \
-	$(BIN)/python -m fundus_helpers.report summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
+	$(BIN)/fundus summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
 	@$(MAKE_VIEW)
@@ -71,7 +71,7 @@ cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="0
 
 # A part of a cohort has its own page; methods are compared over all eyes.
 TELL = $(if $(PART),,$(SNAKEMAKE) --allowed-rules compared comparison -- compared || status=$$?;) \
-	$(BIN)/python -m fundus_helpers.warm_start run fundus_helpers.cohort_report \
+	$(BIN)/python -m fundus_helpers.runs.warm_start run fundus_helpers cohort \
 	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
 
 # What `make cohort` runs when libraries are loaded.
@@ -86,7 +86,7 @@ cohort-report: .venv/installed  ## Only the report: of all eyes, when parts of t
 cohort-dry: .venv/installed  ## Say what make cohort would run, and about how long it takes
 	@$(MAKE_VIEW)
 	@summary=$$($(SNAKEMAKE) --summary -- cohort) && printf '%s\n' "$$summary" | \
-	$(BIN)/python -m fundus_helpers.plan "$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") --jobs $(or $(JOBS),100)
+	$(BIN)/fundus plan "$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") --jobs $(or $(JOBS),100)
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
@@ -104,34 +104,34 @@ lint: .venv/installed  ## Check code and notebooks
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb app/*.ipynb
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
-	$(BIN)/python tests/benchmark_template.py
+	$(BIN)/python benchmarks/template.py
 
 benchmark-clusters: .venv/installed  ## Time k-means on the directions images span against raw pixels
-	$(BIN)/python tests/benchmark_clusters.py
+	$(BIN)/python benchmarks/clusters.py
 
 benchmark-networks: .venv/installed  ## Train networks on one eye: DATA= PATIENT= EYE=; with FIRE= on other eyes too
-	$(BIN)/python tests/benchmark_networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
+	$(BIN)/python benchmarks/networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
 
 benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
-	$(BIN)/python tests/benchmark_series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
+	$(BIN)/python benchmarks/series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
 
 benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registration, 10 and 100 visits
-	$(BIN)/python tests/benchmark_groupwise.py
+	$(BIN)/python benchmarks/groupwise.py
 
 benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new picture, for every method
-	$(BIN)/python tests/benchmark_tuning.py
+	$(BIN)/python benchmarks/tuning.py
 
 benchmark-cohort: .venv/installed  ## Overhead, time and memory of cohorts, by eyes and jobs: ARGS="--eyes 200"
-	$(BIN)/python tests/benchmark_cohort.py $(ARGS)
+	$(BIN)/python benchmarks/cohort.py $(ARGS)
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
-	@$(BIN)/python -m fundus_helpers.fire_benchmark "$(FIRE)" "$(OUT)" $(METHODS)
+	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
 benchmark-verdict: .venv/installed  ## How far verdicts and predicted errors can be trusted: FIRE=folder
-	@$(BIN)/python tests/benchmark_verdict.py "$(FIRE)"
+	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"
 
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
-	@$(BIN)/python -m fundus_helpers.photographs "$(FIXED)" "$(MOVING)" "$(INTO)"
+	@$(BIN)/fundus register "$(FIXED)" "$(MOVING)" "$(INTO)"
 
 picture: .venv/installed  ## Make the README's pictures anew from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py

@@ -5,29 +5,31 @@ from pathlib import Path
 
 import numpy as np
 
-from fundus_helpers import METHODS, figures, images, warping
-from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
-from fundus_helpers.eye import load_eye
+from fundus_helpers import loading, plotting, transforms
+from fundus_helpers.loading.demo_eye import make_demo_eye
+from fundus_helpers.loading.eye import load_eye
+from fundus_helpers.loading.visits import DEMO_PATIENTS
+from fundus_helpers.methods import METHODS
 
 
 def main() -> None:
     """Draw first and last visit of both looks, and their overlay before and after."""
     panels, titles = [], []
     with tempfile.TemporaryDirectory() as data:
-        for patient in sorted(PATIENTS):
+        for patient in sorted(DEMO_PATIENTS):
             make_demo_eye(data, patient)
             eye = load_eye(data, patient, "L")
             fixed, moving = eye.images[0], eye.images[-1]
             masks = {"fixed_mask": eye.masks[0], "moving_mask": eye.masks[-1]}
-            warped = warping.warp(moving, METHODS["affine"](fixed, moving, **masks))
+            warped = transforms.warp(moving, METHODS["affine"](fixed, moving, **masks))
             photographs = [
-                images.to_unit_range(eye.photograph(i)) for i in (0, -1 % len(eye.names))
+                loading.to_unit_range(eye.photograph(i)) for i in (0, -1 % len(eye.names))
             ]
             panels += [_colour(photograph) for photograph in photographs]
-            panels += [figures.overlay(fixed, moving), figures.overlay(fixed, warped)]
+            panels += [plotting.overlay(fixed, moving), plotting.overlay(fixed, warped)]
             dates = [str(date) for date in eye.used["date"].iloc[[0, -1]]]
             titles += [*dates, "as photographed", "registered"]
-    figure = figures.gallery(panels, titles, caption=figures.OVERLAY_CAPTION)
+    figure = plotting.gallery(panels, titles, caption=plotting.OVERLAY_CAPTION)
     figure.savefig(Path(__file__).with_name("demo.png"), dpi=65, bbox_inches="tight")
 
 

@@ -15,7 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from fundus_helpers.demo_eye import make_demo_eye
+from fundus_helpers.loading.demo_eye import make_demo_eye
 
 HERE = Path(__file__).parent
 VOILA = Path(sys.executable).with_name("voila")

@@ -1,15 +1,10 @@
-"""Registration of photographs of the retina: a thin module under the notebooks."""
+"""Registration of photographs of the retina: what is most asked for, and the rooms it lies in.
 
-from importlib.metadata import version
+Everything here is loaded when it is first used. `import fundus_helpers as fh`, then `fh.` and the
+Tab key, show what there is; `help(fh.warp)` tells how to use it.
+"""
 
-__version__ = version("fundus-helpers")
-__all__ = ["METHODS"]
+import lazy_loader as lazy
 
-
-def __getattr__(name: str) -> object:
-    # On demand (PEP 562): what only starts notebooks need not load every method first.
-    if name == "METHODS":
-        from fundus_helpers.methods import METHODS
-
-        return METHODS
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__version__ = "0.2.0"
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -12,9 +12,10 @@ from known_transforms import about_the_middle, bumps
 from small_project import VISITS, clean_environment
 
 from fundus_helpers import transforms
-from fundus_helpers.demo_eye import PATIENTS, make_demo_eye
-from fundus_helpers.eye import load_eye
-from fundus_helpers.fire import lay_out_eye, read_pairs
+from fundus_helpers.loading.demo_eye import make_demo_eye
+from fundus_helpers.loading.eye import load_eye
+from fundus_helpers.loading.fire import lay_out_eye, read_pairs
+from fundus_helpers.loading.visits import DEMO_PATIENTS
 
 SIDE = 256
 ZOOM, CORNER = SIDE / 1000, 205  # of the 1411 pixels, the middle 1000 lie in the frame
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items):
 def demo(tmp_path_factory):
     """Return a data folder with both demo patients, 192 pixels wide."""
     data = tmp_path_factory.mktemp("data")
-    for patient in PATIENTS:
+    for patient in DEMO_PATIENTS:
         make_demo_eye(data, patient, size=192)
     return data
 

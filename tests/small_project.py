@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib
 
-from fundus_helpers.notebooks import COMPARISON
+from fundus_helpers.results.notebooks import COMPARISON
 
 PROJECT = Path(__file__).parents[1]
 NOTEBOOKS = ("02_template_selection", "03_rigid")
@@ -40,7 +40,7 @@ def clean_environment(folder):
 
 def lay_out(folder, photographs, patients, notebooks=(*NOTEBOOKS, COMPARISON)):
     """Make a project of some notebooks, with one folder of photographs for each patient."""
-    for name in ("Makefile", "Snakefile", "fundus_helpers", "profiles"):
+    for name in ("Makefile", "fundus_helpers", "workflow"):
         (folder / name).symlink_to(PROJECT / name)
     (folder / ".venv").symlink_to(sys.prefix)
     (folder / "notebooks").mkdir()

@@ -6,7 +6,10 @@ from types import MappingProxyType
 
 import SimpleITK as sitk
 
-from fundus_helpers.methods import elastix, keypoints, optical_flow, rigid
+from fundus_helpers.methods import elastix, optical_flow, rigid
+from fundus_helpers.methods.keypoints import registration as keypoints
+
+__all__ = ["METHODS", "Method"]
 
 Method = Callable[..., sitk.Transform]
 

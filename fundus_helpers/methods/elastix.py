@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import SimpleITK as sitk
 
-from fundus_helpers import elastix_run, transforms, warping
-from fundus_helpers.coarse_alignment import find_start
-from fundus_helpers.knobs import checked
-from fundus_helpers.pair import Pair, check_choice, check_range, check_result, prepare_pair
+from fundus_helpers import transforms
+from fundus_helpers.methods import elastix_run
+from fundus_helpers.methods.knobs import check_choice, check_range, checked
+from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
+from fundus_helpers.methods.start import find_start
 
 STAGES = {
     "rigid": "EulerTransform",
@@ -21,13 +22,18 @@ STAGES = {
     "affine": "AffineTransform",
     "bspline": "BSplineTransform",
 }
+
+
 METRICS = {
     "correlation": "AdvancedNormalizedCorrelation",
     "mutual_information": "AdvancedMattesMutualInformation",
     "mean_squares": "AdvancedMeanSquares",
 }
+
+
 # Splines make any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_BSPLINE_CORRELATION = 0.45
+
 
 # What the article does: raw grey images, black border and all, with elastix's own settings.
 # Give it masks that are True everywhere. It is here to be looked at, not to be used.
@@ -70,7 +76,7 @@ def register(
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
-        True inside the field of view; None: found by `images.field_of_view`. elastix looks at
+        True inside the field of view; None: found by `loading.field_of_view`. elastix looks at
         neither image outside its mask.
     stages : sequence of {"rigid", "similarity", "affine", "bspline"}
         One after the other, each starting where the last one ended. B-splines bend the image
@@ -79,7 +85,7 @@ def register(
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
         Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`).
+        centres of brightness on each other, or as the images lie (`methods.find_start`).
         With a good start few resolutions and iterations do.
     metric : {"correlation", "mutual_information", "mean_squares"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
@@ -119,7 +125,7 @@ def register(
     elastix_run.ElastixError
         If elastix gives up: with its reason, and its whole log as ``error.log``.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`pair.check_result`).
+        If an image shows nothing or the result cannot be true (`methods.check_result`).
     """
     for stage in stages or [stages]:
         check_choice("stage", stage, STAGES)
@@ -127,7 +133,7 @@ def register(
     # elastix does not look before it leaps: out of its bounds it takes the whole process down.
     check_range("samples", samples, 1, pair.fixed.size)
     start = find_start(pair, initialisation)
-    inside = warping.overlap(pair.fixed_mask, pair.moving_mask, start)
+    inside = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
     if not inside.any():
         raise transforms.RegistrationError("the fields of view do not overlap at the start")
     common = {
@@ -175,7 +181,7 @@ def _placed(pair: Pair, start: sitk.Transform) -> list[sitk.Image]:
     nothing is interpolated twice.
     """
     images = [
-        warping.as_itk_image(array.astype(np.uint8 if array.dtype == bool else np.float32))
+        transforms.as_itk_image(array.astype(np.uint8 if array.dtype == bool else np.float32))
         for array in (pair.fixed, pair.moving, pair.fixed_mask, pair.moving_mask)
     ]
     back = transforms.to_matrix(start.GetInverse())

@@ -14,14 +14,16 @@ import numpy as np
 import SimpleITK as sitk
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
-from fundus_helpers import fields, transforms, warping
-from fundus_helpers.coarse_alignment import find_start
-from fundus_helpers.knobs import checked
-from fundus_helpers.pair import check_range, check_result, prepare_pair
-from fundus_helpers.transforms import RegistrationError
+from fundus_helpers import transforms
+from fundus_helpers.methods.knobs import check_range, checked
+from fundus_helpers.methods.pair import check_result, prepare_pair
+from fundus_helpers.methods.start import find_start
+from fundus_helpers.transforms import fields
+from fundus_helpers.transforms.transform import RegistrationError
 
 # A free field makes any two retinas correlate somewhat, two photographs of one by 0.5 and more.
 LEAST_CORRELATION = 0.45
+
 
 # What the article does: raw grey images, black border and all, from the identity, nothing smoothed.
 # Give it masks that are True everywhere. It is here to be looked at, not to be used.
@@ -57,12 +59,12 @@ def tvl1(
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
-        True inside the field of view; None: found by `images.field_of_view`.
+        True inside the field of view; None: found by `loading.field_of_view`.
     normalise : bool
         Even out the illumination first. False: the flow follows the light, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
         Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`),
+        centres of brightness on each other, or as the images lie (`methods.find_start`),
         which is for pairs that are registered already.
     attachment : float in [0.1, 1000]
         Weight of the images against the smoothness of the flow. Larger follows every grain.
@@ -87,7 +89,7 @@ def tvl1(
     ValueError
         For images, masks or knobs that are not as described.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`pair.check_result`).
+        If an image shows nothing or the result cannot be true (`methods.check_result`).
     """
     flow = partial(
         optical_flow_tvl1,
@@ -213,13 +215,13 @@ def _register(
     """Register by any flow of two float images of one shape, fixed to moving, (dx, dy)."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     start = find_start(pair, initialisation)
-    warped = warping.warp(pair.moving, start, pair.fixed.shape)
-    common = warping.overlap(pair.fixed_mask, pair.moving_mask, start)
+    warped = transforms.warp(pair.moving, start, pair.fixed.shape)
+    common = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
     # What one image alone shows must not pull: it becomes plain background in both.
     images = [np.where(common, image, np.float32(0.5)) for image in (pair.fixed, warped)]
     field = flow(*images)
     if smoothness:
-        followed = warping.warp(images[1], transforms.from_displacement(field), fill=0.5)
+        followed = transforms.warp(images[1], transforms.from_displacement(field), fill=0.5)
         known = fields.support(images[0], followed, common)
         known = known * fields.plausible(field, known)
         sigma = smoothness * max(common.shape) / 768

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import SimpleITK as sitk
 
-from fundus_helpers import transforms, warping
-from fundus_helpers.coarse_alignment import ANGLES, find_start
-from fundus_helpers.knobs import checked
-from fundus_helpers.pair import check_result, prepare_pair
+from fundus_helpers import transforms
+from fundus_helpers.methods.knobs import checked
+from fundus_helpers.methods.pair import check_result, prepare_pair
+from fundus_helpers.methods.start import ANGLES, find_start
 
 MODELS = {
     "translation": lambda: sitk.TranslationTransform(2),
@@ -21,11 +21,17 @@ MODELS = {
     "similarity": sitk.Similarity2DTransform,
     "affine": lambda: sitk.AffineTransform(2),
 }
+
+
 METRICS = ("correlation", "mean_squares", "mutual_information")
+
+
 OPTIMISERS = ("regular_step", "conjugate_gradient", "gradient_descent")
+
 
 # In pixels: registration is done when a step has shrunk to this.
 SMALLEST_STEP = 0.005
+
 
 # What the article does: raw grey images, black border and all, plain descent from the identity.
 # Give it masks that are True everywhere. It is here to be looked at, not to be used.
@@ -67,7 +73,7 @@ def register(
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
-        True inside the field of view; None: found by `images.field_of_view`.
+        True inside the field of view; None: found by `loading.field_of_view`.
     model : {"translation", "rigid", "similarity", "affine"}
         Of 2, 3, 4 or 6 parameters. Two photographs seldom have the very same magnification, so
         ``similarity`` is the least that fits.
@@ -75,7 +81,7 @@ def register(
         Even out the illumination first. False registers brightness, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
         Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`coarse_alignment.find_start`).
+        centres of brightness on each other, or as the images lie (`methods.find_start`).
     metric : {"correlation", "mean_squares", "mutual_information"}
         What is made as good as possible. ``mutual_information`` is for two modalities.
     optimiser : {"regular_step", "conjugate_gradient", "gradient_descent"}
@@ -107,7 +113,7 @@ def register(
     ValueError
         For images, masks or knobs that are not as described.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`pair.check_result`).
+        If an image shows nothing or the result cannot be true (`methods.check_result`).
     """
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     to_pixels = _unit_square(pair.fixed.shape) if balanced else transforms.identity()
@@ -148,7 +154,7 @@ def _unit_square(shape: tuple[int, int]) -> sitk.AffineTransform:
 
 
 def _in_units(array: np.ndarray, to_pixels: sitk.Transform) -> sitk.Image:
-    image = warping.as_itk_image(array.astype(np.uint8 if array.dtype == bool else np.float32))
+    image = transforms.as_itk_image(array.astype(np.uint8 if array.dtype == bool else np.float32))
     origin, neighbour = transforms.map_points(to_pixels.GetInverse(), [[0, 0], [1, 1]])
     image.SetOrigin(origin.tolist())
     image.SetSpacing((neighbour - origin).tolist())

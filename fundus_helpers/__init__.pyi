@@ -1,0 +1,37 @@
+from . import loading, methods, metrics, panels, plotting, results, runs, series, transforms
+from .loading.demo_eye import make_demo_eye
+from .loading.eye import load_eye
+from .loading.photographs import read_photograph
+from .loading.visits import find_eyes
+from .methods import METHODS
+from .metrics.measures import measure
+from .metrics.verdict import judge
+from .panels.tuning import tune
+from .series.photographs import register_photographs
+from .series.registering import register_eye
+from .transforms.transform import map_points
+from .transforms.warping import warp
+
+__all__ = [
+    "METHODS",
+    "find_eyes",
+    "judge",
+    "load_eye",
+    "loading",
+    "make_demo_eye",
+    "map_points",
+    "measure",
+    "methods",
+    "metrics",
+    "panels",
+    "plotting",
+    "read_photograph",
+    "register_eye",
+    "register_photographs",
+    "results",
+    "runs",
+    "series",
+    "transforms",
+    "tune",
+    "warp",
+]

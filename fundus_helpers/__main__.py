@@ -1,0 +1,268 @@
+"""The command line: ``fundus COMMAND ...``, or ``python -m fundus_helpers COMMAND ...``.
+
+The functions below only read arguments and write what came of them. Each loads what it needs when
+it is called, so that ``fundus --help`` answers at once.
+"""
+
+import argparse
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+log = logging.getLogger("fundus_helpers")
+
+EPILOG = """examples:
+  fundus register 2019.jpg 2024.jpg registered   two photographs: transform, picture, verdict
+  fundus check data 007 L                        which photographs of an eye would be used
+  fundus summary results 007_L                   what every notebook found out about an eye
+
+Whole eyes and cohorts are run with make: see `make help`.
+"""
+
+
+def register(options: argparse.Namespace) -> int:
+    """Register two photographs; 1 if the verdict is that it failed."""
+    from fundus_helpers.series.photographs import register_photographs
+
+    done = register_photographs(options.fixed, options.moving, options.method)
+    done.save(options.folder)
+    summary = done.verdict.summary(done.factor)
+    words = [summary["verdict"], *summary["reasons"]]
+    if done.transform is not None:
+        words.append(f"predicted error {summary['predicted error, px']} px")
+    sys.stdout.write("; ".join(words) + "\n")
+    return 0 if done.transform is not None else 1
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say what would be run for an eye, or raise why it cannot be."""
+    from fundus_helpers.loading.visits import EyeError, list_visits, too_few
+
+    eye = options.patient, options.laterality
+    visits = list_visits(options.data, *eye)
+    if visits["used"].sum() < 2:
+        raise EyeError(too_few(visits, *eye))
+    count = f"{visits['used'].sum()} of {len(visits)} files by their names"
+    sys.stderr.write(f"{options.patient} {options.laterality}: {count}\n")
+    return 0
+
+
+def summary(options: argparse.Namespace) -> int:
+    """Show a table of what every notebook left for every eye."""
+    from fundus_helpers.results.report import summarise
+
+    _need_results(options.results)
+    table = summarise(options.results, options.eyes)
+    sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
+    failed = {*table.loc[table["state"] == "FAILED", "eye"]}
+    for eye in dict.fromkeys(table["eye"]):
+        page = options.results / eye / "report.html"
+        whole = page.exists() and eye not in failed
+        state = f"report: {page}" if whole else "no report: not every notebook is done"
+        sys.stdout.write(f"{eye}  {state}\n")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page of one eye."""
+    from fundus_helpers.results.report import write_eye_report
+
+    write_eye_report(options.page)
+    return 0
+
+
+def cohort(options: argparse.Namespace) -> int:
+    """Write the page and the tables of a cohort, and end with what failed."""
+    from fundus_helpers.results.cohort import report_name, tell_unfinished, write_cohort_report
+
+    _need_results(options.results)
+    table = write_cohort_report(options.data, options.results, options.part)
+    page = options.results / f"{report_name(options.part)}.html"
+    sys.stdout.write(f"\n{tell_unfinished(table)}\nreport: {page}\n")
+    return 0
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Say what a cohort would run; Snakemake's summary comes on standard input."""
+    from fundus_helpers.runs import plan
+
+    to_run = plan.pending([] if sys.stdin.isatty() else sys.stdin)
+    seconds, runs = plan.seconds_of("notebooks", options.results, to_run)
+    source = f"{runs} earlier runs" if runs else "what the notebooks say of the demo eye at 768 px"
+    visits = plan.plan_eyes(options.data, options.part)
+    sys.stdout.write(f"{plan.tell(visits, to_run, seconds, options.jobs)}, by {source}\n")
+    return 0
+
+
+def pseudonyms(options: argparse.Namespace) -> int:
+    """Make the folder of links, tell the pseudonym of a patient, or check for a run without."""
+    from fundus_helpers.runs import pseudonyms
+
+    pseudonyms.check_results(options.results, pseudonymous=options.what != "plain")
+    if options.what == "plain":
+        return 0
+    key = pseudonyms.read_key(pseudonyms.key_path(), away_from=(options.data, options.results))
+    if options.what == "name":
+        sys.stdout.write(pseudonyms.pseudonym(key, options.patient) + "\n")
+        return 0
+    patients = pseudonyms.make_view(options.data, options.view, key)
+    sys.stderr.write(f"{len(patients)} patients under pseudonyms\n")
+    return 0
+
+
+def benchmark(options: argparse.Namespace) -> int:
+    """Run methods over the pairs of FIRE and print their table."""
+    from fundus_helpers.loading.fire import read_pairs
+    from fundus_helpers.methods import METHODS
+    from fundus_helpers.runs import fire_benchmark, peers
+
+    pairs = read_pairs(options.folder)
+    methods = options.methods or [*METHODS, *peers.installed()]
+    table = fire_benchmark.run_benchmark(pairs, methods, options.out, jobs=options.jobs)
+    formatted = fire_benchmark.tabulate(table).to_string(float_format="{:.3f}".format)
+    sys.stdout.write(formatted + f"\n\nrows: {options.out}\n")
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run one notebook without a screen; 1 if a cell of it fails."""
+    from papermill.exceptions import PapermillExecutionError
+
+    from fundus_helpers.runs.headless import run_notebook
+
+    logging.getLogger("papermill").setLevel(logging.WARNING)
+    given = dict(item.partition("=")[::2] for item in options.parameters)
+    what = f"{given.get('patient', '')} {given.get('laterality', '')} {options.notebook.stem}"
+    # Asked to end, by a scheduler for one: the kernel ends too, and nothing half-written stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"ENDED  {what}: by a signal"))
+    start = time.perf_counter()
+    try:
+        run_notebook(options.notebook, options.executed, given)
+    except PapermillExecutionError as error:
+        log.error("FAILED %s: %s: %s", what, error.ename, error.evalue)
+        return 1
+    except (ValueError, OSError) as error:
+        log.error("FAILED %s: %s", what, error)
+        return 2
+    log.info("done   %s in %.0f s", what, time.perf_counter() - start)
+    return 0
+
+
+def _need_results(folder: Path) -> None:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no results in {folder.name!r}: nothing has been run yet")
+
+
+# What a command takes: (name or flag, settings) for each argument, in their order.
+PART = (
+    "--part",
+    {"default": "1/1", "metavar": "3/100", "help": "every 100th eye, from the 3rd on"},
+)
+DATA = ("data", {"type": Path, "help": "folder with a folder for each patient"})
+RESULTS = ("results", {"type": Path, "help": "folder of all results"})
+COMMANDS = {
+    register: [
+        ("fixed", {"type": Path, "help": "photograph that stays as it is"}),
+        ("moving", {"type": Path, "help": "photograph that is brought onto it"}),
+        ("folder", {"type": Path, "help": "for transform, photograph and verdict.json"}),
+        ("--method", {"default": "keypoints", "help": "name of a method (default: keypoints)"}),
+    ],
+    check: [
+        DATA,
+        ("patient", {"help": "name of the patient's folder"}),
+        ("laterality", {"help": "L or R"}),
+    ],
+    summary: [RESULTS, ("eyes", {"nargs": "*", "help": "like 007_L; none: every eye"})],
+    report: [("page", {"type": Path, "help": "<results>/<patient>_<L|R>/report.html"})],
+    cohort: [DATA, RESULTS, PART],
+    plan: [
+        DATA,
+        RESULTS,
+        PART,
+        ("--jobs", {"type": int, "default": 1, "help": "notebooks at a time"}),
+    ],
+    pseudonyms: [],
+    benchmark: [
+        ("folder", {"type": Path, "help": "of FIRE, with Images and Ground Truth"}),
+        ("out", {"type": Path, "help": "CSV file; what it holds already is not done again"}),
+        ("methods", {"nargs": "*", "help": "none: every method, and every peer installed"}),
+        ("--jobs", {"type": int, "default": -1, "help": "processes; -1: one for each core"}),
+    ],
+    run: [
+        ("notebook", {"type": Path, "help": "its parameters are checked"}),
+        ("executed", {"type": Path, "help": "where it goes with its outputs"}),
+        ("parameters", {"nargs": "*", "metavar": "name=value"}),
+    ],
+}
+HELP = {
+    register: "register two photographs of an eye and say whether to believe it",
+    check: "list which photographs of an eye would be used",
+    summary: "show what every notebook left for every eye, or for some",
+    report: "write the page of one eye from what its notebooks left",
+    cohort: "write the page and the tables of all eyes",
+    plan: "say what a cohort would run, what is left out and why, and how long it takes",
+    pseudonyms: "show patients under other names",
+    benchmark: "run methods over the pairs of FIRE and print their table",
+    run: "run one notebook without a screen",
+}
+PSEUDONYMS = {
+    "view": (
+        "make a folder of links to photographs, under pseudonyms",
+        ("data", "view", "results"),
+    ),
+    "name": ("tell the pseudonym of one patient", ("patient", "data", "results")),
+    "plain": ("refuse results under pseudonyms to a run without them", ("results",)),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fundus",
+        description="Register photographs of the retina, visit after visit.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for function, arguments in COMMANDS.items():
+        words = HELP[function]
+        made = commands.add_parser(function.__name__, help=words, description=words.capitalize())
+        made.set_defaults(function=function)
+        for name, settings in arguments:
+            made.add_argument(name, **settings)
+        if function is pseudonyms:
+            kinds = made.add_subparsers(required=True, metavar="WHAT", dest="what")
+            for kind, (explained, names) in PSEUDONYMS.items():
+                inner = kinds.add_parser(kind, help=explained, description=explained.capitalize())
+                for name in names:
+                    inner.add_argument(name)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        None: those of the process.
+
+    Returns
+    -------
+    int
+        0 if all went well; 1 if what was asked for failed (a registration, a notebook); 2 if it
+        could not be begun, with the reason on standard error.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = _parser().parse_args(arguments)
+    try:
+        return options.function(options)
+    except (ValueError, OSError) as error:
+        log.error("%s", error)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

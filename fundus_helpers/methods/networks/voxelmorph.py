@@ -1,0 +1,271 @@
+"""VoxelMorph in two dimensions: a network that learns the smooth field an affine method leaves.
+
+Balakrishnan et al., *VoxelMorph: a learning framework for deformable medical image registration*,
+IEEE TMI 2019, doi:10.1109/TMI.2019.2897538.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+import torch
+
+from fundus_helpers import transforms
+from fundus_helpers.methods.knobs import check_choice, checked
+from fundus_helpers.methods.networks.batches import check_pairs
+from fundus_helpers.methods.networks.layers import VelocityNetwork, displaced
+from fundus_helpers.methods.networks.losses import (
+    masked_difference,
+    masked_local_correlation,
+    roughness,
+)
+from fundus_helpers.methods.networks.tensors import (
+    Stack,
+    even_stack,
+    field_to_transform,
+    one_thread,
+)
+from fundus_helpers.methods.networks.training import (
+    Stage,
+    load_weights,
+    require_memory,
+    save_weights,
+    train,
+)
+from fundus_helpers.methods.pair import Pair, check_result, prepare_image, prepare_pair
+
+KIND = "voxelmorph"
+
+
+LIKENESSES = ("local_correlation", "absolute_difference")
+
+
+# Pixels of the canvas that the loss is taken on, for each pixel that the U-Net looks at.
+FINER = 2
+
+
+BYTES_PER_PIXEL = 2000  # of the loss's canvas, in training
+
+
+Method = Callable[..., sitk.Transform]
+
+
+@dataclass
+class VoxelMorph:
+    """A trained network on top of an affine method: a method of the common contract.
+
+    Attributes
+    ----------
+    start : callable
+        The linear method that goes first.
+    network : VelocityNetwork
+    history : DataFrame
+        How the training went; see `networks.train`.
+    """
+
+    start: Method
+    network: VelocityNetwork
+    history: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @checked
+    @one_thread()
+    def __call__(
+        self,
+        fixed: np.ndarray,
+        moving: np.ndarray,
+        *,
+        fixed_mask: np.ndarray | None = None,
+        moving_mask: np.ndarray | None = None,
+        looks: int = 1,
+        strength: float = 1.0,
+    ) -> sitk.Transform:
+        """Register two photographs.
+
+        Parameters
+        ----------
+        fixed, moving : float ndarray in [0, 1], shape (height, width)
+        fixed_mask, moving_mask : bool ndarray, optional
+            True inside the field of view; None: found by `loading.field_of_view`.
+        looks : int in [0, 5]
+            Times the network is asked what is still left. It has learnt to be asked once; 0 leaves
+            the affine transform.
+        strength : float in [0, 2]
+            Of the field's velocity: 1 as it has learnt, less stays nearer to the affine transform.
+
+        Returns
+        -------
+        sitk.Transform
+            Maps fixed points to moving points: the field, then the affine transform.
+
+        Raises
+        ------
+        ValueError, RegistrationError
+            See `methods.prepare_pair` and `methods.check_result`.
+        """
+        pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
+        transform = self.start(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        for _ in range(looks):
+            transform = transforms.compose(self._left(pair, transform, strength), transform)
+        check_result(transform, pair)
+        return transform
+
+    def _left(self, pair: Pair, transform: sitk.Transform, strength: float) -> sitk.Transform:
+        """Ask the network for the field that a transform leaves."""
+        shape, device = pair.fixed.shape, next(self.network.parameters()).device
+        moved = _moved((pair.moving, pair.moving_mask), transform, shape)
+        sides = (pair.fixed, pair.fixed_mask), moved
+        stacks = [even_stack([side], self.network.size).to(device) for side in sides]
+        with torch.no_grad():
+            velocity, _ = self.network(*stacks)
+            return field_to_transform(self.network.carried(strength * velocity)[0], shape)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the network's weights, not those of its start, to a ``.pt`` file."""
+        return save_weights(path, KIND, self.network.size, self.network.state_dict())
+
+
+def load_voxelmorph(path: Path | str, start: Method) -> VoxelMorph:
+    """Read a trained network from a file that `VoxelMorph.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+    start : callable
+        The linear method that goes first: the one it was trained with, or one as accurate.
+
+    Raises
+    ------
+    ValueError
+        See `networks.load_weights`.
+    """
+    size, weights = load_weights(path, KIND)
+    network = VelocityNetwork(size // VelocityNetwork.PIXELS)
+    network.load_state_dict(weights)
+    return VoxelMorph(start, network.eval())
+
+
+def _moved(
+    side: tuple[np.ndarray, np.ndarray], affine: sitk.Transform, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    image, mask = side
+    return transforms.warp(image, affine, shape), transforms.warp_mask(mask, affine, shape)
+
+
+def train_voxelmorph(
+    start: Method,
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None] | None = None,
+    *,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    grid: int = 24,
+    epochs: int = 50,
+    smoothness: float = 5.0,
+    likeness: str = "local_correlation",
+    window: int = 15,
+    learning_rate: float = 2e-3,
+    patience: int = 20,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+    monitor: Callable[[VoxelMorph], float] | None = None,
+    device: str | None = None,
+    shown: bool = True,
+) -> VoxelMorph:
+    """Train a network on pairs, without knowing the truth: by their likeness and its smoothness.
+
+    Parameters
+    ----------
+    start : callable
+        A linear method of the common contract, for example a trained `SpatialTransformer`.
+    images : sequence of float ndarray in [0, 1], shape (height, width)
+    masks : sequence of bool ndarray or None, optional
+        True inside the fields of view.
+    pairs : sequence of (fixed, moving), optional
+        Positions of photographs of the same eye; None: the first with every other. One that
+        `start` refuses is left out.
+    grid : int
+        Velocities along a side of the canvas. More follow finer deformations and more noise.
+    epochs : int
+        Over all pairs.
+    smoothness : float
+        Weight of the field's roughness against the likeness. Larger is smoother; 0 lets it follow
+        the noise.
+    likeness : {"local_correlation", "absolute_difference"}
+        The second is the article's; it takes what differs in contrast for what has moved.
+    window : int
+        Of the local correlation, in pixels of a canvas of ``16 * grid``.
+    learning_rate, patience, seed, checkpoint, shown
+        See `networks.Stage` and `networks.train`.
+    monitor : callable, optional
+        Given the method as it is, tells its landmark error for the history and the bar.
+    device : str, optional
+        ``cpu`` or ``cuda``; None: a GPU where there is one.
+
+    Returns
+    -------
+    VoxelMorph
+
+    Raises
+    ------
+    ValueError, RegistrationError
+        If a photograph cannot be used, or there is no pair to learn from.
+    MemoryError, FloatingPointError
+        See `networks.train`.
+    """
+    check_choice("likeness", likeness, LIKENESSES)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = VelocityNetwork(grid).to(device)
+    size = FINER * network.size
+    require_memory(BYTES_PER_PIXEL * size**2, f"training at {size} px")
+    pairs = check_pairs(pairs, len(images))
+    if not pairs:
+        raise ValueError(f"{len(images)} photograph, no pair: give two of one eye, or more")
+    fixed, moved = _started(start, images, masks, pairs, size)
+    method = VoxelMorph(start, network)
+
+    def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
+        for position in torch.randperm(len(fixed), generator=generator).tolist():
+            sides = (fixed[[position]].to(device), moved[[position]].to(device))
+            velocity, displacement = network(*(side.at(network.size) for side in sides))
+            moved_again = sides[1].warped(displaced(displacement, size))
+            unlike = _unlikeness(sides[0], moved_again, likeness, window)
+            yield unlike + smoothness * roughness(velocity)
+
+    stage = Stage("real pairs", epochs, losses, learning_rate, patience)
+    watch = None if monitor is None else lambda: monitor(method)
+    knobs = {"seed": seed, "checkpoint": checkpoint, "monitor": watch, "shown": shown}
+    method.history = train(network, [stage], **knobs)
+    return method
+
+
+def _unlikeness(fixed: Stack, moved: Stack, likeness: str, window: int) -> torch.Tensor:
+    if likeness == "absolute_difference":
+        return masked_difference(fixed, moved)
+    return 1 - masked_local_correlation(fixed, moved, window=window)
+
+
+def _started(
+    start: Method,
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None] | None,
+    pairs: Sequence[tuple[int, int]],
+    size: int,
+) -> tuple[Stack, Stack]:
+    """Lay the moving sides of all pairs on the fixed ones by `start`."""
+    masks = [None] * len(images) if masks is None else masks
+    prepared = {i: prepare_image(f"photograph {i}:", images[i], masks[i]) for p in pairs for i in p}
+    fixed, moved = [], []
+    for i, j in pairs:
+        try:
+            affine = start(images[i], images[j], fixed_mask=masks[i], moving_mask=masks[j])
+        except transforms.RegistrationError:
+            continue  # nothing can be learnt from it
+        fixed.append(prepared[i])
+        moved.append(_moved(prepared[j], affine, prepared[i][0].shape))
+    if not fixed:
+        raise transforms.RegistrationError("no pair to learn from: the start refused all of them")
+    return even_stack(fixed, size), even_stack(moved, size)

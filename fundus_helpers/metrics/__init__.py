@@ -1,0 +1,21 @@
+"""How well two photographs lie on each other, and whether to believe it."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "evidence": ["Evidence", "error_signs", "gather", "keypoints_of", "predict_error"],
+        "measures": [
+            "before_after_table",
+            "end_point_error",
+            "landmark_errors",
+            "least_error",
+            "measure",
+            "similarity",
+            "structure",
+        ],
+        "statistics": ["LEAST_EYES", "compare", "in_words", "interval", "median_errors", "too_few"],
+        "verdict": ["ACCEPTED", "DOUBTFUL", "FAILED", "Verdict", "judge", "judge_all"],
+    },
+)

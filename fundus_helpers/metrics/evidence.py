@@ -1,0 +1,216 @@
+"""What speaks for a transform of two photographs, and against it, whichever method found it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import SimpleITK as sitk
+
+from fundus_helpers import transforms
+from fundus_helpers.loading.light import gaussian
+from fundus_helpers.methods.keypoints import following, matching
+from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
+from fundus_helpers.methods.pair import Pair, vessel_correlation
+from fundus_helpers.transforms import fields
+from fundus_helpers.transforms.fields import GRAIN
+
+# Of the longer side: error in the best of cases, for each unit still asked for, where nothing is
+# alike. Nine of ten landmarks lie nearer than BOUND times the prediction.
+LEAST, ASKED, UNLIKE = 0.00019, 0.92, 0.0019
+
+
+BOUND = 1.65
+
+
+# The window likeness is looked at in, as a share of the longer side.
+WINDOW = 0.03
+
+
+# Images are brought to this longer side to be looked at.
+SIZE = 728
+
+
+KEYPOINT_SIZE = 512  # see `keypoints.find_keypoints`
+
+
+LEAST_PIXELS = 100
+
+
+def predict_error(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Predict the error of a registration from the two images it laid on each other.
+
+    Parameters
+    ----------
+    fixed, warped : float32 ndarray in [0, 1], shape (height, width)
+        Evenly lit; `warped` is the moving image on the grid of the fixed one.
+    mask : bool ndarray, shape (height, width)
+        The overlap of both fields of view.
+
+    Returns
+    -------
+    float32 ndarray, shape (height, width)
+        Expected distance from the true place, in pixels; NaN outside the mask.
+    """
+    asked, unlike = error_signs(fixed, warped, mask)
+    size = max(mask.shape)
+    return np.where(mask, LEAST * size + ASKED * asked + UNLIKE * size * unlike, np.nan)
+
+
+def error_signs(
+    fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure what `predict_error` goes by.
+
+    Parameters
+    ----------
+    fixed, warped, mask
+        See `predict_error`.
+
+    Returns
+    -------
+    asked : float32 ndarray, shape (height, width)
+        Length in pixels of the displacement that the vessels still ask for.
+    unlike : float32 ndarray, shape (height, width)
+        One less the local correlation of the images: 0 where alike, 1 where not at all.
+    """
+    asked = np.linalg.norm(following.follow_vessels(fixed, warped, mask), axis=2)
+    return asked, 1 - np.clip(_local_correlation(fixed, warped, mask), 0, 1)
+
+
+def _local_correlation(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    size = max(mask.shape)
+    # Outside the mask, and beyond the edge, both are the zero that is the background inside.
+    fixed, warped = (
+        np.where(mask, cv2.GaussianBlur(image, (0, 0), GRAIN * size) - np.float32(0.5), 0)
+        for image in (fixed, warped)
+    )
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        return gaussian(image, WINDOW * size)
+
+    means = mean(fixed), mean(warped)
+    spread = (mean(fixed**2) - means[0] ** 2) * (mean(warped**2) - means[1] ** 2)
+    covariance = mean(fixed * warped) - means[0] * means[1]
+    return covariance / np.maximum(np.sqrt(np.maximum(spread, 0)), np.float32(1e-6))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Numbers that tell a true registration from a wrong one.
+
+    Attributes
+    ----------
+    keypoints : (int, int)
+        Found in the fixed and in the moving image: few in one that is blurred or dark.
+    agreeing, by_chance : int, float
+        Keypoints that look alike and lie within 0.7 % of the width of where the transform says;
+        and how many do on average when it is shifted by four times that.
+    correlation : float
+        Of the registered, evenly lit images inside the overlap.
+    overlap : float
+        As a share of the smaller of the two fields of view.
+    scales : (float, float)
+        Least and largest magnification of the linear transform nearest to this one, of images
+        brought to one size.
+    mirrored : bool
+        Whether that linear transform turns the retina over.
+    folding : float
+        Share of the overlap.
+    disagreement : float
+        Median distance, as a share of the width, by which the way there and the way back miss the
+        start; NaN where no way back is known.
+    predicted_error : float32 ndarray, shape (height, width)
+        See `metrics.predict_error`; pixels of the fixed image of the pair.
+    """
+
+    keypoints: tuple[int, int]
+    agreeing: int
+    by_chance: float
+    correlation: float
+    overlap: float
+    scales: tuple[float, float]
+    mirrored: bool
+    folding: float
+    disagreement: float
+    predicted_error: np.ndarray
+
+
+def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
+    """Find the keypoints of both images of a pair: what takes longest, and no transform is in."""
+    sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
+    fixed, moving = (find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides)
+    return fixed, moving
+
+
+def gather(
+    transform: sitk.Transform,
+    pair: Pair,
+    backward: sitk.Transform | None = None,
+    *,
+    keypoints: tuple[Keypoints, Keypoints] | None = None,
+) -> Evidence | None:
+    """Gather the evidence for and against a transform.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps points of the pair's fixed image to points of its moving image.
+    pair : Pair
+        Evenly lit, about `SIZE` wide.
+    backward : sitk.Transform, optional
+        Found by registering the other way round; maps moving to fixed points.
+    keypoints : (Keypoints, Keypoints), optional
+        As `keypoints_of` finds them, for a pair that is looked at more than once.
+
+    Returns
+    -------
+    Evidence or None
+        None where the fields of view do not overlap.
+    """
+    shape = pair.fixed.shape
+    field = transforms.displacement(transform, shape)
+    places = field + np.stack(np.indices(shape)[::-1], axis=2)
+    x, y = cv2.split(places.astype(np.float32))
+    border = cv2.BORDER_REPLICATE
+    warped = cv2.remap(pair.moving, x, y, cv2.INTER_CUBIC, borderMode=border)
+    seen = cv2.remap(pair.moving_mask.astype(np.float32), x, y, cv2.INTER_LINEAR) >= 0.5
+    common = pair.fixed_mask & seen
+    if common.sum() < LEAST_PIXELS:
+        return None
+    found = keypoints_of(pair) if keypoints is None else keypoints
+
+    def model(points: np.ndarray) -> np.ndarray:
+        column, row = cv2.split(np.asarray(points, np.float32).reshape(-1, 1, 2))
+        return np.column_stack(
+            [cv2.remap(each, column, row, cv2.INTER_LINEAR, borderMode=border) for each in (x, y)]
+        )
+
+    radius = matching.RADII[-1] * max(pair.moving.shape)
+    linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
+    scales = np.linalg.svd(linear, compute_uv=False)
+    return Evidence(
+        keypoints=(len(found[0].points), len(found[1].points)),
+        agreeing=len(matching.guided_matches(*found, model, radius)),
+        by_chance=matching.chance_matches(model, [found[0]], [found[1]]),
+        correlation=vessel_correlation(transform, pair),
+        overlap=common.sum() / min(pair.fixed_mask.sum(), pair.moving_mask.sum()),
+        scales=(scales.min(), scales.max()),
+        mirrored=bool(np.linalg.det(linear) < 0),
+        folding=float(np.mean(fields.area(field)[common] <= 0)),
+        disagreement=np.nan if backward is None else _disagreement(places, common, backward),
+        predicted_error=predict_error(pair.fixed, warped, common),
+    )
+
+
+def _linear_part(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(mask)
+    origins = np.column_stack([columns, rows, np.ones(len(rows))])
+    return np.linalg.lstsq(origins, places[mask], rcond=None)[0][:2].T
+
+
+def _disagreement(places: np.ndarray, mask: np.ndarray, backward: sitk.Transform) -> float:
+    rows, columns = np.nonzero(mask)
+    chosen = slice(None, None, max(len(rows) // 1000, 1))
+    back = transforms.map_points(backward, places[mask][chosen])
+    missed = np.linalg.norm(back - np.column_stack([columns, rows])[chosen], axis=1)
+    return float(np.median(missed) / max(mask.shape))

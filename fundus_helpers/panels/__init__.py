@@ -1,0 +1,24 @@
+"""What moves on a screen: sliders, previews, pictures to compare."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "app": ["App"],
+        "panel": ["Panel", "Sliders", "box", "make_widget"],
+        "preview": [
+            "Outcome",
+            "SmallPair",
+            "is_better",
+            "judge_visit",
+            "measure_pair",
+            "preview_pair",
+            "quick_enough",
+            "shrink_pair",
+        ],
+        "swipe": ["Comparison", "OVERLAY_CAPTION", "difference"],
+        "tuning": ["Tuner", "label", "tune"],
+        "worker": ["Worker"],
+    },
+)

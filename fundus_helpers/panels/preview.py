@@ -1,0 +1,253 @@
+"""A pair of visits registered at reduced size, quickly enough to follow a slider."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from fundus_helpers import metrics, transforms
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.loading.photographs import resize
+from fundus_helpers.methods import Method
+from fundus_helpers.methods.cache import remembering
+from fundus_helpers.methods.knobs import Value, read_knobs
+from fundus_helpers.methods.pair import Pair, correlation_inside, prepare_pair
+from fundus_helpers.series.registering import Registration
+from fundus_helpers.transforms import fields
+from fundus_helpers.transforms.transform import RegistrationError
+
+# Measures of a preview, and whether more of it is better.
+MEASURES = {
+    "landmark error (px)": False,
+    "vessel correlation": True,
+    "SSIM": True,
+    "overlap (%)": None,
+    "folding (%)": False,
+}
+
+
+# Longer sides of previews, and the seconds that a registration may take, nothing remembered.
+SIZES, QUICK = (160, 192, 224, 256, 320, 384), 0.11
+
+
+# A method that is slow anyway, and hardly slower on larger images, is shown on the largest.
+SLOW, HARDLY_SLOWER = 0.4, 2.0
+
+
+SHOWN_SIZE, JUDGED_SIZE = 448, 256
+
+
+@dataclass(frozen=True)
+class SmallPair:
+    """Two visits of an eye at reduced size, with what is needed to register and to judge them.
+
+    Attributes
+    ----------
+    images : Pair
+        float32 in [0, 1] and masks, as photographed.
+    even : Pair
+        The same, evenly lit, to compare vessels.
+    shown : Pair
+        As photographed, `SHOWN_SIZE` px at most, to look at.
+    landmarks : (fixed_points, moving_points)
+        (x, y) in pixels of `images`, shape (n, 2) each; n may be 0.
+    factor : float
+        Pixels of `images` per pixel of the eye's images.
+    full_factor : float
+        Pixels of the photographs on disk per pixel of `images`.
+    answers : dict
+        What methods need not work out again (`memory`).
+    """
+
+    images: Pair
+    even: Pair
+    shown: Pair
+    landmarks: tuple[np.ndarray, np.ndarray]
+    factor: float
+    full_factor: float
+    answers: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one preview.
+
+    Attributes
+    ----------
+    transform : sitk.Transform
+        Fixed to moving points, in pixels of the eye's images; the identity if it was refused.
+    numbers : Series
+        `MEASURES`; NaN where there are no landmarks, or no registration.
+    shown : float32 ndarray in [0, 1], shape of `SmallPair.shown`
+        The moving image on the fixed grid.
+    reason : str
+        Why the registration was refused; empty where it was not.
+    seconds : float
+    """
+
+    transform: sitk.Transform
+    numbers: pd.Series
+    shown: np.ndarray
+    reason: str
+    seconds: float
+
+
+def shrink_pair(eye: Eye, fixed: int, moving: int, size: int) -> SmallPair:
+    """Make two visits of an eye small.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed, moving : int
+        Positions among the visits.
+    size : int
+        Longer side in pixels, at most that of the eye's images.
+    """
+    longer = max(eye.images.shape[1:])
+    images, shown = (_resized(eye, fixed, moving, min(n, longer)) for n in (size, SHOWN_SIZE))
+    factor = max(images.fixed.shape) / longer
+    landmarks = tuple(
+        transforms.rescale_points(points, factor) for points in eye.landmarks_between(fixed, moving)
+    )
+    even = prepare_pair(images.fixed, images.moving, images.fixed_mask, images.moving_mask)
+    return SmallPair(images, even, shown, landmarks, factor, eye.full_factor / factor)
+
+
+def _resized(eye: Eye, fixed: int, moving: int, size: int) -> Pair:
+    images = [resize(eye.images[i], size) for i in (fixed, moving)]
+    masks = [resize(eye.masks[i].astype(np.float32), size) >= 0.5 for i in (fixed, moving)]
+    return Pair(*images, *masks)
+
+
+def preview_pair(method: Method, pair: SmallPair, knobs: Mapping[str, Value]) -> Outcome:
+    """Register a small pair with the knobs of the eye's images.
+
+    Parameters
+    ----------
+    method : callable
+        One of `fundus_helpers.METHODS`.
+    pair : SmallPair
+    knobs : mapping
+        As for the eye's images: those in pixels are brought to the size of the pair.
+    """
+    known, images = read_knobs(method), pair.images
+    scaled = {name: known[name].at_scale(value, pair.factor) for name, value in knobs.items()}
+    masks = {"fixed_mask": images.fixed_mask, "moving_mask": images.moving_mask}
+    start, reason = time.perf_counter(), ""
+    try:
+        with remembering(pair.answers):
+            transform = method(images.fixed, images.moving, **masks, **scaled)
+    except RegistrationError as error:
+        transform, reason = transforms.identity(), str(error)
+    seconds = time.perf_counter() - start
+    bent = transforms.displacement(transform, images.fixed.shape)
+    numbers = _numbers(pair, transform, bent)
+    shown = transforms.follow(pair.shown.moving, _enlarged(bent, pair.shown.fixed.shape))
+    at_eye = transforms.rescale(transform, 1 / pair.factor)
+    return Outcome(at_eye, numbers * np.nan if reason else numbers, shown, reason, seconds)
+
+
+def _enlarged(bent: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(bent.astype(np.float32), shape[::-1]) * (max(shape) / max(bent.shape))
+
+
+def measure_pair(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
+    """Measure a registration of a small pair.
+
+    Parameters
+    ----------
+    pair : SmallPair
+    transform : sitk.Transform
+        In pixels of `pair.images`; `transforms.identity` measures what was before.
+
+    Returns
+    -------
+    Series
+        `MEASURES`. The landmark error is in pixels of the photographs on disk.
+    """
+    return _numbers(pair, transform, transforms.displacement(transform, pair.images.fixed.shape))
+
+
+def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd.Series:
+    images, even = pair.images, pair.even
+    inside, common = (
+        each.fixed_mask & (transforms.follow(each.moving_mask.astype(np.float32), bent) >= 0.5)
+        for each in (images, even)
+    )
+    known, some = len(pair.landmarks[0]), inside.any()
+    error = metrics.landmark_errors(transform, *pair.landmarks).mean() if known else np.nan
+    aligned = even.fixed, transforms.follow(even.moving, bent)
+    values = (
+        error * pair.full_factor,
+        correlation_inside(*aligned, common) if common.any() else np.nan,
+        metrics.structure(images.fixed, transforms.follow(images.moving, bent), inside),
+        100 * inside.sum() / images.fixed_mask.sum(),
+        100 * np.mean(fields.area(bent)[inside] <= 0) if some else 0.0,
+    )
+    return pd.Series(dict(zip(MEASURES, values, strict=True)))
+
+
+def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, pd.Series]:
+    """Measure a visit before and after its registration at the size of the eye's images.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed : int
+        Position of the template among the visits.
+    found : Registration
+        From the template to the visit; the numbers after a failed one are NaN.
+    """
+    pair = shrink_pair(eye, fixed, eye.index(found.visit), JUDGED_SIZE)
+    before = measure_pair(pair, transforms.identity())
+    if found.transform is None:
+        return before, before * np.nan
+    return before, measure_pair(pair, transforms.rescale(found.transform, pair.factor))
+
+
+def is_better(one: pd.Series, other: pd.Series) -> bool:
+    """Whether an outcome is better than another: by landmarks where known, else by vessels."""
+    measure = "vessel correlation" if np.isnan(other.iloc[0]) else "landmark error (px)"
+    gain = one[measure] - other[measure]
+    return bool(gain > 0 if MEASURES[measure] else gain < 0)
+
+
+def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:
+    """Find the size at which a method, with its defaults, follows a slider on this machine.
+
+    Parameters
+    ----------
+    method, eye, fixed, moving
+        See `preview` and `shrink_pair`.
+
+    Returns
+    -------
+    int
+        One of `SIZES`: the largest at which it is quick, the smallest if none is. If it is slow at
+        any size (elastix's B-splines look at as many points in a small image), the largest.
+    """
+    seconds = []
+    for size in SIZES:
+        seconds.append(_seconds(method, shrink_pair(eye, fixed, moving, size)))
+        if seconds[-1] > QUICK:
+            break
+    if seconds[0] > SLOW:
+        largest = _seconds(method, shrink_pair(eye, fixed, moving, SIZES[-1]))
+        return SIZES[-1] if largest < HARDLY_SLOWER * seconds[0] else SIZES[0]
+    return SIZES[max(len(seconds) - 1 - (seconds[-1] > QUICK), 0)]
+
+
+def _seconds(method: Method, pair: SmallPair) -> float:
+    """Time a preview. What other programs do meanwhile must not count: the processor's own time."""
+    defaults = {name: knob.default for name, knob in read_knobs(method).items()}
+    found = []
+    while len(found) < 2 and min(found, default=0) < 2 * QUICK:  # the first time takes longer
+        pair.answers.clear()
+        begin = time.process_time()
+        elapsed = preview_pair(method, pair, defaults).seconds
+        found.append(min(elapsed, time.process_time() - begin))
+    return min(found)

@@ -1,0 +1,301 @@
+"""Sliders around a registration method: every move registers a pair of visits anew."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import SimpleITK as sitk
+from IPython.display import HTML, display
+
+from fundus_helpers import metrics, transforms
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.methods import METHODS, Method
+from fundus_helpers.methods.cache import remembering
+from fundus_helpers.methods.knobs import Value, read_knobs
+from fundus_helpers.panels import preview
+from fundus_helpers.panels.panel import Panel, Sliders
+from fundus_helpers.panels.worker import Worker
+from fundus_helpers.progress import is_watched
+from fundus_helpers.results.tuned import save_tuned, tuned_knobs, tuned_parameter, tuned_path
+from fundus_helpers.series.registering import registrations
+
+NOBODY_WATCHES = "<em>Sliders appear here in JupyterLab, and on the page of make app.</em>"
+
+
+# Seconds without a move before a preview is judged, which takes as long as several previews.
+PATIENCE = 0.4
+
+
+def label(eye: Eye, visit: int) -> str:
+    """Name a visit by its date, or by its file where another has the same date."""
+    dates = eye.used["date"].astype(str).tolist()
+    return dates[visit] if dates.count(dates[visit]) == 1 else eye.names[visit]
+
+
+class Tuner:
+    """A panel, and what happens when something on it is moved or pressed.
+
+    Parameters
+    ----------
+    eye, fixed, methods, results, preview_size
+        See `panels.tune`.
+    method : str, optional
+        The one shown first; None: the first of them.
+    moving : int
+        Position of the visit shown first.
+    knobs : mapping of str to value
+        Where the sliders stand at first.
+
+    Attributes
+    ----------
+    panel : Panel
+    previews : Worker
+        Idle once the picture is that of the last move; the verdict comes later.
+    """
+
+    def __init__(
+        self,
+        eye: Eye,
+        fixed: int,
+        methods: Sequence[str] | Mapping[str, Method],
+        results: Path | str,
+        *,
+        moving: int,
+        method: str | None = None,
+        preview_size: int | None = None,
+        knobs: Mapping[str, Value] | None = None,
+    ):
+        self._eye, self._fixed, self._knobs = eye, fixed, knobs or {}
+        self._methods = (
+            methods if isinstance(methods, Mapping) else {n: METHODS[n] for n in methods}
+        )
+        self._file = tuned_path(results, eye.patient, eye.laterality)
+        self._sizes = dict.fromkeys(methods, preview_size)
+        self.previews = Worker(self._tell_error)
+        self._verdicts = Worker(self._tell_error, patience=PATIENCE)
+        self._opened = self._shown = None
+        self._judged, self._running = {}, False
+        self._others = [i for i in range(len(eye.names)) if i != fixed]
+        visits = [(label(eye, i), i) for i in self._others]
+        names = sorted(methods, key=lambda name: name != method)
+        self.panel = Panel(visits, moving, names)
+        self._connect()
+        self._guarded(self._change_method)
+
+    def _connect(self) -> None:
+        panel = self.panel
+        for widget in (panel.visit, panel.view):
+            widget.observe(lambda _: self._ask(), "value")
+        panel.method.observe(lambda _: self._guarded(self._change_method), "value")
+        tasks = {panel.defaults: self._turn_to_defaults, panel.best: self._turn_to_best}
+        tasks |= {panel.save: self._save, panel.run_all: self._run_or_stop}
+        for button, task in tasks.items():
+            button.on_click(partial(self._guarded, task))
+
+    def _ipython_display_(self) -> None:
+        display(self.panel.widget)
+
+    @property
+    def preview_size(self) -> int:
+        """Longer side, in pixels, of the preview that is shown."""
+        return max(self._pair.images.fixed.shape)
+
+    def finish(self) -> None:
+        """Wait until all is done that was asked for; raise what went wrong meanwhile."""
+        self.previews.finish()
+        self._verdicts.finish()
+
+    def _guarded(self, task: Callable[[], None], *_: object) -> None:
+        try:
+            task()
+        except Exception as error:  # said on the panel, raised by `finish`
+            self.previews.error = error
+            self._tell_error(error)
+
+    def _tell_error(self, error: Exception) -> None:
+        self.panel.tell("error", f"{type(error).__name__}: {error}")
+
+    # What a move or a button does, at once.
+
+    def _change_method(self) -> None:
+        name = self.panel.method.value
+        method, saved = self._methods[name], tuned_parameter(self._file)
+        given = {key: value for key, value in self._knobs.items() if key in read_knobs(method)}
+        values = tuned_knobs(saved.get("tuned", "{}"), name, given, method)
+        self.panel.put_sliders(Sliders(method, values, self._ask))
+        self._ask()
+
+    def _ask(self) -> None:
+        panel = self.panel
+        if panel.sliders is None:  # the file of saved knobs is broken, which has been told
+            return
+        panel.tell("busy", "registering ...")
+        chosen = panel.method.value, panel.visit.value, panel.view.value
+        self.previews.ask(partial(self._refresh, *chosen, panel.sliders, panel.sliders.values))
+
+    def _turn_to_defaults(self) -> None:
+        self.panel.sliders.turn({})
+
+    def _turn_to_best(self) -> None:
+        chosen = self.panel.method.value, self.panel.visit.value
+        if self._opened == chosen and self._best_knobs is not None:
+            self.panel.sliders.turn(self._best_knobs)
+
+    def _save(self) -> None:
+        name = self.panel.method.value
+        save_tuned(self._file, name, self.panel.sliders.values, self._methods[name])
+        self.panel.tell("done", f"saved: headless runs of {name} take these knobs from now on")
+
+    def _run_or_stop(self) -> None:
+        if self._running:
+            self._running = False
+            self.panel.tell("busy", "stopping when the visits at work are done ...")
+            return
+        self._running = True
+        self.panel.lock(True)
+        self.panel.tell("busy", "registering every visit at full size ...")
+        chosen = self.panel.method.value, self.panel.sliders.values
+        self.previews.ask(partial(self._run_every_visit, *chosen))
+
+    # What takes a while, in a thread.
+
+    def _refresh(
+        self, name: str, moving: int, view: str, sliders: Sliders, values: Mapping[str, Value]
+    ) -> None:
+        if self._opened != (name, moving):
+            self._open(name, moving)
+        if self._shown != values:
+            self._outcome = preview.preview_pair(self._methods[name], self._pair, values)
+            self._shown = values
+            if preview.is_better(self._outcome.numbers, self._best):
+                self._best, self._best_knobs = self._outcome.numbers, values
+            self.panel.judge([])
+            self._verdicts.ask(partial(self._judge, moving, self._outcome))
+        shown = self._pair.shown
+        self.panel.picture.show(view, shown.fixed, shown.moving, self._outcome.shown)
+        rows = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
+        self.panel.tabulate(rows, f"Best so far with {sliders.words(self._best_knobs)}.")
+        if not self.previews.is_waiting():
+            kind = "refused" if self._outcome.reason else "done"
+            took = f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
+            self.panel.tell(kind, self._outcome.reason or took)
+
+    def _open(self, name: str, moving: int) -> None:
+        pair = self._eye, self._fixed, moving
+        if self._sizes[name] is None:
+            self._sizes[name] = preview.quick_enough(self._methods[name], *pair)
+        self._pair = preview.shrink_pair(*pair, self._sizes[name])
+        self._before = self._best = preview.measure_pair(self._pair, transforms.identity())
+        self._best_knobs, self._shown, self._opened = None, None, (name, moving)
+
+    def _judge(self, moving: int, outcome: preview.Outcome) -> None:
+        transform = None if outcome.reason else outcome.transform
+        with remembering(self._judged):
+            judged = self._verdict(moving, transform, outcome.reason)
+        if outcome is self._outcome:
+            self.panel.judge([judged])
+
+    def _verdict(
+        self, visit: int, transform: sitk.Transform | None, reason: str
+    ) -> dict[str, object]:
+        """Summary of what to think of a transform in pixels of the eye's images."""
+        eye, fixed = self._eye, self._fixed
+        masks = {"fixed_mask": eye.masks[fixed], "moving_mask": eye.masks[visit]}
+        images = eye.images[fixed], eye.images[visit]
+        found = metrics.judge(transform, *images, **masks, failure=reason)
+        return {"visit": label(eye, visit)} | found.summary(eye.full_factor)
+
+    def _run_every_visit(self, name: str, values: Mapping[str, Value]) -> None:
+        try:
+            found = list(self._registered(name, values))
+        finally:
+            self._running = False
+            self.panel.lock(False)
+        if not found:
+            self.panel.tell("done", "stopped: no visit was registered")
+            return
+        measured, judged = zip(*found, strict=True)
+        before, after = (pd.DataFrame(rows).mean() for rows in zip(*measured, strict=True))
+        note = f"Mean over {len(found)} visits at full size ({max(self._eye.images.shape[1:])} px)."
+        self.panel.tabulate({"before": before, "after": after}, note)
+        self.panel.judge(judged)
+        accepted = sum(one["verdict"] == metrics.ACCEPTED for one in judged)
+        self.panel.tell("done", f"{len(found)} visits registered, {accepted} accepted")
+
+    def _registered(self, name: str, values: Mapping[str, Value]) -> Iterator[tuple]:
+        """Numbers (before, after) and verdict of every visit, one after the other."""
+        eye, others, answers = self._eye, self._others, {}
+        method = self._methods[name]
+        found = getattr(method, "registrations", partial(registrations, method))(
+            eye.images[self._fixed],
+            eye.images[others],
+            [eye.names[i] for i in others],
+            template_mask=eye.masks[self._fixed],
+            masks=eye.masks[others],
+            wanted=lambda: self._running,
+            **values,
+        )
+        for visit, one in zip(others, found):  # noqa: B905 - fewer once it is stopped
+            with remembering(answers):
+                judged = self._verdict(visit, one.transform, one.reason)
+            self.panel.bar.value += 1
+            yield preview.judge_visit(eye, self._fixed, one), judged
+
+
+def tune(
+    eye: Eye,
+    fixed: int,
+    methods: Sequence[str] | Mapping[str, Method],
+    results: Path | str,
+    *,
+    method: str | None = None,
+    moving: int | None = None,
+    preview_size: int | None = None,
+    **knobs: Value,
+) -> Tuner | HTML:
+    """Make the sliders of one or several methods.
+
+    A move of a slider registers a pair of visits at reduced size, and shows pictures and numbers
+    before and after. *Save* writes the knobs into ``tuned.json`` in the folder of the eye's
+    results, which headless runs take as their parameters.
+
+    Parameters
+    ----------
+    eye : Eye
+    fixed : int
+        Position of the template among the visits.
+    methods : sequence of str, or mapping of str to callable
+        Names in `fundus_helpers.METHODS`; or other functions of their contract, by name: trained
+        networks, groups.
+    results : path
+        Folder of all results.
+    method : str, optional
+        The one shown first; None: the first of them.
+    moving : int, optional
+        Position of the visit shown first; None: the last one that is not the template.
+    preview_size : int, optional
+        Longer side, in pixels, of the previews; None: as small as a slider needs it.
+    **knobs
+        Where the sliders stand at first, if nothing has been saved; those that a method does not
+        have are left out.
+
+    Returns
+    -------
+    Tuner
+        Shown by the notebook. A sentence instead where nobody watches, in a headless run.
+    """
+    if not is_watched():
+        return HTML(NOBODY_WATCHES)
+    if moving in (None, fixed):
+        moving = max(i for i in range(len(eye.names)) if i != fixed)
+    return Tuner(
+        eye,
+        fixed,
+        methods,
+        results,
+        method=method,
+        moving=moving,
+        preview_size=preview_size,
+        knobs=knobs,
+    )

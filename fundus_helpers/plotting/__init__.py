@@ -1,0 +1,37 @@
+"""Pictures and figures."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "comparisons": [
+            "errors_by_method",
+            "forest",
+            "plain_ticks",
+            "predicted_against_found",
+            "ratios",
+            "success_curves",
+            "time_against_accuracy",
+        ],
+        "figures": [
+            "before_after",
+            "best_and_worst",
+            "error_bars",
+            "flows",
+            "gallery",
+            "show",
+            "with_caption",
+        ],
+        "methods": ["draw_error", "draw_matches", "learning_curves"],
+        "pictures": [
+            "OVERLAY_CAPTION",
+            "brightened",
+            "checkerboard",
+            "flicker",
+            "flicker_view",
+            "overlay",
+        ],
+        "visits": ["draw_best_and_worst", "draw_pair", "draw_turns", "farthest_visit"],
+    },
+)

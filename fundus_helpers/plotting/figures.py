@@ -1,0 +1,198 @@
+"""Pictures to judge a registration by. Functions draw into an Axes or return a Figure."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fundus_helpers.plotting.pictures import OVERLAY_CAPTION, checkerboard, overlay
+
+
+def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
+    """Draw an image without axes.
+
+    Parameters
+    ----------
+    ax : Axes
+    image : ndarray
+        Grey in [0, 1], or colour.
+    title : str
+    """
+    ax.imshow(
+        np.clip(image, 0, 1) if image.dtype.kind == "f" else image, cmap="gray", vmin=0, vmax=1
+    )
+    ax.set_title(title, fontsize=9)
+    ax.axis("off")
+    return ax
+
+
+def gallery(
+    images: Sequence[np.ndarray], titles: Sequence[str], *, caption: str = "", columns: int = 4
+) -> Figure:
+    """Draw images in rows, each with its title, and a caption below.
+
+    Parameters
+    ----------
+    images : sequence of ndarray
+        Grey in [0, 1], or colour.
+    titles : sequence of str
+    caption : str
+        What to look for, and what the colours mean.
+    columns : int
+        At most.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images[0].shape[:2]
+    side = 13 / max(columns, 2)  # inches; a single image need not fill the page
+    size = columns * side, rows * (side * height / width + 0.3) + 0.3
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
+        show(ax, image, title)
+    return with_caption(figure, caption)
+
+
+def with_caption(figure: Figure, caption: str) -> Figure:
+    """Write a caption under a figure, and keep the notebook from drawing the figure twice."""
+    figure.set_layout_engine("constrained")
+    if caption:
+        figure.supxlabel(caption, fontsize=9, wrap=True)
+    plt.close(figure)
+    return figure
+
+
+def before_after(
+    fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray, *, caption: str = ""
+) -> Figure:
+    """Overlay and checkerboard of a pair before (top) and after (bottom) its registration.
+
+    Parameters
+    ----------
+    fixed, moving, warped : float ndarray in [0, 1], all of one shape (height, width)
+        `warped` is the moving image on the fixed grid.
+    caption : str
+        Written below, before the meaning of the colours.
+    """
+    height, width = fixed.shape
+    centre = slice(height // 4, height * 3 // 4), slice(width // 4, width * 3 // 4)
+    panels, titles = [], []
+    for when, image in (("before", moving), ("after", warped)):
+        panels += [overlay(fixed, image), overlay(fixed, image)[centre], checkerboard(fixed, image)]
+        titles += [f"{when}: overlay", f"{when}: overlay, middle", f"{when}: checkerboard"]
+    panels = [_as_large_as(panel, fixed.shape) for panel in panels]
+    return gallery(panels, titles, caption=f"{caption} ({OVERLAY_CAPTION})".strip(), columns=3)
+
+
+def _as_large_as(panel: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    factors = [round(want / have) for want, have in zip(shape, panel.shape, strict=False)]
+    return panel.repeat(factors[0], axis=0).repeat(factors[1], axis=1)
+
+
+def best_and_worst(
+    fixed: np.ndarray,
+    warped: np.ndarray,
+    names: Sequence[str],
+    errors: Sequence[float],
+    *,
+    count: int = 3,
+    unit: str = "px",
+) -> Figure:
+    """Overlays of the registrations with the smallest and the largest errors.
+
+    Parameters
+    ----------
+    fixed : float ndarray in [0, 1], shape (height, width)
+    warped : float ndarray in [0, 1], shape (n, height, width)
+        The moving images on the fixed grid.
+    names, errors : sequences of length n
+        Any number that is smaller for a better result; NaN is left out.
+    count : int
+        Of the best, and of the worst.
+    unit : str
+        Of the errors, for the titles.
+    """
+    order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
+    if not order:
+        return with_caption(plt.figure(figsize=(13, 0.5)), "No visit has been registered.")
+    count = min(count, len(order) // 2 or 1)
+    chosen = order[:count] + order[-count:]
+    words = ["best"] * count + ["worst"] * count
+    titles = [
+        f"{word}: {names[i]}\n{errors[i]:.2f} {unit}" for word, i in zip(words, chosen, strict=True)
+    ]
+    return gallery(
+        [overlay(fixed, warped[i]) for i in chosen],
+        titles,
+        caption=f"Best (top) and worst (bottom) registered visits ({OVERLAY_CAPTION}).",
+        columns=count,
+    )
+
+
+def flows(
+    fields: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    titles: Sequence[str],
+    *,
+    caption: str,
+    step: int = 24,
+) -> Figure:
+    """Draw displacement fields side by side: arrows over their magnitude, on one scale of colours.
+
+    Parameters
+    ----------
+    fields : sequence of float ndarray, shape (height, width, 2)
+        Displacements (dx, dy) in pixels, fixed to moving.
+    masks : sequence of bool ndarray, shape (height, width)
+        Where to draw them.
+    titles : sequence of str
+    caption : str
+    step : int
+        Arrows along the longer side.
+    """
+    sizes = [
+        np.where(m, np.linalg.norm(f, axis=2), np.nan) for f, m in zip(fields, masks, strict=True)
+    ]
+    largest = max(np.nanpercentile(size, 99) for size in sizes)
+    figure, axes = plt.subplots(1, len(fields), figsize=(13, 13 / len(fields)), squeeze=False)
+    for ax, field, mask, size, title in zip(axes[0], fields, masks, sizes, titles, strict=True):
+        shown = ax.imshow(size, cmap="viridis", vmin=0, vmax=largest)
+        every = max(max(mask.shape) // step, 1)
+        rows, columns = (index[::every, ::every] for index in np.indices(mask.shape))
+        inside = mask[::every, ::every]
+        arrows = field[::every, ::every][inside].T
+        # Arrows point where the retina has gone, on one scale in all panels, y downwards.
+        scale = {"angles": "xy", "scale_units": "xy", "scale": largest / (1.5 * every)}
+        ax.quiver(columns[inside], rows[inside], *arrows, color="white", width=0.004, **scale)
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+    bar = {"shrink": 0.7, "aspect": 30, "location": "right", "label": "displacement (px)"}
+    figure.colorbar(shown, ax=axes, **bar)
+    return with_caption(figure, caption)
+
+
+def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px") -> Axes:
+    """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis.
+
+    Parameters
+    ----------
+    ax : Axes
+    errors : dict of str to sequence of float
+        A method's name, and the error of each visit; NaN is left out.
+    unit : str
+        Of the errors.
+    """
+    for row, values in enumerate(errors.values()):
+        values = np.asarray(values, float)
+        jitter = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else 0
+        ax.plot(values, row + jitter, "o", color="0.55", markersize=4)
+        ax.plot([np.nanmean(values)] * 2, [row - 0.3, row + 0.3], color="tab:blue", linewidth=3)
+        ax.annotate(f" {np.nanmean(values):.2f}", (np.nanmean(values), row + 0.3), fontsize=9)
+    ax.set_yticks(range(len(errors)), list(errors))
+    ax.invert_yaxis()
+    ax.set_xscale("log")
+    ax.set_xlabel(f"landmark error ({unit}); dot: a visit, bar: mean")
+    return ax

@@ -1,0 +1,230 @@
+"""What a run leaves behind for one eye: pictures, transforms, numbers, and where they come from."""
+
+import datetime
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from PIL import Image
+
+from fundus_helpers import transforms
+from fundus_helpers.files import written_beside
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.plotting.pictures import flicker, overlay
+from fundus_helpers.progress import progress
+from fundus_helpers.results.provenance import provenance_of
+from fundus_helpers.series.registering import Registration
+
+METRICS_FILE = "metrics.json"
+
+
+PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
+
+
+def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
+    """Make the folder of one notebook's results for one eye: ``<patient>_<L|R>/<notebook>``.
+
+    Without a laterality: ``<patient>/<notebook>``, for what is of no single eye.
+
+    Raises
+    ------
+    PermissionError
+        If it cannot be made or written; the message says what to do.
+    """
+    name = f"{patient}_{laterality}" if laterality else patient
+    folder = Path(results) / name / notebook
+    remedy = "free it, or name another results folder (RESULTS=...)"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"results folder {Path(results).name!r}: {error.strerror}; {remedy}"
+        raise PermissionError(message) from error
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"results folder {Path(results).name!r} is read-only; {remedy}")
+    return folder
+
+
+def save_registrations(
+    folder: Path,
+    eye: Eye,
+    template: int,
+    registrations: Sequence[Registration],
+    *,
+    shown: int,
+    jobs: int = -1,
+) -> None:
+    """Save the transform of every visit, its photograph laid on the template's, and pictures.
+
+    Transforms and photographs are for the files as they are on disk: ``transforms/<visit>.tfm``
+    (``.h5`` if it is not linear) maps full-size pixels of the template to those of the visit, and
+    ``registered/<visit>.png`` (``.tif`` for floats) has the size, channels and bit depth of the
+    original. What an earlier run left of other visits is deleted.
+
+    ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit, and
+    ``flicker.gif`` shows them registered and in turn; the last two only if that visit is
+    registered.
+
+    Parameters
+    ----------
+    folder : Path
+        As `make_folder` gives it.
+    eye : Eye
+    template : int
+        Position of the template among the visits; of a group, of any visit.
+    registrations : sequence of Registration
+        Of all visits of the eye, in their order; failed ones leave nothing.
+    shown : int
+        Position of the visit in the pictures, best the one farthest off.
+    jobs : int
+        Processes; -1: one for each core.
+    """
+    for name in ("transforms", "registered"):
+        (folder / name).mkdir(exist_ok=True)
+    tasks, written = [], []
+    for file, registration in zip(eye.used["file"], registrations, strict=True):
+        if registration.transform is not None:
+            transform = transforms.rescale(registration.transform, eye.full_factor)
+            suffix = ".tfm" if transform.IsLinear() else ".h5"
+            written.append(folder / "transforms" / f"{registration.visit}{suffix}")
+            # One after the other: HDF5 is not made for threads.
+            transforms.save(transform, written[-1])
+            target = folder / "registered" / registration.visit
+            task = joblib.delayed(_save_photograph)
+            tasks.append(task(target, eye.folder / file, transform, eye.full_shape))
+    saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
+    written += progress(saved, "visits saved", len(tasks))
+    for name in ("transforms", "registered"):
+        for stale in {*(folder / name).iterdir()} - {*written}:
+            stale.unlink()
+    _save_pictures(folder, eye, template, shown, registrations)
+
+
+def _save_photograph(
+    target: Path, file: Path, transform: sitk.Transform, shape: tuple[int, int]
+) -> Path:
+    image = transforms.warp(read_photograph(file), transform, shape)
+    target = target.with_name(f"{target.name}{'.tif' if image.dtype.kind == 'f' else '.png'}")
+    with written_beside(target) as part:
+        sitk.WriteImage(transforms.as_itk_image(image), str(part), useCompression=True)
+    return target
+
+
+def _save_pictures(
+    folder: Path, eye: Eye, template: int, shown: int, found: Sequence[Registration]
+) -> None:
+    pair = [eye.images[i] for i in (template, shown)]
+    _save_overlay(folder / "before.jpg", *pair)
+    for name in ("after.jpg", "flicker.gif"):
+        (folder / name).unlink(missing_ok=True)
+    if found[shown].transform is None:
+        return
+    # The frame of a group is not the template's own: both are brought to it.
+    frame = [found[i].transform or transforms.identity() for i in (template, shown)]
+    pair = [transforms.warp(image, each) for image, each in zip(pair, frame, strict=True)]
+    _save_overlay(folder / "after.jpg", *pair)
+    with written_beside(folder / "flicker.gif") as part:
+        part.write_bytes(flicker(*pair, size=PICTURE_SIZE))
+
+
+def _save_overlay(path: Path, fixed: np.ndarray, moving: np.ndarray) -> None:
+    picture = Image.fromarray(np.uint8(overlay(fixed, moving) * 255))
+    picture.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+    with written_beside(path) as part:
+        picture.save(part, "JPEG", quality=85)
+
+
+def save_image(path: Path, image: np.ndarray) -> Path:
+    """Save an image that is no photograph, for example a mean, as a grey PNG of 16 bits.
+
+    Parameters
+    ----------
+    path : Path
+        ``<name>.png``.
+    image : float ndarray in [0, 1], shape (height, width)
+    """
+    levels = np.uint16(np.clip(image, 0, 1) * np.iinfo(np.uint16).max)
+    with written_beside(path) as part:
+        sitk.WriteImage(sitk.GetImageFromArray(levels), str(part), useCompression=True)
+    return path
+
+
+def save_metrics(
+    folder: Path, eye: Eye | None, parameters: Mapping[str, object], content: Mapping[str, object]
+) -> Path:
+    """Write ``metrics.json``, the last file of a run: where it is, the run is whole.
+
+    Parameters
+    ----------
+    folder : Path
+        As `make_folder` gives it.
+    eye : Eye or None
+        None: the numbers are of no single eye.
+    parameters : mapping
+        Of the notebook, so that the run can be repeated.
+    content : mapping
+        What was found out; Series and DataFrames are welcome, NaN becomes null.
+    """
+    files = [eye.folder / file for file in eye.used["file"]] if eye else []
+    everything = {**(_whose(eye) if eye else {}), **content}
+    everything["provenance"] = provenance_of(parameters, files)
+    path = folder / METRICS_FILE
+    with written_beside(path) as part:
+        part.write_text(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def _whose(eye: Eye) -> dict[str, object]:
+    left_out = eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records")
+    return {"patient": eye.patient, "laterality": eye.laterality, "left_out": left_out}
+
+
+def read_metrics(
+    results: Path | str, patient: str, laterality: str, notebook: str
+) -> dict[str, object]:
+    """Read the ``metrics.json`` that a notebook left for an eye.
+
+    Raises
+    ------
+    FileNotFoundError
+        If that notebook has not been run for this eye; says which to run.
+    """
+    path = Path(results) / f"{patient}_{laterality}" / notebook / METRICS_FILE
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no results of {notebook} for {patient} {laterality}: run it first"
+        )
+    return read_json(path)
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON file that `save_metrics` wrote."""
+    return json.loads(path.read_text())
+
+
+def _plain(value: object) -> object:
+    """Turn numpy and pandas values into what JSON knows."""
+    if isinstance(value, pd.DataFrame):
+        return {str(key): _plain(row) for key, row in value.iterrows()}
+    if isinstance(value, pd.Series):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _key(key: object) -> str:
+    return ", ".join(key) if isinstance(key, tuple) else str(key)

@@ -1,0 +1,178 @@
+"""What a cohort would run, before it runs: eyes, photographs, those left out, time.
+
+``snakemake --summary ... | fundus plan DATA RESULTS --jobs 2`` shows it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import SimpleITK as sitk
+from PIL import Image
+
+from fundus_helpers.loading.visits import EyeError, cohort_eyes, list_visits
+from fundus_helpers.progress import progress
+
+SHOWN = 20  # lines of each kind; a cohort may have thousands
+
+
+BENCHMARK_FILE = "benchmark.tsv"
+
+
+def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.DataFrame:
+    """List the photographs of every eye, and which of them will be left out and why.
+
+    Names and headers are read, no photograph is decoded: one that is black, or cut short after its
+    header, is found only by the run.
+
+    Parameters
+    ----------
+    data : path
+        Holds a folder for each patient; the demo patients are no part of a cohort.
+    part : str
+        See `loading.cohort_eyes`.
+    shown : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        `loading.list_visits` of every eye, one below the other. An eye whose folder cannot be used
+        has one row without a file, with the reason.
+    """
+    tables = []
+    for patient, laterality in progress(cohort_eyes(data, part), "eyes", shown=shown):
+        try:
+            table = list_visits(data, patient, laterality)
+        except EyeError as error:
+            row = {"patient": patient, "laterality": laterality, "used": False}
+            tables.append(pd.DataFrame([row | {"reason": str(error)}]))
+            continue
+        tables.append(_checked_by_header(table, Path(data, patient)))
+    columns = ["patient", "laterality", "visit", "date", "file", "used", "reason"]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+
+def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    shapes = {row.Index: _size(folder / row.file) for row in visits.itertuples() if row.used}
+    for index in [index for index, size in shapes.items() if size is None]:
+        visits.loc[index, ["used", "reason"]] = False, "cannot be read (damaged or no image)"
+        del shapes[index]
+    common = Counter(shapes.values()).most_common(1)
+    for index, size in shapes.items():
+        if size != common[0][0]:
+            reason = "{} x {} px, most visits are {} x {}".format(*size, *common[0][0])
+            visits.loc[index, ["used", "reason"]] = False, reason
+    return visits
+
+
+def _size(path: Path) -> tuple[int, ...] | None:
+    """Width and height as the header says, None where none can be read."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):  # as `loading.read_photograph`
+            with Image.open(path) as image:
+                return image.size
+        reader.ReadImageInformation()
+        return reader.GetSize()[:2]
+    except (RuntimeError, OSError, SyntaxError):
+        return None
+
+
+def stated_seconds(notebook: Path | str) -> float:
+    """Read how long a notebook says it takes, from the table under its title."""
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        lines = [line.strip("| ").split("|") for line in cell.source.splitlines() if "|" in line]
+        if len(lines) >= 3 and "minutes" in map(str.strip, lines[0]):
+            stated = lines[2][[*map(str.strip, lines[0])].index("minutes")]
+            return 60 * float(re.search(r"[\d.]+", stated)[0])
+    raise ValueError(f"{Path(notebook).name}: no table with its minutes")
+
+
+def seconds_of(
+    notebooks: Path | str, results: Path | str, names: Iterable[str]
+) -> tuple[dict[str, float], int]:
+    """Estimate how long each notebook takes for an eye.
+
+    Parameters
+    ----------
+    notebooks, results : path
+        Folder of the notebooks, and of what earlier runs left: each says how long it took.
+    names : iterable of str
+        Of the notebooks, without their ending.
+
+    Returns
+    -------
+    seconds : dict of str to float
+        Median of the earlier runs; where there are none, what the notebook itself says.
+    runs : int
+        How many earlier runs there are in all.
+    """
+    found, runs = {}, 0
+    for name in names:
+        files = [*Path(results).glob(f"*/{name}/{BENCHMARK_FILE}")]
+        runs += len(files)
+        if files:
+            found[name] = pd.concat(pd.read_csv(f, sep="\t") for f in files)["s"].median()
+        else:
+            found[name] = stated_seconds(Path(notebooks, f"{name}.ipynb"))
+    return found, runs
+
+
+def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs: int) -> str:
+    """Say in words what a cohort is and what would be run.
+
+    Parameters
+    ----------
+    visits : DataFrame
+        See `plan_eyes`.
+    to_run : Counter
+        Notebook to the number of eyes it would be run for.
+    seconds : dict of str to float
+        See `seconds_of`.
+    jobs : int
+        Notebooks at a time.
+    """
+    eyes = visits.groupby(["patient", "laterality"])["used"].sum()
+    poor = [
+        f"{patient} {side}: {used} usable" for (patient, side), used in eyes.items() if used < 2
+    ]
+    left = visits[~visits["used"].astype(bool)]
+    out = [f"{row.patient} {row.laterality}  {row.file}: {row.reason}" for row in left.itertuples()]
+    lines = [
+        f"{len(eyes)} eyes of {visits['patient'].nunique()} patients, {len(visits)} photographs",
+        f"{len(out)} photographs left out by name or header (black ones are found by the run)",
+        *_first(out),
+        f"{len(poor)} eyes with fewer than two usable photographs, which will fail",
+        *_first(poor),
+        f"{sum(to_run.values())} notebooks to run",
+    ]
+    for name, count in sorted(to_run.items()):
+        lines.append(f"  {name:26}{count:6} x {seconds[name]:6.0f} s")
+    total = sum(seconds[name] * count for name, count in to_run.items())
+    return "\n".join([*lines, f"about {_duration(total / jobs)} with {jobs} at a time"])
+
+
+def _first(lines: list[str]) -> list[str]:
+    more = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return [f"  {line}" for line in lines[:SHOWN]] + more
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def pending(summary: Iterable[str]) -> Counter:
+    """Count the notebooks that Snakemake would run, from the lines of its ``--summary``."""
+    metrics = [
+        Path(line.split("\t")[0]).parent.name
+        for line in summary
+        if line.rstrip().endswith("update pending") and "metrics.json" in line
+    ]
+    return Counter(metrics)

@@ -1,0 +1,219 @@
+"""Programs that start warm: forked from a process that has loaded all libraries already.
+
+``python -m fundus_helpers.runs.warm_start serve COMMAND ...`` runs a command with such a process
+beside it. Below it, ``python -m fundus_helpers.runs.warm_start run MODULE ...`` begins at once, and
+so does the kernel of a notebook. Without one, the module just runs.
+
+Starting Python, Jupyter and the libraries takes five seconds a notebook, as long as registering ten
+small photographs; over a cohort of 100,000 eyes that would be weeks.
+"""
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import runpy
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+MODULE = "fundus_helpers.runs.warm_start"
+
+
+ADDRESS = "FUNDUS_WARM_START"  # environment variable with the path of the server's socket
+
+
+# What notebooks and reports import. Not ipykernel's app: it looks for its parent while loaded.
+LOADED = (
+    "papermill",
+    "nbconvert",
+    "ipykernel.ipkernel",
+    "matplotlib.pyplot",
+    "pandas.io.formats.style",
+    "seaborn",
+    "fundus_helpers.results.reading",
+    "fundus_helpers.methods.networks.training",
+    "fundus_helpers.panels.tuning",
+    "fundus_helpers.plotting.visits",
+)
+
+
+KERNEL = {
+    "display_name": "Python 3",
+    "language": "python",
+    "argv": [sys.executable, "-m", MODULE, "run", "ipykernel_launcher", "-f", "{connection_file}"],
+}
+
+
+def serve(path: str) -> None:
+    """Load everything, then fork a process for each that asks, until standard input ends.
+
+    Parameters
+    ----------
+    path : str
+        Of the socket, in a folder that only this user may open.
+    """
+    # These are read while a library is loaded: the figures of a kernel, the threads of a rule.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = os.environ.get("THREADS", "1")
+    for module in LOADED:
+        importlib.import_module(module)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        while True:
+            asked, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _become(asked)
+            asked.close()
+
+
+def _end_with_parent() -> None:
+    """End the server when the one that started it is gone, killed or not: its pipe closes."""
+    while os.read(0, 1):  # not by sys.stdin, whose lock a forked program would find taken
+        pass
+    os._exit(1)
+
+
+def _become(asked: socket.socket) -> None:
+    """Be the process that was asked for: its module, folder, environment and streams."""
+    os.setsid()  # what is typed at the terminal reaches the one that asked, which ends this one
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, streams, _, _ = socket.recv_fds(asked, 1, 3)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    with asked.makefile() as lines:
+        request = json.loads(lines.readline())
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = [request["module"], *request["arguments"]]
+    sys.path[0] = request["folder"]
+    threading.Thread(target=_end_with, args=[asked], daemon=True).start()
+    status = _status(request["module"])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on nothing can be ended
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        asked.sendall(bytes([status]))
+    os._exit(status)
+
+
+def _status(module: str) -> int:
+    """Run a module as a program, and tell its exit status as Python itself would."""
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+        return end.code % 256 if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # a process ends here, whatever it was: told, and in the status
+        logging.exception("%s", module)
+        return 1
+    return 0
+
+
+def _end_with(asked: socket.socket) -> None:
+    """End this process when the one that asked for it is gone, killed or not."""
+    while asked.recv(1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(module: str, arguments: Sequence[str]) -> int:
+    """Run a module as a program: forked by the server where there is one, else right here.
+
+    Parameters
+    ----------
+    module : str
+        Whose name ``python -m`` takes.
+    arguments : sequence of str
+
+    Returns
+    -------
+    int
+        Its exit status.
+    """
+    request = {
+        "module": module,
+        "arguments": list(arguments),
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+    }
+    path = os.environ.get(ADDRESS)
+    if path is not None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+        try:
+            return _ask(path, request)
+        except (ConnectionError, FileNotFoundError):
+            logging.warning("no warm start for %s: its server is gone", module)
+    sys.argv = [module, *arguments]
+    return _status(module)
+
+
+def _ask(path: str, request: dict[str, object]) -> int:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.connect(path)
+        socket.send_fds(server, [b" "], [0, 1, 2])
+        server.sendall(json.dumps(request).encode() + b"\n")
+        status = server.recv(1)
+    return status[0] if status else 128 + signal.SIGKILL
+
+
+def serve_for(command: Sequence[str]) -> int:
+    """Run a command with a server beside it, and end the server with it.
+
+    Parameters
+    ----------
+    command : sequence of str
+
+    Returns
+    -------
+    int
+        Exit status of the command.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # for this user only
+    kernel = folder / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps(KERNEL))
+    path = str(folder / "socket")
+    listen = [sys.executable, "-m", MODULE, "listen", path]
+    server = subprocess.Popen(listen, stdin=subprocess.PIPE)
+    try:
+        while not Path(path).is_socket():
+            if server.poll() is not None:
+                return server.returncode  # it has said why
+            time.sleep(0.05)
+        places = os.pathsep.join([str(folder), os.environ.get("JUPYTER_PATH", "")])
+        return subprocess.call(command, env=os.environ | {ADDRESS: path, "JUPYTER_PATH": places})
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def main(arguments: list[str]) -> int:
+    """``serve COMMAND ...``, ``run MODULE ...`` or, for the server itself, ``listen SOCKET``."""
+    what, first, *rest = arguments
+    if what == "listen":
+        return serve(first)
+    return run(first, rest) if what == "run" else serve_for([first, *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

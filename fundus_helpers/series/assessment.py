@@ -1,0 +1,229 @@
+"""How well the visits of an eye lie on each other, before or after registration."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import joblib
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from fundus_helpers import metrics, transforms
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.loading.light import normalise_illumination
+from fundus_helpers.metrics.verdict import Verdict, judge
+from fundus_helpers.progress import progress
+
+
+def measure_visits(
+    eye: Eye,
+    template: int,
+    found: Sequence[sitk.Transform | None] | None = None,
+    *,
+    shown: bool = True,
+) -> pd.DataFrame:
+    """Measure every visit of an eye against the template.
+
+    Parameters
+    ----------
+    eye : Eye
+    template : int
+        Position of the template among the visits; it is not measured against itself.
+    found : sequence of sitk.Transform or None, optional
+        From the template to each visit, in their order; None for one that failed. Left out: the
+        visits as they are, before any registration.
+    shown : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        A row a visit, the columns of `metrics.measure`; NaN where a registration failed.
+    """
+    found = [transforms.identity()] * len(eye.names) if found is None else found
+    rows = {}
+    for i, name in enumerate(progress(eye.names, "visits measured", shown=shown)):
+        if i == template:
+            continue
+        row = metrics.measure(
+            eye.images[template],
+            eye.images[i],
+            found[i] or transforms.identity(),
+            fixed_mask=eye.masks[template],
+            moving_mask=eye.masks[i],
+            landmarks=eye.landmarks_between(template, i),
+            full_factor=eye.full_factor,
+        )
+        rows[name] = row if found[i] else row * np.nan
+    return pd.DataFrame(rows).T.rename_axis("visit")
+
+
+def judge_visits(
+    eye: Eye,
+    template: int,
+    found: Sequence[sitk.Transform | None],
+    failures: Sequence[str] | None = None,
+    *,
+    jobs: int = -1,
+) -> list[Verdict]:
+    """Judge the registration of every visit (`metrics.judge`), without landmarks.
+
+    Parameters
+    ----------
+    eye : Eye
+    template : int
+        Position of the template among the visits.
+    found : sequence of sitk.Transform or None
+        From the template to each visit, in their order; None for one that failed.
+    failures : sequence of str, optional
+        Why those failed.
+    jobs : int
+        Processes; -1: one for each core.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of the visits; errors in pixels of `images`.
+    """
+    failures = [""] * len(found) if failures is None else failures
+    tasks = [
+        joblib.delayed(judge)(
+            transform,
+            eye.images[template],
+            eye.images[i],
+            fixed_mask=eye.masks[template],
+            moving_mask=eye.masks[i],
+            failure=failure,
+        )
+        for i, (transform, failure) in enumerate(zip(found, failures, strict=True))
+    ]
+    verdicts = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    return list(progress(verdicts, "visits judged", len(tasks)))
+
+
+def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Lay the verdicts of an eye's visits below each other; errors in full-size pixels."""
+    rows = [verdict.summary(eye.full_factor) for verdict in verdicts]
+    table = pd.DataFrame(rows, index=pd.Index(eye.names, name="visit"))
+    table["reasons"] = table["reasons"].map("; ".join)
+    return table
+
+
+def mean_table(
+    measured: Mapping[str, pd.DataFrame], seconds: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Lay methods below each other: the mean of every measure over the visits, and how many failed.
+
+    Parameters
+    ----------
+    measured : mapping of str to DataFrame
+        A method's name, and what `measure_visits` says of it.
+    seconds : mapping of str to float, optional
+        Mean seconds a visit.
+    """
+    table = pd.DataFrame({name: frame.mean() for name, frame in measured.items()}).T
+    table["failed", "visits"] = [frame.isna().all(axis=1).sum() for frame in measured.values()]
+    table["seconds", "a visit"] = pd.Series(seconds or {}, dtype=float)
+    return table
+
+
+def pairwise_errors(eye: Eye, found: Sequence[sitk.Transform | None]) -> pd.DataFrame:
+    """Mean landmark error between every two registered visits, by way of the template.
+
+    Unlike the error against the template alone, it can judge a template that is no visit (a mean
+    image), and it does not flatter the template.
+
+    Parameters
+    ----------
+    eye : Eye
+    found : sequence of sitk.Transform or None
+        From the template to each visit, in their order.
+
+    Returns
+    -------
+    DataFrame, shape (visits, visits)
+        Pixels of the full-size photographs of the visit in the row; NaN where no landmarks are
+        known or a registration failed, inf where a transform folds and no point maps to a landmark.
+    """
+    table = pd.DataFrame(np.nan, index=eye.names, columns=eye.names)
+    done = [i for i, transform in enumerate(found) if transform is not None]
+    for i, j in itertools.permutations(done, 2):
+        fixed_points, moving_points = eye.landmarks_between(i, j)
+        if len(fixed_points):
+            at_template = transforms.map_points_back(found[j], moving_points)
+            if np.isnan(at_template).any():
+                table.iloc[i, j] = np.inf
+                continue
+            mapped = transforms.map_points(found[i], at_template)
+            error = np.linalg.norm(mapped - fixed_points, axis=1).mean()
+            table.iloc[i, j] = error * eye.full_factor
+    return table
+
+
+def agreement(
+    template: np.ndarray,
+    template_mask: np.ndarray,
+    eye: Eye,
+    found: Sequence[sitk.Transform | None],
+) -> float:
+    """Mean correlation of the registered, evenly lit visits with the template.
+
+    What is left to judge by where no landmarks are known; see `metrics` for why it comes second.
+
+    Parameters
+    ----------
+    template : float ndarray in [0, 1], shape (height, width)
+    template_mask : bool ndarray, shape (height, width)
+    eye : Eye
+    found : sequence of sitk.Transform or None
+        From the template to each visit, in their order.
+    """
+    even = normalise_illumination(template, template_mask)
+    correlations = []
+    for image, mask, transform in zip(eye.images, eye.masks, found, strict=True):
+        if transform is not None:
+            warped = transforms.warp(normalise_illumination(image, mask), transform, even.shape)
+            common = transforms.overlap(template_mask, mask, transform)
+            correlations.append(np.corrcoef(even[common], warped[common])[0, 1])
+    return float(np.mean(correlations)) if correlations else float("nan")
+
+
+def measure_frame(
+    eye: Eye,
+    found: Sequence[sitk.Transform | None],
+    image: np.ndarray,
+    mask: np.ndarray,
+) -> pd.Series:
+    """Measure how well all visits agree in one frame, be it a visit's own or that of a group.
+
+    Parameters
+    ----------
+    eye : Eye
+    found : sequence of sitk.Transform or None
+        From the frame to each visit, in their order.
+    image : float ndarray in [0, 1], shape (height, width)
+        Of the frame: the template, or the mean of the group.
+    mask : bool ndarray, shape (height, width)
+        Where the frame shows the retina.
+
+    Returns
+    -------
+    Series
+        Landmark errors between every two visits (`pairwise_errors`; NaN if none are known),
+        `agreement`, the mean over the mask of the displacement that all visits share, in pixels of
+        `images`, the share of the overlap that folds, and how many visits failed.
+    """
+    errors = pairwise_errors(eye, found).stack().dropna()
+    done = [(each, view) for each, view in zip(found, eye.masks, strict=True) if each is not None]
+    shared = sum(transforms.displacement(each, mask.shape) for each, _ in done) / max(len(done), 1)
+    folds = [transforms.folding(t, transforms.overlap(mask, view, t)) for t, view in done]
+    return pd.Series(
+        {
+            "landmark error, all pairs (px)": errors.mean(),
+            "worst pair (px)": errors.max(),
+            "correlation with the frame": agreement(image, mask, eye, found),
+            "mean displacement (px)": np.linalg.norm(shared[mask], axis=1).mean(),
+            "folding": np.mean(folds),
+            "failed visits": len(found) - len(done),
+        }
+    )

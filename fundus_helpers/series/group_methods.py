@@ -1,0 +1,199 @@
+"""Groups as methods of the common contract: two visits registered by way of their group's frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import SimpleITK as sitk
+
+from fundus_helpers import transforms
+from fundus_helpers.loading.light import field_of_view
+from fundus_helpers.loading.photographs import resize
+from fundus_helpers.methods.knobs import checked
+from fundus_helpers.series import groupwise
+from fundus_helpers.series.registering import Registration
+from fundus_helpers.transforms.transform import RegistrationError
+
+
+@dataclass(frozen=True)
+class GroupMethod:
+    """What both groups have in common: the visits that join the two that are registered.
+
+    Attributes
+    ----------
+    images : sequence of float32 ndarray in [0, 1], shape (height, width)
+        All visits of the eye.
+    masks : sequence of bool ndarray
+        True inside the fields of view.
+    company : int
+        So many of them, evenly spread over the years, join the two that a call is given. More show
+        the group as it will be, and take longer.
+    """
+
+    images: Sequence[np.ndarray]
+    masks: Sequence[np.ndarray]
+    company: int = 2
+
+    def _group(self, *stack: Sequence, **knobs: object) -> groupwise.Group:
+        raise NotImplementedError
+
+    def _between(
+        self,
+        fixed: np.ndarray,
+        moving: np.ndarray,
+        fixed_mask: np.ndarray | None,
+        moving_mask: np.ndarray | None,
+        **knobs: object,
+    ) -> sitk.Transform:
+        """Register the two and their company to each other, and go by way of the frame."""
+        given = [(fixed, fixed_mask), (moving, moving_mask)]
+        given = [(i, field_of_view(i) if m is None else m) for i, m in given]
+        stack = zip(*[*given, *self._joining(fixed, moving)], strict=True)
+        images, masks = map(list, stack)
+        names = ["fixed", "moving", *["another"] * (len(images) - 2)]
+        found = self._group(images, masks, names, jobs=1, shown=False, **knobs).registrations
+        for one in found[:2]:
+            if one.transform is None:
+                raise RegistrationError(f"{one.visit} image: {one.reason}")
+        return _by_way_of_the_frame(found[0], found[1], fixed.shape)
+
+    def _joining(
+        self, fixed: np.ndarray, moving: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        small = [resize(image, max(fixed.shape)) for image in self.images]
+        others = [
+            place
+            for place, image in enumerate(small)
+            if not any(np.array_equal(image, known) for known in (fixed, moving))
+        ]
+        spread = np.linspace(0, len(others) - 1, min(self.company, len(others))).round().astype(int)
+        for place in (others[k] for k in spread):
+            mask = resize(self.masks[place].astype(np.float32), max(fixed.shape)) >= 0.5
+            yield small[place], mask
+
+    def registrations(
+        self,
+        template: np.ndarray,
+        images: Sequence[np.ndarray],
+        names: Sequence[str],
+        *,
+        template_mask: np.ndarray,
+        masks: Sequence[np.ndarray],
+        jobs: int = -1,
+        wanted: Callable[[], bool] = lambda: True,
+        **knobs: object,
+    ) -> Iterator[Registration]:
+        """Register all visits to each other, and give each one's way from the template.
+
+        See `series.registrations`; a group that has been begun is not stopped.
+        """
+        stack = [template, *images], [template_mask, *masks], ["the template", *names]
+        first, *others = self._group(*stack, jobs=jobs, shown=False, **knobs).registrations
+        for one in others:
+            if wanted() and one.transform is not None and first.transform is not None:
+                way = _by_way_of_the_frame(first, one, template.shape)
+                one = replace(one, transform=way)
+            yield replace(one, transform=None, reason=first.reason) if first.reason else one
+
+
+def _by_way_of_the_frame(
+    fixed: Registration, moving: Registration, shape: tuple[int, int]
+) -> sitk.Transform:
+    back = transforms.invert(fixed.transform, shape)
+    return transforms.compose(back, moving.transform)
+
+
+class IteratedMean(GroupMethod):
+    """`series.iterated_mean` as a method of two visits."""
+
+    @checked
+    def __call__(
+        self,
+        fixed: np.ndarray,
+        moving: np.ndarray,
+        *,
+        fixed_mask: np.ndarray | None = None,
+        moving_mask: np.ndarray | None = None,
+        pairwise: str = "optical_flow_dis",
+        rounds: int = 2,
+    ) -> sitk.Transform:
+        """Register two visits and their company to their own mean.
+
+        Parameters
+        ----------
+        fixed, moving : float ndarray in [0, 1], shape (height, width)
+        fixed_mask, moving_mask : bool ndarray, optional
+            True inside the field of view; None: found by `loading.field_of_view`.
+        pairwise : {"optical_flow_dis", "optical_flow_ilk", "affine", "keypoints", "elastix_affine"}
+            Method that registers each visit to the mean.
+        rounds : int in [1, 5]
+            Times all visits are registered; the first is to the fixed one. More is slower, and
+            depends less on that one.
+
+        Returns
+        -------
+        sitk.Transform
+            Maps points of the fixed image to points of the moving image, by way of the mean.
+
+        Raises
+        ------
+        ValueError, RegistrationError
+            See `series.iterated_mean`.
+        """
+        images = fixed, moving, fixed_mask, moving_mask
+        return self._between(*images, pairwise=pairwise, rounds=rounds)
+
+    def _group(self, *stack: Sequence, pairwise: str, **knobs: object) -> groupwise.Group:
+        return groupwise.iterated_mean(*stack, method=pairwise, **knobs)
+
+
+class ElastixStack(GroupMethod):
+    """`series.elastix_stack` as a method of two visits."""
+
+    @checked
+    def __call__(
+        self,
+        fixed: np.ndarray,
+        moving: np.ndarray,
+        *,
+        fixed_mask: np.ndarray | None = None,
+        moving_mask: np.ndarray | None = None,
+        resolutions: int = 2,
+        iterations: int = 200,
+        samples: int = 2048,
+        grid_spacing: float = 48.0,
+    ) -> sitk.Transform:
+        """Register two visits and their company at once, as a stack.
+
+        Parameters
+        ----------
+        fixed, moving : float ndarray in [0, 1], shape (height, width)
+        fixed_mask, moving_mask : bool ndarray, optional
+            True inside the field of view; None: found by `loading.field_of_view`.
+        resolutions : int in [1, 4]
+            Levels, each of half the size of the next. More forgive a worse start.
+        iterations : int in [1, 1000]
+            Steps of the stochastic descent on each level. More is slower.
+        samples : int in [64, 16000] points
+            Random points looked at in each step. More is slower and calmer.
+        grid_spacing : float in [16, 384]
+            Between the nodes of the B-splines, in pixels of an image of 768. Smaller bends, and
+            imagines, more; larger is stiffer.
+
+        Returns
+        -------
+        sitk.Transform
+            Maps points of the fixed image to points of the moving image, by way of the stack's
+            frame.
+
+        Raises
+        ------
+        ValueError, RegistrationError
+            See `series.elastix_stack`.
+        """
+        knobs = {"resolutions": resolutions, "iterations": iterations, "samples": samples}
+        images = fixed, moving, fixed_mask, moving_mask
+        return self._between(*images, grid_spacing=grid_spacing, **knobs)
+
+    def _group(self, *stack: Sequence, **knobs: object) -> groupwise.Group:
+        return groupwise.elastix_stack(*stack, **knobs)

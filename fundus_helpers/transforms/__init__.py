@@ -1,0 +1,37 @@
+"""Points and images carried by a transform."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "fields": [
+            "area",
+            "every_second",
+            "plausible",
+            "smooth",
+            "smooth_without_folds",
+            "support",
+        ],
+        "transform": [
+            "RegistrationError",
+            "compose",
+            "displacement",
+            "folding",
+            "from_displacement",
+            "from_function",
+            "from_matrix",
+            "identity",
+            "invert",
+            "jacobian_determinant",
+            "load",
+            "map_points",
+            "map_points_back",
+            "rescale",
+            "rescale_points",
+            "save",
+            "to_matrix",
+        ],
+        "warping": ["as_itk_image", "follow", "overlap", "warp", "warp_mask"],
+    },
+)

@@ -1,0 +1,152 @@
+"""Patients under other names: nothing of theirs is left, and everything else stays."""
+
+import stat
+
+import pandas as pd
+import pytest
+
+from fundus_helpers.__main__ import main
+from fundus_helpers.loading.visits import cohort_eyes, find_eyes, list_visits
+from fundus_helpers.runs.pseudonyms import (
+    PSEUDONYM,
+    PseudonymError,
+    check_results,
+    key_path,
+    make_view,
+    pseudonym,
+    read_key,
+)
+
+KEY = b"0123456789abcdef0123456789abcdef"
+FILES = ("Jane Roe_2019-05-28_L.png", "Roe two_2019-05-28_L.png", "Roe_2020-01-01_R.TIF")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Return a data folder of two patients: one with three photographs, a scan and landmarks."""
+    for patient in ("Jane Roe", "007"):
+        folder = tmp_path / "data" / patient
+        folder.mkdir(parents=True)
+        for file in (*FILES, "scan of Jane.jpg"):
+            (folder / file).write_bytes(file.encode())
+        table = pd.DataFrame({"fixed_file": [FILES[0]], "moving_file": [FILES[1]], "fixed_x": 1.5})
+        table.to_csv(folder / "landmarks.csv", index=False)
+    return tmp_path / "data"
+
+
+def test_the_same_key_gives_the_same_name_and_another_key_another():
+    assert pseudonym(KEY, "Jane Roe") == pseudonym(KEY, "Jane Roe") != pseudonym(KEY, "Jane Rae")
+    assert pseudonym(KEY, "Jane Roe") != pseudonym(KEY[::-1], "Jane Roe")
+    assert PSEUDONYM.fullmatch(pseudonym(KEY, "Jane Roe"))
+
+
+def test_the_view_has_every_eye_and_visit_in_order_and_no_name(data, tmp_path):
+    patients = make_view(data, tmp_path / "view", KEY)
+    assert patients == sorted(pseudonym(KEY, name) for name in ("Jane Roe", "007"))
+    assert len(find_eyes(tmp_path / "view")) == len(find_eyes(data)) == 4
+    jane = pseudonym(KEY, "Jane Roe")
+    old = list_visits(data, "Jane Roe", "L")
+    new = list_visits(tmp_path / "view", jane, "L")
+    assert new["date"].dropna().tolist() == old["date"].dropna().tolist()
+    assert new["used"].tolist() == old["used"].tolist()
+    read = [(tmp_path / "view" / jane / file).read_bytes().decode() for file in new["file"]]
+    assert read == old["file"].tolist()
+    assert not any("roe" in str(path.relative_to(tmp_path)).lower() for path in view_of(tmp_path))
+
+
+def view_of(tmp_path):
+    """Return every path in the view."""
+    return list((tmp_path / "view").rglob("*"))
+
+
+def test_landmarks_follow_their_photographs(data, tmp_path):
+    make_view(data, tmp_path / "view", KEY)
+    shown = tmp_path / "view" / pseudonym(KEY, "007")
+    (row,) = pd.read_csv(shown / "landmarks.csv").to_dict("records")
+    assert (shown / row["fixed_file"]).read_bytes().decode() == FILES[0]
+    assert (shown / row["moving_file"]).read_bytes().decode() == FILES[1]
+    assert row["fixed_x"] == 1.5
+
+
+def test_what_has_not_changed_is_left_alone_and_what_is_gone_goes(data, tmp_path):
+    make_view(data, tmp_path / "view", KEY)
+    before = {path: path.lstat().st_mtime_ns for path in view_of(tmp_path)}
+    make_view(data, tmp_path / "view", KEY)
+    assert {path: path.lstat().st_mtime_ns for path in view_of(tmp_path)} == before
+    (data / "007" / FILES[2]).unlink()
+    make_view(data, tmp_path / "view", KEY)
+    gone = set(before) - set(view_of(tmp_path))
+    assert [path.suffix for path in gone] == [".tif"]
+
+
+def test_a_key_is_made_for_this_user_only_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.delenv("FUNDUS_PSEUDONYM_KEY", raising=False)
+    key = read_key(key_path())
+    assert len(key) >= 32 and read_key(key_path()) == key
+    assert stat.S_IMODE(key_path().stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("where", "content", "mode", "named"),
+    [
+        ("results/key", KEY, 0o600, "passed on"),
+        ("key", KEY, 0o644, "chmod 600"),
+        ("key", b"short", 0o600, "5 characters"),
+    ],
+)
+def test_a_key_that_would_not_stay_secret_is_refused(tmp_path, where, content, mode, named):
+    path = tmp_path / where
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    path.chmod(mode)
+    with pytest.raises(PseudonymError, match=named):
+        read_key(path, away_from=(tmp_path / "results",))
+
+
+def test_results_that_name_patients_take_no_pseudonyms_beside_them(data, tmp_path, capfd):
+    check_results(tmp_path / "results")
+    (tmp_path / "results" / f"{pseudonym(KEY, '007')}_L").mkdir(parents=True)
+    check_results(tmp_path / "results")
+    (tmp_path / "results" / "Jane Roe_L").mkdir()
+    with pytest.raises(PseudonymError, match="RESULTS="):
+        check_results(tmp_path / "results")
+    told = [str(data), str(tmp_path / "view"), str(tmp_path / "results")]
+    assert main(["pseudonyms", "view", *told]) == 2
+    assert "Jane" not in capfd.readouterr().err and not (tmp_path / "view").exists()
+
+
+def test_results_under_pseudonyms_take_no_names_beside_them(tmp_path, capfd):
+    results = tmp_path / "results"
+    for eye in ("demo_colour_L", "Jane Roe_L"):
+        (results / eye).mkdir(parents=True)
+    assert main(["pseudonyms", "plain", str(results)]) == 0
+    (results / f"{pseudonym(KEY, '007')}_L").mkdir()
+    assert main(["pseudonyms", "plain", str(results)]) == 2
+    assert "PSEUDONYM=1" in capfd.readouterr().err
+
+
+def test_no_key_is_made_inside_the_results_to_tell_a_name(data, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("FUNDUS_PSEUDONYM_KEY", str(tmp_path / "results" / "key"))
+    assert main(["pseudonyms", "name", "007", str(data), str(tmp_path / "results")]) == 2
+    assert capfd.readouterr().out == "" and not (tmp_path / "results").exists()
+
+
+def test_the_painted_eyes_of_the_demo_are_no_part_of_a_cohort_of_pseudonyms_either(data, tmp_path):
+    (data / "demo_colour").mkdir()
+    (data / "demo_colour" / "demo_colour_2019-05-28_L.png").touch()
+    make_view(data, tmp_path / "view", KEY)
+    assert len(cohort_eyes(tmp_path / "view")) == len(cohort_eyes(data)) == 4
+
+
+def test_a_date_without_zeros_is_the_same_visit_under_a_pseudonym(tmp_path):
+    patient = tmp_path / "data" / "007"
+    patient.mkdir(parents=True)
+    for day in ("2019-5-28", "2019-06-01", "2019-13-01", "Roe-1-1"):
+        (patient / f"x_{day}_L.png").touch()
+    make_view(tmp_path / "data", tmp_path / "view", KEY)
+    plain = list_visits(tmp_path / "data", "007", "L")
+    shown = list_visits(tmp_path / "view", pseudonym(KEY, "007"), "L")
+    assert shown["date"].tolist()[:2] == plain["date"].tolist()[:2]
+    assert shown["used"].tolist() == plain["used"].tolist() == [True, True, False, False]
+    assert not any("Roe" in file for file in shown["file"])

@@ -1,0 +1,86 @@
+"""Two files in, one call: a transform for the files as they are, a verdict, a registered file."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from known_transforms import about_the_middle
+
+from fundus_helpers import transforms
+from fundus_helpers.__main__ import main
+from fundus_helpers.loading.light import normalise_illumination
+from fundus_helpers.loading.photographs import UnusableImageError, read_photograph, single_channel
+from fundus_helpers.series.photographs import register_photographs
+
+MATRIX = about_the_middle(4, shift=(6, -3))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, retina, retina_again):
+    """Return two photographs of one retina, the moving one of 16 bit and twice the size."""
+    folder = tmp_path_factory.mktemp("photographs")
+    colour = np.dstack([np.uint8(np.round(retina * 255))] * 3)
+    cv2.imwrite(str(folder / "fixed.png"), colour)
+    large = cv2.resize(retina_again(MATRIX), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    large = np.uint16(np.round(np.clip(large, 0, 1) * 60000))
+    cv2.imwrite(str(folder / "moving.png"), large)
+    cv2.imwrite(str(folder / "mirror.png"), large[:, ::-1])
+    return folder
+
+
+def test_points_map_between_the_files_as_they_are(files):
+    done = register_photographs(files / "fixed.png", files / "moving.png")
+    points = np.array([[80.0, 90], [170, 100], [120, 180]])
+    expected = transforms.rescale_points(
+        transforms.map_points(transforms.from_matrix(MATRIX), points), 2
+    )
+    assert np.abs(transforms.map_points(done.transform, points) - expected).max() < 1
+    assert done.verdict.status == "accepted"
+
+
+def test_what_is_saved_is_whole_and_of_the_moving_file_s_depth(files, tmp_path):
+    assert (
+        main(
+            ["register", str(files / "fixed.png"), str(files / "moving.png"), str(tmp_path / "out")]
+        )
+        == 0
+    )
+    image = read_photograph(tmp_path / "out" / "registered.png")
+    assert image.dtype == np.uint16 and image.shape == (256, 256)
+    even = [
+        normalise_illumination(single_channel(each))[60:200, 60:200].ravel()
+        for each in (image, read_photograph(files / "fixed.png"))
+    ]
+    assert np.corrcoef(*even)[0, 1] > 0.95
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert verdict["verdict"] == "accepted" and 0 < verdict["predicted error, px"] < 1
+    sitk.ReadTransform(str(tmp_path / "out" / "transform.h5"))
+
+
+def test_a_mirrored_photograph_fails_in_words_and_leaves_its_verdict_only(files, tmp_path, capsys):
+    assert (
+        main(["register", str(files / "fixed.png"), str(files / "mirror.png"), str(tmp_path)]) == 1
+    )
+    assert "mirrored image" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+
+
+def test_a_file_that_is_no_photograph_is_named(files, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    with pytest.raises(UnusableImageError, match="broken.png: cannot be read"):
+        register_photographs(files / "fixed.png", broken)
+    with pytest.raises(ValueError, match="method 'magic' is not one of"):
+        register_photographs(files / "fixed.png", files / "moving.png", "magic")
+
+
+def test_it_runs_as_a_program(files, tmp_path):
+    paths = [str(files / "fixed.png"), str(files / "moving.png"), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "fundus_helpers", "register", *paths, "--method", "affine"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("accepted; predicted error")
