@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger("fundus_helpers")
+SCREEN = logging.StreamHandler()  # messages alone, without time and level
 
 EPILOG = """examples:
   fundus register 2019.jpg 2024.jpg registered   two photographs: transform, picture, verdict
@@ -255,7 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all went well; 1 if what was asked for failed (a registration, a notebook); 2 if it
         could not be begun, with the reason on standard error.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    SCREEN.setStream(sys.stderr)
+    log.setLevel(logging.INFO)
+    log.addHandler(SCREEN)
     options = _parser().parse_args(arguments)
     try:
         return options.function(options)
