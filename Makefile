@@ -98,9 +98,11 @@ app: .venv/installed  ## The sliders as a page without code, on this machine onl
 test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
 	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
 
-lint: .venv/installed  ## Check code and notebooks
+lint: .venv/installed  ## Check code, imports, docstrings and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/numpydoc lint $$(find fundus_helpers -name '*.py')
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb app/*.ipynb
 
 benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop

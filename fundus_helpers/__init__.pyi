@@ -9,11 +9,13 @@ from .metrics.verdict import judge
 from .panels.tuning import tune
 from .series.photographs import register_photographs
 from .series.registering import register_eye
+from .study import Study
 from .transforms.transform import map_points
 from .transforms.warping import warp
 
 __all__ = [
     "METHODS",
+    "Study",
     "find_eyes",
     "judge",
     "load_eye",

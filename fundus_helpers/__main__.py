@@ -33,7 +33,7 @@ def register(options: argparse.Namespace) -> int:
     summary = done.verdict.summary(done.factor)
     words = [summary["verdict"], *summary["reasons"]]
     if done.transform is not None:
-        words.append(f"predicted error {summary['predicted error, px']} px")
+        words.append(f"predicted error {summary['predicted_error_px']} px")
     sys.stdout.write("; ".join(words) + "\n")
     return 0 if done.transform is not None else 1
 

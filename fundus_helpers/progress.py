@@ -1,4 +1,4 @@
-"""Bars for what takes longer than two seconds."""
+"""Progress bars for work that takes longer than two seconds."""
 
 import os
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ Item = TypeVar("Item")
 def progress(
     items: Iterable[Item], label: str, total: int | None = None, *, shown: bool = True
 ) -> Iterable[Item]:
-    """Go through items with a bar that vanishes at the end.
+    """Iterate over items and show a progress bar, which disappears at the end.
 
     Parameters
     ----------
     items : iterable
     label : str
-        Stands before the bar.
+        Text before the bar.
     total : int, optional
-        Number of items, if they cannot be counted.
+        Number of items, needed if `items` has no length.
     shown : bool
-        False, or the environment's ``TQDM_DISABLE=1`` (headless runs set it: tqdm's own notebook
-        bar does not heed it), for no bar.
+        False shows no bar. Nor is one shown if the environment variable ``TQDM_DISABLE`` is 1;
+        headless runs set it, and tqdm itself ignores it for its notebook bar.
     """
     return tqdm(items, label, total, leave=False, disable=not (shown and is_watched()))
 
 
 def is_watched() -> bool:
-    """Whether somebody may look on: False in headless runs, which set ``TQDM_DISABLE=1``."""
+    """Return False in headless runs, which set ``TQDM_DISABLE=1``, otherwise True."""
     return os.environ.get("TQDM_DISABLE") != "1"

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import matplotlib
 
-from fundus_helpers.results.notebooks import COMPARISON
-
 PROJECT = Path(__file__).parents[1]
+COMPARISON = "11_compare_methods"
 NOTEBOOKS = ("02_template_selection", "03_rigid")
 VISITS = 2
 SOCKETS = shutil.ignore_patterns("kernel-*")

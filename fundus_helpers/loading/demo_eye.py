@@ -24,7 +24,10 @@ from fundus_helpers.loading._painted_retina import (
     Retina,
     paint_retina,
 )
+from fundus_helpers.loading.eye import LANDMARK_COLUMNS
 from fundus_helpers.loading.visits import DEMO_PATIENTS as PATIENTS
+from fundus_helpers.transforms.fields import pixel_grid
+from fundus_helpers.transforms.transform import from_displacement
 
 VERSION = 2
 
@@ -152,12 +155,12 @@ def true_transform(truth: dict[str, Any], fixed: str, moving: str) -> sitk.Trans
     size = truth["size"]
     grid = _pixel_grid(size)
     field = (true_points(truth, fixed, moving, grid) - grid).reshape(size, size, 2)
-    return sitk.DisplacementFieldTransform(sitk.GetImageFromArray(field, isVector=True))
+    return from_displacement(field)
 
 
 def _pixel_grid(size: int) -> np.ndarray:
     """Return the (x, y) of all pixels, row after row (size ** 2, 2)."""
-    return np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=2).reshape(-1, 2)
+    return pixel_grid((size, size)).reshape(-1, 2)
 
 
 def _to_anatomy(geometry: dict[str, Any], size: int, points: np.ndarray) -> np.ndarray:
@@ -264,5 +267,4 @@ def _write_landmarks(path: Path, visits: list[dict[str, Any]], size: int, points
         for fixed, moving in combinations(seen, 2)
         for fixed_point, moving_point in zip(seen[fixed], seen[moving], strict=True)
     ]
-    columns = "fixed_file moving_file fixed_x fixed_y moving_x moving_y".split()
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False, float_format="%.3f")
+    pd.DataFrame(rows, columns=LANDMARK_COLUMNS).to_csv(path, index=False, float_format="%.3f")

@@ -1,4 +1,4 @@
-"""One eye: its visits found in the data folder, loaded, or left out with a reason."""
+"""One eye: its visits, loaded from the data folder or left out with a reason."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,14 @@ from fundus_helpers.loading.photographs import (
     resize,
     single_channel,
 )
-from fundus_helpers.loading.visits import PATTERN, EyeError, list_visits, patient_folder, too_few
+from fundus_helpers.loading.visits import (
+    PATTERN,
+    EyeError,
+    keep_commonest_size,
+    list_visits,
+    patient_folder,
+    too_few,
+)
 from fundus_helpers.progress import progress
 from fundus_helpers.transforms.transform import rescale_points
 
@@ -22,24 +29,25 @@ LANDMARK_COLUMNS = ["fixed_file", "moving_file", "fixed_x", "fixed_y", "moving_x
 
 @dataclass(frozen=True)
 class Eye:
-    """The usable visits of one eye, in the order of their dates (same date: of their names).
+    """The usable visits of one eye, in the order of their dates, then of their names.
 
     Attributes
     ----------
     patient, laterality : str
     folder : Path
-        Where the photographs are.
+        Folder of the photographs.
     visits : DataFrame
-        Every file of this eye, used or not: ``patient``, ``laterality``, ``visit`` (name of the
-        file without its ending), ``date``, ``file``, ``width``, ``height``, ``used``, ``reason``.
+        One row per file of this eye, used or not: ``patient``, ``laterality``, ``visit`` (name of
+        the file without its ending), ``date``, ``file``, ``width``, ``height``, ``used``,
+        ``reason``.
     images : float32 ndarray in [0, 1], shape (visits, height, width)
     masks : bool ndarray, shape (visits, height, width)
         True inside the field of view.
     full_shape : (height, width)
-        Of the photographs as they are on disk.
+        Shape of the photographs on disk.
     landmarks : DataFrame
-        ``landmarks.csv`` of the folder (`LANDMARK_COLUMNS`, pixels of the photographs on disk);
-        empty if there is none.
+        The content of ``landmarks.csv`` in the folder (`LANDMARK_COLUMNS`, in pixels of the
+        photographs on disk); empty if there is no such file.
     """
 
     patient: str
@@ -58,7 +66,7 @@ class Eye:
 
     @property
     def used(self) -> pd.DataFrame:
-        """The rows of `visits` that `images` holds."""
+        """The rows of `visits` that are used, in the order of `images`."""
         return self.visits[self.visits["used"]].reset_index(drop=True)
 
     @property
@@ -67,24 +75,29 @@ class Eye:
         return max(self.full_shape) / max(self.images.shape[1:])
 
     def index(self, visit: str) -> int:
-        """Position of a visit, or of the words ``first`` and ``last``, among the used ones."""
+        """Return the position of a visit among the used ones; ``first`` and ``last`` also work."""
         if visit in ("first", "last"):
             return 0 if visit == "first" else len(self.names) - 1
         if visit not in self.names:
-            raise EyeError(f"no usable visit {visit!r}; there are: first, last, {self.names}")
+            raise EyeError(f"no usable visit {visit!r}; give one of: first, last, {self.names}")
         return self.names.index(visit)
 
     def photograph(self, index: int) -> np.ndarray:
-        """Read a visit's photograph as it is on disk: full size, all channels, own dtype."""
+        """Read the photograph of a visit as it is on disk: full size, all channels, own dtype."""
         return read_photograph(self.folder / self.used["file"][index])
 
     def landmarks_between(self, fixed: int, moving: int) -> tuple[np.ndarray, np.ndarray]:
-        """Landmarks known between two visits, whichever of them the file calls fixed.
+        """Return the landmarks of two visits, whichever of them the file calls fixed.
+
+        Parameters
+        ----------
+        fixed, moving : int
+            Positions of the visits.
 
         Returns
         -------
         fixed_points, moving_points : float ndarray, shape (n, 2)
-            (x, y) in pixels of `images`; n is 0 where none are known.
+            (x, y) in pixels of `images`. n is 0 if no landmarks are known.
         """
         files = self.used["file"]
         table, points = self.landmarks, []
@@ -115,7 +128,7 @@ def load_eye(
     data, patient, laterality, pattern
         See `list_visits`.
     size : int, optional
-        Longer side in pixels that larger photographs are shrunk to; None: as they are.
+        Larger photographs are shrunk to this longer side in pixels. None keeps their size.
     channel : {"green", "grey"}
         See `loading.single_channel`.
     shown : bool
@@ -128,11 +141,28 @@ def load_eye(
     Raises
     ------
     EyeError
-        If fewer than two visits can be used; the reasons are in the message.
+        If fewer than two visits can be used; the message gives the reasons.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import fundus_helpers as fh
+    >>> from skimage import data, io
+    >>> retina = data.retina()[::8, ::8]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "007").mkdir()
+    ...     for date in ("2019-05-28", "2020-06-02"):
+    ...         io.imsave(Path(folder, "007", f"eye_{date}_L.png"), retina)
+    ...     eye = fh.load_eye(folder, "007", "L", shown=False)
+    >>> eye.names
+    ['eye_2019-05-28_L', 'eye_2020-06-02_L']
+    >>> eye.images.shape
+    (2, 177, 177)
     """
     visits = list_visits(data, patient, laterality, pattern=pattern)
     folder = patient_folder(data, patient)
-    loaded, shapes = {}, {}
+    loaded, sizes = {}, {}
     count = visits["used"].sum()
     for row in progress(visits[visits["used"]].itertuples(), "visits", count, shown=shown):
         try:
@@ -144,26 +174,18 @@ def load_eye(
                 str(error).removeprefix(f"{row.file}: "),
             )
             continue
-        shapes[row.Index] = image.shape
+        sizes[row.Index] = image.shape[::-1]
         loaded[row.Index] = resize(image, min(size or max(image.shape), max(image.shape)))
-    full_shape = _most_common(list(shapes.values()))
-    for index, shape in shapes.items():
-        if shape != full_shape:
-            reason = (
-                f"{shape[1]} x {shape[0]} px, most visits are {full_shape[1]} x {full_shape[0]}"
-            )
-            visits.loc[index, ["used", "reason"]] = False, reason
-    for i, side in enumerate(["height", "width"]):
-        visits[side] = pd.Series(
-            {index: shape[i] for index, shape in shapes.items()}, dtype="Int64"
-        )
+    commonest = keep_commonest_size(visits, sizes)
+    for i, side in ((1, "height"), (0, "width")):
+        visits[side] = pd.Series({row: size[i] for row, size in sizes.items()}, dtype="Int64")
     used = visits.index[visits["used"]]
     if len(used) < 2:
         raise EyeError(too_few(visits, patient, laterality))
     images = np.stack([loaded[index] for index in used])
     masks = np.stack([field_of_view(image) for image in images])
     landmarks = _read_landmarks(folder / "landmarks.csv")
-    return Eye(patient, laterality, folder, visits, images, masks, full_shape, landmarks)
+    return Eye(patient, laterality, folder, visits, images, masks, commonest[::-1], landmarks)
 
 
 def _visible(image: np.ndarray, name: str) -> np.ndarray:
@@ -175,14 +197,13 @@ def _visible(image: np.ndarray, name: str) -> np.ndarray:
     return image
 
 
-def _most_common(shapes: list[tuple[int, int]]) -> tuple[int, int] | None:
-    return max(shapes, key=shapes.count) if shapes else None  # the first of several as common
-
-
 def _read_landmarks(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=LANDMARK_COLUMNS)
     table = pd.read_csv(path)
     if list(table.columns) != LANDMARK_COLUMNS:
-        raise EyeError(f"{path.name}: columns are {[*table.columns]}, needed {LANDMARK_COLUMNS}")
+        raise EyeError(
+            f"{path.name}: columns are {[*table.columns]}, needed {LANDMARK_COLUMNS}; correct its "
+            "first line"
+        )
     return table

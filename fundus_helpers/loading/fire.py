@@ -237,8 +237,7 @@ def lay_out_eye(
         fixed, moving = visit(pair.fixed_path), visit(pair.moving_path)
         points = np.hstack([pair.fixed_points, pair.moving_points])
         rows += [(fixed, moving, *point) for point in points.tolist()]
-    columns = ["fixed_file", "moving_file", "fixed_x", "fixed_y", "moving_x", "moving_y"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "landmarks.csv", index=False)
+    pd.DataFrame(rows, columns=LANDMARK_COLUMNS).to_csv(folder / "landmarks.csv", index=False)
     return folder
 
 

@@ -1,33 +1,30 @@
-"""Light: blurred, told from the dark surround, and evened out."""
+"""Illumination: the field of view of an image, even illumination, and the blur both need."""
 
 import cv2
 import numpy as np
 from scipy import ndimage
 
-# A Gaussian this many pixels wide loses nothing on a grid of every second pixel, and so on.
+# A wide Gaussian keeps at least this standard deviation, in pixels of its coarser grid.
 FINE = 3.0
-
-
-# A photograph is black when its brightest percent stays below this share of the value range.
+# A photograph is black if 99 % of its pixels are darker than this share of the value range.
 BLACK_LEVEL = 0.01
-
-
-# Less than this share of an image in view, or of the fixed view overlapped, says nothing.
+# An image whose field of view covers a smaller share than this cannot be registered.
 LEAST_VIEW = 0.05
 
 
 def gaussian(array: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur with a Gaussian; beyond the edge of the array there is zero.
+    """Blur an array with a Gaussian; values beyond the edge count as zero.
 
-    A broad Gaussian is taken on a coarser grid, averaged down and interpolated up again, which
-    differs from the full sum by less than a percent and takes time that does not grow with `sigma`.
-    Dividing the mean of values inside a mask by the mean of the mask leaves out what lies beyond.
+    A wide Gaussian is computed on a coarser grid: the array is averaged down, blurred and
+    interpolated up again. The result differs from the exact one by less than one percent, and the
+    time does not grow with `sigma`. To blur only inside a mask, divide the blur of the masked array
+    by the blur of the mask.
 
     Parameters
     ----------
     array : float32 ndarray, shape (height, width) or (height, width, channels)
     sigma : float
-        Standard deviation in pixels. More is smoother; 0 leaves the array as it is.
+        Standard deviation in pixels. Larger is smoother; 0 returns the array unchanged.
 
     Returns
     -------
@@ -41,7 +38,7 @@ def gaussian(array: np.ndarray, sigma: float) -> np.ndarray:
     if array.ndim == 3:
         return np.dstack([gaussian(channel, sigma) for channel in cv2.split(array)])
     height, width = array.shape
-    # A margin of zeros, so that the coarse grid knows what lies beyond the edge.
+    # A margin of zeros, so that values beyond the edge count as zero on the coarse grid too.
     rows, columns = (-n % factor + factor for n in array.shape)
     padded = cv2.copyMakeBorder(array, factor, rows, factor, columns, cv2.BORDER_CONSTANT)
     shape = padded.shape[1] // factor, padded.shape[0] // factor
@@ -52,19 +49,19 @@ def gaussian(array: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def field_of_view(image: np.ndarray, *, level: float = 0.1, erosion: float = 0.0) -> np.ndarray:
-    """Mask of the retina inside the black surround of the camera's aperture.
+    """Find the field of view: the retina inside the black surround of the camera's aperture.
 
-    Only darkness that is connected with the image's edge counts as surround: a dark lesion or
-    vessel stays inside, unlike with the article's ``pixel != 0``.
+    Only dark pixels that are connected with the edge of the image count as surround. A dark lesion
+    or vessel therefore stays inside the mask, unlike with the article's ``pixel != 0``.
 
     Parameters
     ----------
     image : float ndarray in [0, 1], shape (height, width)
     level : float
-        Darker than this share of the median of what is not black counts as dark. Higher cuts off
-        the vignetted rim, lower lets the noise of the surround in.
+        A pixel is dark if it is below this share of the median of all pixels that are not black.
+        Higher cuts off the vignetted rim; lower includes noise of the surround.
     erosion : float
-        Width of the rim to take off, as a share of the longer side of the image.
+        Width of the rim that is removed from the mask, as a share of the longer side of the image.
 
     Returns
     -------
@@ -86,9 +83,16 @@ def field_of_view(image: np.ndarray, *, level: float = 0.1, erosion: float = 0.0
 
 
 def erode(mask: np.ndarray, erosion: float) -> np.ndarray:
-    """Take the rim off a mask; its width is a share of the longer side of the image."""
+    """Remove the rim of a mask, including the edges of the image.
+
+    Parameters
+    ----------
+    mask : bool ndarray, shape (height, width)
+    erosion : float
+        Width of the rim, as a share of the longer side of the image.
+    """
     radius = erosion * max(mask.shape)
-    if radius < 10:  # the same disc, tried at every pixel: quicker while it is small
+    if radius < 10:  # for a small disc, morphology is faster and gives the same mask
         steps = np.arange(-int(radius), int(radius) + 1)
         disc = (steps[:, None] ** 2 + steps**2 <= radius**2).astype(np.uint8)
         outside = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 0}
@@ -103,9 +107,9 @@ def normalise_illumination(
 ) -> np.ndarray:
     """Even out illumination and contrast: subtract the background, divide by the deviation.
 
-    Background and deviation are Gaussian means inside the mask only (blur of the masked image over
-    blur of the mask), so the black surround does not bleed in. What is left is the fine structure
-    of the retina, alike in every visit, which is what registration should look at.
+    Background and deviation are local Gaussian means inside the mask only (the blur of the masked
+    image divided by the blur of the mask), so the black surround has no influence. The result shows
+    the fine structure of the retina, which is similar in every visit and suited for registration.
 
     Parameters
     ----------
@@ -113,13 +117,14 @@ def normalise_illumination(
     mask : bool ndarray, shape (height, width), optional
         True inside the field of view. None: `field_of_view` of the image.
     sigma : float
-        Standard deviation of the blur as a share of the longer side. Larger keeps broader
-        structures, and with them more of the illumination; smaller keeps only thin vessels.
+        Standard deviation of the blur, as a share of the longer side. Larger keeps wider
+        structures, but also more of the illumination; smaller keeps only thin vessels.
 
     Returns
     -------
     float32 ndarray in [0, 1], shape (height, width)
-        0.5 is the local background, 1/6 is one local standard deviation, clipped at three.
+        0.5 is the local background. One local standard deviation is 1/6; values are clipped at
+        three standard deviations.
     """
     mask = field_of_view(image) if mask is None else mask
     if not mask.any():
@@ -134,7 +139,7 @@ def normalise_illumination(
     image = image.astype(np.float32)
     detail = (image - masked_mean(image)) * weight
     deviation = np.sqrt(masked_mean(detail**2))
-    # Where nothing is to be seen, the deviation is noise: a floor keeps it from being blown up.
+    # Without visible structure the deviation is noise; the floor prevents that it is amplified.
     floor = 0.25 * np.median(deviation[mask]) + 1e-6
     score = detail / (deviation + floor)
     return np.clip(0.5 + score / 6, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Photographs as arrays: read whole, brought to one channel, one range and one size."""
+"""Photographs as arrays: read, saved, reduced to one channel, scaled to [0, 1], resized."""
 
 from pathlib import Path
 
@@ -10,13 +10,14 @@ from PIL import Image
 from pydicom.errors import InvalidDicomError
 from skimage.color import rgb2gray
 
-from fundus_helpers.files import SUFFIXES
+from fundus_helpers.files import SUFFIXES, written_beside
+from fundus_helpers.transforms.warping import as_itk_image
 
 CHANNELS = ("green", "grey")
 
 
 class UnusableImageError(ValueError):
-    """A file that is no photograph one could register; the message says why."""
+    """A file or an array that is not a photograph which can be registered; the message says why."""
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
@@ -30,12 +31,25 @@ def read_photograph(path: Path | str) -> np.ndarray:
     Returns
     -------
     ndarray, shape (height, width) or (height, width, 3)
-        In the file's own dtype. Transparency is dropped; DICOM MONOCHROME1 is inverted.
+        With the dtype of the file. Transparency is dropped; DICOM MONOCHROME1 is inverted.
 
     Raises
     ------
     UnusableImageError
-        If the file cannot be decoded whole, holds several frames, or has NaN in it.
+        If the file is missing, damaged or cut short, holds several frames, or contains NaN.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> import fundus_helpers as fh
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "eye.png")
+    ...     Image.new("RGB", (60, 40), "brown").save(file)
+    ...     photograph = fh.read_photograph(file)
+    >>> photograph.shape, photograph.dtype
+    ((40, 60, 3), dtype('uint8'))
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -56,14 +70,14 @@ def read_photograph(path: Path | str) -> np.ndarray:
 
 
 def _read_with_itk(path: Path) -> np.ndarray:
-    # ITK keeps 16-bit colour, which Pillow would cut to 8 bits.
+    # ITK keeps 16-bit colour, which Pillow would reduce to 8 bits.
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
 def _read_png(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         grey_with_transparency = image.mode == "LA"
-    if grey_with_transparency:  # which ITK cannot read; OpenCV gives it four channels
+    if grey_with_transparency:  # ITK cannot read it; OpenCV returns four channels
         decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         if decoded is None:
             raise OSError("cannot be decoded")
@@ -72,7 +86,7 @@ def _read_png(path: Path) -> np.ndarray:
 
 
 def _read_jpeg(path: Path) -> np.ndarray:
-    # ITK fills up a JPEG that is cut short without a word; Pillow refuses it.
+    # ITK silently fills up a JPEG that is cut short; Pillow refuses it.
     with Image.open(path) as image:
         return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
 
@@ -84,12 +98,34 @@ def _read_dicom(path: Path) -> np.ndarray:
         whole = (
             header.file_meta.TransferSyntaxUID.is_compressed or len(header.PixelData) >= expected
         )
-    except AttributeError as error:  # cut in the header
+    except AttributeError as error:  # the file ends inside the header
         raise OSError("incomplete header") from error
-    if not whole:  # ITK would not notice
+    if not whole:  # ITK would not report it
         raise OSError(f"{len(header.PixelData)} of {expected} bytes")
-    image = _read_with_itk(path)  # which inverts MONOCHROME1, where 0 is white
+    image = _read_with_itk(path)  # ITK inverts MONOCHROME1, in which 0 is white
     return image[0] if image.shape[0] == 1 and image.ndim > 2 else image
+
+
+def save_photograph(image: np.ndarray, path: Path | str) -> Path:
+    """Write a photograph without loss: ``.png``, or ``.tif`` if its values are floats.
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width) or (height, width, 3)
+        As `read_photograph` gives it.
+    path : path
+        Without an ending.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+    """
+    path = Path(path)
+    path = path.with_name(path.name + (".tif" if image.dtype.kind == "f" else ".png"))
+    with written_beside(path) as part:
+        sitk.WriteImage(as_itk_image(image), str(part), useCompression=True)
+    return path
 
 
 def to_unit_range(image: np.ndarray) -> np.ndarray:
@@ -97,8 +133,8 @@ def to_unit_range(image: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        For a float image with values outside [0, 1]; its range cannot be guessed.
+    UnusableImageError
+        If a float image has values outside [0, 1], because its range is then unknown.
     """
     if np.issubdtype(image.dtype, np.integer):
         return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
@@ -113,15 +149,15 @@ def to_unit_range(image: np.ndarray) -> np.ndarray:
 
 
 def single_channel(image: np.ndarray, channel: str = "green") -> np.ndarray:
-    """Take the one channel that is registered, as float32 in [0, 1].
+    """Reduce a photograph to the one channel that is registered, as float32 in [0, 1].
 
     Parameters
     ----------
     image : ndarray, shape (height, width) or (height, width, 3)
-        Integers, or floats in [0, 1]; colours in the order red, green, blue.
+        Integers, or floats in [0, 1]. The colours are in the order red, green, blue.
     channel : {"green", "grey"}
-        ``green`` has the best contrast of vessels on a colour photograph; ``grey`` is luminance,
-        as in the article. An image of one channel is returned as it is by both.
+        ``green`` shows the vessels of a colour photograph with the best contrast; ``grey`` is the
+        luminance, as in the article. Both return an image of one channel unchanged.
 
     Returns
     -------
@@ -136,10 +172,17 @@ def single_channel(image: np.ndarray, channel: str = "green") -> np.ndarray:
 
 
 def resize(image: np.ndarray, size: int | None) -> np.ndarray:
-    """Shrink or enlarge an image so that its longer side is `size` pixels (None: leave it).
+    """Resize an image so that its longer side has a given number of pixels.
 
-    Pixels are averaged when shrinking. The corners of the two images coincide, so pixel x of the
-    original lies at ``(x + 0.5) * size / longer_side - 0.5`` (see `transforms.rescale_points`).
+    Pixels are averaged when an image is made smaller. The corners of both images coincide, so that
+    pixel x of the original is at ``(x + 0.5) * size / longer_side - 0.5`` of the result (see
+    `transforms.rescale_points`).
+
+    Parameters
+    ----------
+    image : ndarray, shape (height, width) or (height, width, channels)
+    size : int, optional
+        Longer side in pixels, 16 or more. None returns the image unchanged.
     """
     height, width = image.shape[:2]
     if size is None or size == max(height, width):
@@ -149,5 +192,5 @@ def resize(image: np.ndarray, size: int | None) -> np.ndarray:
     factor = size / max(height, width)
     shape = round(width * factor), round(height * factor)
     kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    # Rounding, and the cubic's overshoot, must not leave the range of the image.
+    # Rounding and the overshoot of cubic interpolation must not exceed the range of the image.
     return np.clip(cv2.resize(image, shape, interpolation=kind), image.min(), image.max())

@@ -1,7 +1,8 @@
-"""Answers kept while the same two images are registered again and again, as sliders do.
+"""A cache for intermediate results, used while sliders register the same two images repeatedly.
 
-What does not depend on the knob that moves (even light, the rough alignment, keypoints) is worked
-out once. The answer is the same as without, and outside of `remembering` nothing is kept.
+Intermediate results that do not depend on the changed knob (even illumination, the coarse
+alignment, keypoints) are computed once. The cache does not change any result. Outside of
+`remembering` nothing is kept.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,15 +12,15 @@ from functools import wraps
 
 import joblib
 
-MOST = 24  # answers kept; the one that was not asked for the longest goes first
-
+# The cache holds this many answers. The least recently used answer is dropped first.
+MOST = 24
 
 _ANSWERS: ContextVar[dict[str, object] | None] = ContextVar("answers", default=None)
 
 
 @contextmanager
 def remembering(answers: dict[str, object]) -> Iterator[None]:
-    """Let functions that are `remembered` keep their answers in a dictionary, inside the block."""
+    """Inside the block, keep the answers of all `remembered` functions in a dictionary."""
     token = _ANSWERS.set(answers)
     try:
         yield
@@ -28,12 +29,12 @@ def remembering(answers: dict[str, object]) -> Iterator[None]:
 
 
 def remembered(function: Callable) -> Callable:
-    """Look an answer up, inside `remembering`, by the content of all that the function is given.
+    """Make a function keep its answers inside `remembering`, by the content of its arguments.
 
     Parameters
     ----------
     function : callable
-        Gives the same for the same arguments; nobody changes what it has given.
+        It must return the same result for the same arguments, and no caller may change a result.
     """
 
     @wraps(function)

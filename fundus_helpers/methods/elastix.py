@@ -1,42 +1,42 @@
 """Registration by elastix, in one or two stages: rigid, similarity or affine, then B-splines.
 
-Klein et al., IEEE TMI 2010, doi:10.1109/TMI.2009.2035616, through SimpleITK's
-`ElastixImageFilter`, on evenly lit images inside both fields of view.
+Klein et al., IEEE TMI 2010, doi:10.1109/TMI.2009.2035616. The `ElastixImageFilter` of SimpleITK
+registers evenly lit images inside both fields of view.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Annotated, Literal
 
 import numpy as np
 import SimpleITK as sitk
+from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.methods import elastix_run
-from fundus_helpers.methods.knobs import check_choice, check_range, checked
+from fundus_helpers.methods.knobs import ActsIf, ImageUnit, check_choice, check_range, checked
 from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
-from fundus_helpers.methods.start import find_start
+from fundus_helpers.methods.start import Initialisation, find_start
 
+# What elastix calls the stages and the metrics.
 STAGES = {
     "rigid": "EulerTransform",
     "similarity": "SimilarityTransform",
     "affine": "AffineTransform",
     "bspline": "BSplineTransform",
 }
-
-
 METRICS = {
     "correlation": "AdvancedNormalizedCorrelation",
     "mutual_information": "AdvancedMattesMutualInformation",
     "mean_squares": "AdvancedMeanSquares",
 }
 
-
-# Splines make any two retinas correlate somewhat, two photographs of one by 0.5 and more.
+# B-splines give some correlation between any two retinas. Between two photographs of the same
+# retina they give at least 0.5.
 LEAST_BSPLINE_CORRELATION = 0.45
 
-
-# What the article does: raw grey images, black border and all, with elastix's own settings.
-# Give it masks that are True everywhere. It is here to be looked at, not to be used.
+# The settings of the article: raw grey images with their black border, and the default settings of
+# elastix. Use them with masks that are True everywhere, and only for a comparison.
 ARTICLE_SETTINGS = {
     "normalise": False,
     "initialisation": "identity",
@@ -48,6 +48,8 @@ ARTICLE_SETTINGS = {
     "bending_energy": 1.0,
 }
 
+WITH_BSPLINES = ActsIf("stages", holds="bspline")
+
 
 @checked
 def register(
@@ -58,15 +60,15 @@ def register(
     moving_mask: np.ndarray | None = None,
     stages: Sequence[str] = ("affine",),
     normalise: bool = True,
-    initialisation: str = "cross_correlation",
-    metric: str = "correlation",
-    resolutions: int = 2,
-    iterations: int = 100,
-    samples: int = 2048,
-    bspline_iterations: int = 200,
-    grid_spacing: float = 48.0,
-    bending_energy: float = 10.0,
-    seed: int = 1,
+    initialisation: Initialisation = "cross_correlation",
+    metric: Literal["correlation", "mutual_information", "mean_squares"] = "correlation",
+    resolutions: Annotated[int, Interval(ge=1, le=8)] = 2,
+    iterations: Annotated[int, Interval(ge=1, le=2000)] = 100,
+    samples: Annotated[int, Interval(ge=64, le=20_000), ImageUnit("points")] = 2048,
+    bspline_iterations: Annotated[int, Interval(ge=1, le=2000), WITH_BSPLINES] = 200,
+    grid_spacing: Annotated[float, Interval(ge=4, le=768), WITH_BSPLINES] = 48.0,
+    bending_energy: Annotated[float, Interval(ge=0, le=100_000), WITH_BSPLINES] = 10.0,
+    seed: Annotated[int, Interval(ge=1, le=99)] = 1,
     parameters: Mapping[str, object] | None = None,
     log_folder: str | None = None,
 ) -> sitk.Transform:
@@ -76,61 +78,66 @@ def register(
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
-        True inside the field of view; None: found by `loading.field_of_view`. elastix looks at
-        neither image outside its mask.
+        True inside the field of view; None: found by `loading.field_of_view`. elastix does not
+        use pixels outside of the masks.
     stages : sequence of {"rigid", "similarity", "affine", "bspline"}
-        One after the other, each starting where the last one ended. B-splines bend the image
-        freely between the nodes of a grid and want a linear stage first.
+        Stages in their order; each starts from the result of the one before. B-splines deform the
+        image between the nodes of a grid, and need a linear stage first.
     normalise : bool
-        Even out the illumination first. False registers brightness, not the retina.
+        Even out the illumination first. False: the brightness is registered, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`methods.find_start`).
-        With a good start few resolutions and iterations do.
+        Start of the registration: the best of all shifts and some rotations, the centres of the
+        images aligned, their centres of brightness aligned, or the images not moved at all
+        (`methods.start.find_start`). With a good start, few resolutions and iterations are enough.
     metric : {"correlation", "mutual_information", "mean_squares"}
-        What is made as good as possible. ``mutual_information`` is for two modalities.
+        Similarity of the images that is optimised. ``mutual_information`` is for photographs of
+        two modalities.
     resolutions : int in [1, 8]
-        Levels, each of half the size of the next; the last is full size. More forgive a worse
-        start.
+        Number of levels. The last level has the full size, and each level before it has half the
+        size of the next. More levels allow a worse start.
     iterations : int in [1, 2000]
-        Steps of the stochastic descent on each level, of linear stages. More is slower and, once
-        it has come to rest, no better.
-    bspline_iterations : int in [1, 2000], if "bspline" in stages
-        The same of B-splines.
+        Steps of the stochastic gradient descent on each level of the linear stages. More steps are
+        slower and, after convergence, no better.
+    bspline_iterations : int in [1, 2000]
+        Steps of the stochastic gradient descent on each level of the B-spline stage.
     samples : int in [64, 20000] points
-        The metric looks at this many random points in each step. More is slower and calmer.
-    grid_spacing : float in [4, 768], if "bspline" in stages
-        Between the nodes of the B-splines on the last level, in pixels of an image of 768. Smaller
-        bends, and imagines, more; larger is stiffer.
-    bending_energy : float in [0, 100000], if "bspline" in stages
-        Weight of the bending against the metric. Larger is stiffer.
+        Number of random points from which the metric is computed in each step. More samples are
+        slower, and the result depends less on chance.
+    grid_spacing : float in [4, 768]
+        Distance of the nodes of the B-splines on the last level, in pixels of an image whose
+        longer side is 768. A larger distance is stiffer. A smaller distance follows smaller
+        deformations, true and false ones.
+    bending_energy : float in [0, 100000]
+        Weight of the bending energy of the B-splines against the metric. A larger weight is
+        stiffer.
     seed : int in [1, 99]
-        Of the random points. The same seed and input give the same transform.
+        Seed of the random points. The same seed and input give the same transform.
     parameters : mapping of str to value or sequence, optional
-        Of elastix itself, for every stage, over all that is set here: ``{"HowToCombineTransforms":
-        "Compose"}``. The manual at elastix.dev explains them.
+        Parameters of elastix for every stage, for example ``{"HowToCombineTransforms":
+        "Compose"}``. They replace the parameters that are set here. The manual at elastix.dev
+        explains them.
     log_folder : str, optional
-        Existing folder in which ``elastix.log`` is kept, of a success too. None: no log.
+        Existing folder in which ``elastix.log`` is kept, also if elastix succeeds. None: no log.
 
     Returns
     -------
     sitk.Transform
-        Maps points (x, y) of the fixed image, in pixels, to points of the moving image. Beyond
-        their grid, B-splines leave points where the linear stages put them.
+        Maps points (x, y) of the fixed image, in pixels, to points of the moving image. Outside of
+        the grid of the B-splines, only the linear stages move points.
 
     Raises
     ------
     ValueError
         For images, masks or knobs that are not as described.
     elastix_run.ElastixError
-        If elastix gives up: with its reason, and its whole log as ``error.log``.
+        If elastix fails. The message holds the reason, and ``error.log`` the whole log.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`methods.check_result`).
+        If an image shows nothing, or if the result is not plausible (`methods.pair.check_result`).
     """
     for stage in stages or [stages]:
         check_choice("stage", stage, STAGES)
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
-    # elastix does not look before it leaps: out of its bounds it takes the whole process down.
+    # elastix does not check this number: outside of these bounds it crashes the whole process.
     check_range("samples", samples, 1, pair.fixed.size)
     start = find_start(pair, initialisation)
     inside = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
@@ -175,10 +182,10 @@ def _grid(spacing: float, bending_energy: float, resolutions: int, metric: str) 
 
 
 def _placed(pair: Pair, start: sitk.Transform) -> list[sitk.Image]:
-    """Make fixed and moving image and mask; the moving ones lie where the start puts them.
+    """Make ITK images of fixed image, moving image and masks, with the moving ones at the start.
 
-    The start is a rotation and a shift, which an ITK image can have as its direction and origin: so
-    nothing is interpolated twice.
+    The start is a rotation and a shift. It is set as direction and origin of the moving image and
+    mask, so that they are not interpolated twice.
     """
     images = [
         transforms.as_itk_image(array.astype(np.uint8 if array.dtype == bool else np.float32))

@@ -1,4 +1,4 @@
-"""One run of elastix: parameter maps as dictionaries in, transforms out, nothing left behind."""
+"""One run of elastix: it takes dictionaries of parameters and returns transforms of ITK."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ from fundus_helpers.transforms.transform import RegistrationError
 
 LOG_FILE = "elastix.log"
 
-
-# Over elastix's own defaults. The result image is not used: the nearest neighbour costs nothing.
+# Changes to the defaults of elastix. The result image is not used, so it is made in the fastest
+# way, by the nearest neighbour.
 DEFAULTS = {
     "WriteResultImage": False,
     "ResampleInterpolator": "FinalNearestNeighborInterpolator",
@@ -24,26 +24,24 @@ DEFAULTS = {
     "MovingImagePyramid": "MovingRecursiveImagePyramid",
 }
 
-
+# Transforms of elastix that `to_transforms` can convert.
 LINEAR = {
     "EulerTransform": sitk.Euler2DTransform,
     "SimilarityTransform": sitk.Similarity2DTransform,
     "AffineTransform": lambda: sitk.AffineTransform(2),
 }
-
-
 SPLINES = ("BSplineTransform", "BSplineStackTransform")
 
 
 class ElastixError(RegistrationError):
-    """elastix gave up; the message holds its reason, ``log`` all that it said."""
+    """The error of a failed run: the message holds the reason, ``log`` the whole log."""
 
     def __init__(self, reason: str, log: str):
         super().__init__(f"elastix gave up: {reason}")
         self.log = log
 
     def __reduce__(self):
-        """Keep both parts when an error crosses from one process to another."""
+        """Keep reason and log when the error is sent from one process to another."""
         reason = str(self).removeprefix("elastix gave up: ")
         return type(self), (reason, self.log)
 
@@ -57,32 +55,32 @@ def run(
     *,
     log_folder: str | None = None,
 ) -> list[sitk.Transform]:
-    """Register with elastix, on one thread, so that the same input gives the same result.
+    """Register with elastix. It uses one thread, so that the same input gives the same result.
 
     Parameters
     ----------
     fixed, moving : sitk.Image, float32
-        Of two dimensions; of three for a groupwise registration.
+        They have two dimensions, or three for a groupwise registration.
     fixed_mask, moving_mask : sitk.Image, uint8, optional
-        Not 0 where elastix may look.
+        Only pixels with a mask value other than 0 are used.
     stages : sequence of mapping
-        Parameters of each stage, over elastix's defaults for its ``Transform``: numbers, strings,
-        bools, or sequences of them.
+        Parameters of each stage: numbers, strings, bools, or sequences of them. They replace the
+        defaults of elastix for the ``Transform`` of the stage.
     log_folder : str, optional
-        Existing folder in which ``elastix.log`` is kept.
+        Existing folder into which ``elastix.log`` is copied.
 
     Returns
     -------
     list of sitk.Transform
-        One a stage, the first applied first: fixed to moving points, as ITK images have them. For
-        a stage that registers a stack, one an image of it.
+        One per stage, in the order of application; one per image for a stage that registers a
+        stack. They map fixed to moving points in the physical coordinates of the ITK images.
 
     Raises
     ------
     ValueError
-        If there is no `log_folder`.
+        If `log_folder` does not exist.
     ElastixError
-        With the reason that the log gives.
+        If elastix fails; with the reason from its log.
     """
     if log_folder is not None and not Path(log_folder).is_dir():
         raise ValueError(f"log_folder {Path(log_folder).name!r} is not an existing folder")
@@ -101,7 +99,7 @@ def run(
     elastix.SetParameterMap(maps[0])
     for parameters in maps[1:]:
         elastix.AddParameterMap(parameters)
-    # It writes files whatever it is told: into a folder of its own, gone at the end.
+    # elastix always writes files. They go to a temporary folder.
     with tempfile.TemporaryDirectory() as folder:
         elastix.SetOutputDirectory(folder)
         try:
@@ -128,7 +126,7 @@ def _parameter_map(stage: Mapping[str, object]) -> Mapping[str, Sequence[str]]:
 
 @contextmanager
 def _standard_output_silent() -> Iterator[None]:
-    """Keep elastix from writing to standard output, which it does with its log off, too."""
+    """Discard what elastix writes to standard output even if its log is off."""
     sys.stdout.flush()
     kept, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -145,10 +143,10 @@ def _read(log: Path) -> str:
 
 
 def _reason(log: str, error: RuntimeError) -> str:
-    """Find the line that tells why, in elastix's log or else in what SimpleITK raised."""
+    """Find the reason of a failure in the log of elastix, or in the error of SimpleITK."""
     for text in (log, str(error)):
         lines = [line.strip() for line in text.splitlines()]
-        for mark in ("escription:", "ERROR:"):  # what an exception describes says more
+        for mark in ("escription:", "ERROR:"):  # a description says more
             for line, following in zip(lines, [*lines[1:], ""], strict=True):
                 said = line.partition(mark)[2] or (following if line.endswith(mark) else "")
                 if said and "elastix log" not in said:
@@ -157,18 +155,18 @@ def _reason(log: str, error: RuntimeError) -> str:
 
 
 def to_transforms(found: Mapping[str, Sequence[str]]) -> list[sitk.Transform]:
-    """Turn a transform parameter map of elastix into ITK's own transforms.
+    """Convert a transform parameter map of elastix into transforms of ITK.
 
     Parameters
     ----------
     found : mapping
-        As `ElastixImageFilter.GetTransformParameterMap` gives it: a translation, an Euler,
-        similarity, affine or cubic B-spline transform in two dimensions, or a stack of B-splines.
+        From `ElastixImageFilter.GetTransformParameterMap`: a translation, an Euler, similarity,
+        affine or cubic B-spline transform in two dimensions, or a stack of B-splines.
 
     Returns
     -------
     list of sitk.Transform
-        One; as many as the stack has images for a stack.
+        One transform; for a stack, one per image.
 
     Raises
     ------

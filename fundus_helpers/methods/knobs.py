@@ -1,66 +1,104 @@
 """The knobs of a registration method, read from its signature and its docstring.
 
-The docstring is where a range or a choice is said, once: people read it, sliders are made from it,
-and `checked` holds the method to it. A line of its ``Parameters`` says what is accepted::
+A knob is an argument that a user may set: a number, a choice or a switch. The annotation of the
+argument says which values are accepted, and the docstring explains them::
 
-    smoothness : float in [0, 48]
-    learning_rate : float in [0.05, 20] px
-    metric : {"correlation", "mean_squares"}
+    normalise: bool = True
+    metric: Literal["correlation", "mean_squares"] = "correlation"
+    smoothness: Annotated[float, Interval(ge=0, le=50)] = 6.0
+    radius: Annotated[int, Interval(ge=1, le=60), ImageUnit("px")] = 12
+    grid_spacing: Annotated[float, Interval(ge=4, le=768), ActsIf("stages", holds="bspline")] = 48.0
 
-``px`` means pixels of the images given, so that a preview on smaller images takes fewer of them;
-``levels`` are halvings of these images; ``points`` are as many as suit the length of their sides.
-A knob that acts only if another argument allows it says so::
-
-    grid_spacing : float in [4, 768], if "bspline" in stages
-    stiffness : float in [0.001, 100], if follow_vessels
+`read_knobs` reads the knobs of a method; sliders are made from them. `checked` makes a method
+refuse all values that its annotations do not accept.
 """
 
-import ast
 import inspect
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial, wraps
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
+from annotated_types import Interval
 from docstring_parser import DocstringStyle, parse
 
-RANGE = re.compile(r"(?:int|float) in \[(\S+), (\S+)\](?: (px|points|levels))?")
-
-
-CONDITION = re.compile(r', if (?:"(\w+)" in )?(\w+)$')
-
-
+UNITS = ("px", "points", "levels")
 REFERENCE = re.compile(r"See `(\w+)`")
 
-
-# Numbers that a slider offers, about. Ranges wider than this ratio are laid out in ratios.
+# A slider offers about this many numbers. If the largest number is more than WIDE times the
+# smallest, neighbouring numbers have a constant ratio instead of a constant difference.
 STOPS, WIDE = 60, 30
-
 
 Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
+class ImageUnit:
+    """The unit of a number that depends on the size of the images.
+
+    A preview registers smaller images. `Knob.at_scale` converts the number for them.
+
+    Attributes
+    ----------
+    name : {"px", "points", "levels"}
+        ``px``: a length in pixels of the images that the method is given. ``points``: a number of
+        points or keypoints; it grows in proportion to the sides of the images. ``levels``: how
+        often the images are halved; images of half the size are halved once less.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown name."""
+        check_choice("unit", self.name, UNITS)
+
+
+@dataclass(frozen=True)
+class ActsIf:
+    """The condition under which a knob has an effect: the value of another argument.
+
+    Attributes
+    ----------
+    argument : str
+        Name of the other argument.
+    holds : str
+        Word that the other argument must contain; empty: the other argument must be true.
+    """
+
+    argument: str
+    holds: str = ""
+
+    def is_met(self, value: Any) -> bool:
+        """Whether the other argument has a value that lets the knob act."""
+        return self.holds in value if self.holds else bool(value)
+
+
+@dataclass(frozen=True)
 class Knob:
-    """One argument of a method that may be turned.
+    """One argument of a method that a user may set.
 
     Attributes
     ----------
     name : str
     default : bool, int, float or str
     least, most : int, float or None
-        What a number may be, both included.
+        Range of a number, both ends included; None for a choice or a switch.
     choices : tuple of str
-        What a word may be.
+        Accepted words; empty for a number or a switch.
     unit : {"", "px", "points", "levels"}
-        Of the images given.
+        See `ImageUnit`; empty: the number does not depend on the size of the images.
     explanation : str
-        From the docstring.
-    condition : (str, str) or None
-        A word and the argument that must hold it, or an empty word and the argument that must be
-        true, for the knob to act; None: it always does.
+        What the docstring says about the argument.
+    condition : ActsIf or None
+        When the knob has an effect; None: always.
     """
 
     name: str
@@ -70,29 +108,30 @@ class Knob:
     choices: tuple[str, ...]
     unit: str
     explanation: str
-    condition: tuple[str, str] | None = None
+    condition: ActsIf | None = None
 
     def acts(self, given: Mapping[str, object]) -> bool:
-        """Whether the knob does anything beside the other arguments given."""
-        word, argument = self.condition or ("", "")
-        if argument not in given:
+        """Whether the knob has an effect, given the values of other arguments by name."""
+        if self.condition is None or self.condition.argument not in given:
             return True
-        return word in given[argument] if word else bool(given[argument])
+        return self.condition.is_met(given[self.condition.argument])
 
     def check(self, value: Value) -> None:
-        """Raise ValueError for a value that is not accepted; it names what is."""
+        """Raise ValueError for a value that is not accepted. The message says what is."""
         if self.choices:
             check_choice(self.name, value, self.choices)
         elif self.least is not None:
             check_range(self.name, value, self.least, self.most)
 
     def stops(self, *others: float) -> list[float]:
-        """List the numbers that a slider offers, ascending: evenly, or evenly in their ratios.
+        """List the numbers that a slider offers, in ascending order.
+
+        The numbers have a constant difference, or a constant ratio if the range is wide.
 
         Parameters
         ----------
         *others : float
-            Accepted values that must be among them, besides the default.
+            Accepted values that the list must contain. It always contains the default.
         """
         whole, span = isinstance(self.default, int), self.most - self.least
         low = self.least or self.default or self.most
@@ -109,7 +148,7 @@ class Knob:
         return sorted({number for number in numbers if self.least <= number <= self.most})
 
     def at_scale(self, value: Value, factor: float) -> Value:
-        """Give the value that means the same in images `factor` times as large."""
+        """Convert a value to one with the same meaning in images `factor` times as large."""
         if self.unit in ("px", "points"):
             value = value * factor
         elif self.unit == "levels":
@@ -127,20 +166,21 @@ def _nice(step: float) -> float:
 
 
 def read_knobs(method: Callable) -> dict[str, Knob]:
-    """Read the knobs of a method: its arguments that are a bool, a number or a word.
+    """Read the knobs of a method: its arguments that are a switch, a number or a choice.
 
     Parameters
     ----------
     method : callable
-        A function with a numpydoc docstring; an object that is called like one; or a
-        `functools.partial`, whose arguments given already are no knobs, nor are those that do
-        nothing beside them. ``See `other`.`` in the docstring leaves an argument to a function of
-        the same file.
+        A function with annotations and a numpydoc docstring, an object with such a ``__call__``,
+        or a `functools.partial`. Arguments that a partial sets are no knobs, nor are arguments
+        that have no effect beside them. If the docstring explains an argument by ``See `other`.``,
+        the explanation is read from the function ``other`` of the same file.
 
     Raises
     ------
     ValueError
-        For a number without a range, a word without choices, or a knob without explanation.
+        For a number without a range, a word without choices, a knob without an explanation, or a
+        condition on an argument that does not exist.
     """
     given = method.keywords if isinstance(method, partial) else {}
     function = method.func if isinstance(method, partial) else method
@@ -152,53 +192,64 @@ def read_knobs(method: Callable) -> dict[str, Knob]:
 
 @cache
 def _knobs_of(function: Callable) -> Mapping[str, Knob]:
-    knobs, described = {}, _described(function)
-    for name, argument in inspect.signature(function).parameters.items():
-        if argument.annotation not in (bool, int, float, str):
+    knobs, explanations = {}, _explanations(function)
+    hints = get_type_hints(function, include_extras=True)
+    arguments = inspect.signature(function).parameters
+    for name, argument in arguments.items():
+        kind, added = _divided(hints.get(name))
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        if not choices and kind not in (bool, int, float, str):
             continue
-        kind, explanation = described.get(name, ("", ""))
-        condition = CONDITION.search(kind)
-        kind = CONDITION.sub("", kind)
-        found = RANGE.fullmatch(kind)
-        bounds = [ast.literal_eval(bound) for bound in found.groups()[:2]] if found else [None] * 2
-        choices = tuple(ast.literal_eval(f"[{kind[1:-1]}]")) if kind.startswith("{") else ()
-        unit = (found[3] or "") if found else ""
-        if not explanation or not (found or choices or argument.annotation is bool):
+        interval, condition = added.get(Interval, Interval()), added.get(ActsIf)
+        limits, explanation = (interval.ge, interval.le), explanations.get(name, "")
+        accepts = choices or kind is bool or (kind is not str and None not in limits)
+        if not accepts or not explanation:
             raise ValueError(
-                f"{function.__qualname__}: knob {name!r} is described as {kind!r}: "
-                f'{explanation!r}; a range ("float in [0, 48]"), or choices, and an explanation '
-                "are needed"
+                f"{function.__qualname__}: knob {name!r} is annotated as "
+                f"{inspect.formatannotation(hints[name])} and explained as {explanation!r}; a "
+                "range (Annotated[float, Interval(ge=0, le=48)]) or choices (Literal), and an "
+                "explanation in the docstring are needed"
             )
-        needed = (condition[1] or "", condition[2]) if condition else None
-        knobs[name] = Knob(name, argument.default, *bounds, choices, unit, explanation, needed)
+        if condition and condition.argument not in arguments:
+            raise ValueError(f"{function.__qualname__}: knob {name!r}: no argument for {condition}")
+        unit = added[ImageUnit].name if ImageUnit in added else ""
+        knobs[name] = Knob(name, argument.default, *limits, choices, unit, explanation, condition)
     return knobs
 
 
-def _described(function: Callable) -> dict[str, tuple[str, str]]:
-    """Type and explanation of every argument in a docstring, references followed."""
-    described = {}
+def _divided(hint: object) -> tuple[object, dict[type, Any]]:
+    """Divide an annotation into its type and what `Annotated` adds to the type, by class."""
+    if get_origin(hint) is not Annotated:
+        return hint, {}
+    kind, *added = get_args(hint)
+    return kind, {type(part): part for part in added}
+
+
+def _explanations(function: Callable) -> dict[str, str]:
+    """Read what a docstring says about each argument, and follow its references."""
+    explanations = {}
     for entry in parse(function.__doc__ or "", style=DocstringStyle.NUMPYDOC).params:
-        kind, text = entry.type_name or "", " ".join((entry.description or "").split())
-        reference = REFERENCE.match(text) if not kind else None
+        text = " ".join((entry.description or "").split())
+        reference = REFERENCE.match(text)
         other = function.__globals__.get(reference[1]) if reference else None
-        elsewhere = _described(inspect.unwrap(other)) if other else {}
+        elsewhere = _explanations(inspect.unwrap(other)) if other else {}
         for name in entry.arg_name.split(", "):
-            described[name] = elsewhere.get(name, (kind, text))
-    return described
+            explanations[name] = elsewhere.get(name, text)
+    return explanations
 
 
 def checked(method: Callable) -> Callable:
-    """Hold a method to its docstring: a knob that it does not accept is refused, by name.
+    """Make a method refuse every value that the annotation of a knob does not accept.
 
     Parameters
     ----------
     method : callable
-        With a docstring that `read_knobs` can read.
+        One that `read_knobs` can read. Arguments are checked if they are given by name.
     """
 
     @wraps(method)
     def with_checked_knobs(*images: object, **given: object) -> object:
-        for name, knob in _knobs_of(method).items():
+        for name, knob in _knobs_of(inspect.unwrap(method)).items():
             if name in given:
                 knob.check(given[name])
         return method(*images, **given)
@@ -207,12 +258,12 @@ def checked(method: Callable) -> Callable:
 
 
 def check_choice(knob: str, value: str, accepted: Collection[str]) -> None:
-    """Raise ValueError for a knob whose value is none of those accepted."""
+    """Raise ValueError for a knob whose value is not among those accepted."""
     if value not in accepted:
         raise ValueError(f"{knob} {value!r} is not one of {[*accepted]}")
 
 
 def check_range(knob: str, value: float, least: float, most: float = math.inf) -> None:
-    """Raise ValueError for a knob that is not from `least` to `most`, or NaN."""
+    """Raise ValueError for a knob whose value is below `least`, above `most`, or NaN."""
     if not least <= value <= most:
         raise ValueError(f"{knob} {value} is not in the range {least} to {most:g}")

@@ -1,38 +1,45 @@
-"""Optical flow: every pixel its own displacement. TV-L1, iterative Lucas-Kanade, and DIS.
+"""Optical flow, a displacement for every pixel: TV-L1, iterative Lucas-Kanade, and DIS.
 
-Flow believes that a point keeps its brightness. Photographs of a retina keep no such promise, so
-the flow is taken on evenly lit images, from a rough alignment on, only where both fields of view
-show the retina, and is then smoothed, as a retina has no freedom of its own at every pixel.
+Optical flow assumes that a point of the retina has the same brightness in both photographs. This
+is not true for photographs of different visits. Therefore the flow is computed on evenly lit
+images, after a rough alignment, and only in the overlap of the fields of view. It is smoothed
+afterwards, because neighbouring points of a retina move together.
 """
 
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Annotated
 
 import cv2
 import numpy as np
 import SimpleITK as sitk
+from annotated_types import Interval
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import transforms
-from fundus_helpers.methods.knobs import check_range, checked
+from fundus_helpers.methods.knobs import ImageUnit, check_range, checked
 from fundus_helpers.methods.pair import check_result, prepare_pair
-from fundus_helpers.methods.start import find_start
+from fundus_helpers.methods.start import Initialisation, find_start
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
-# A free field makes any two retinas correlate somewhat, two photographs of one by 0.5 and more.
+# A flexible field gives some correlation between any two retinas. Between two photographs of the
+# same retina it gives at least 0.5.
 LEAST_CORRELATION = 0.45
 
-
-# What the article does: raw grey images, black border and all, from the identity, nothing smoothed.
-# Give it masks that are True everywhere. It is here to be looked at, not to be used.
+# The settings of the article: raw grey images with their black border, from the identity, without
+# smoothing. Use them with masks that are True everywhere, and only for a comparison.
 ARTICLE_SETTINGS = {
     "normalise": False,
     "initialisation": "identity",
     "warps": 5,
     "smoothness": 0.0,
 }
+
+# Knobs of several methods.
+Warps = Annotated[int, Interval(ge=1, le=40)]
+Smoothness = Annotated[float, Interval(ge=0, le=50)]
 
 
 @checked
@@ -43,17 +50,17 @@ def tvl1(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     normalise: bool = True,
-    initialisation: str = "cross_correlation",
-    attachment: float = 15.0,
-    tightness: float = 0.3,
-    warps: int = 3,
-    iterations: int = 10,
-    smoothness: float = 6.0,
+    initialisation: Initialisation = "cross_correlation",
+    attachment: Annotated[float, Interval(ge=0.1, le=1000)] = 15.0,
+    tightness: Annotated[float, Interval(ge=0.01, le=10)] = 0.3,
+    warps: Warps = 3,
+    iterations: Annotated[int, Interval(ge=1, le=100)] = 10,
+    smoothness: Smoothness = 6.0,
 ) -> sitk.Transform:
     """Register two photographs by TV-L1 optical flow (scikit-image).
 
-    Zach et al., DAGM 2007, doi:10.1007/978-3-540-74936-3_22. Robust to what is in one image only,
-    at the price of a flow in flat pieces, which the smoothing rounds off.
+    Zach et al., DAGM 2007, doi:10.1007/978-3-540-74936-3_22. The method is robust to structures
+    that only one image shows. Its flow is piecewise constant, and the smoothing removes the steps.
 
     Parameters
     ----------
@@ -61,35 +68,40 @@ def tvl1(
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
     normalise : bool
-        Even out the illumination first. False: the flow follows the light, not the retina.
+        Even out the illumination first. False: the flow follows the illumination, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`methods.find_start`),
-        which is for pairs that are registered already.
+        Start of the registration: the best of all shifts and some rotations, the centres of the
+        images aligned, their centres of brightness aligned, or the images not moved at all
+        (`methods.start.find_start`). The identity is for pairs that are already registered.
     attachment : float in [0.1, 1000]
-        Weight of the images against the smoothness of the flow. Larger follows every grain.
+        Weight of the similarity of the images against the smoothness of the flow. With a large
+        weight the flow follows noise.
     tightness : float in [0.01, 10]
-        Of the coupling between the two steps of the solver; lower converges more slowly.
+        Strength of the coupling between the two steps of the solver. With a smaller value it
+        converges more slowly.
     warps : int in [1, 40]
-        Times the moving image is warped on each level. More is slower and follows larger shifts.
+        How often the moving image is warped on each level. More warps are slower and follow larger
+        displacements.
     iterations : int in [1, 100]
-        Of the solver between two warps.
+        Number of iterations of the solver between two warps.
     smoothness : float in [0, 50]
-        Standard deviation, in pixels of an image of 768, of the blur of the flow. Larger is stiffer
-        and safer, smaller follows, and imagines, more. Doubled until nothing folds; 0: left as is.
+        Standard deviation of the blur of the flow, in pixels of an image whose longer side is
+        768. A larger value is stiffer and safer. A smaller value follows smaller deformations, true
+        and false ones. It is doubled until the field does not fold; 0: no blur.
 
     Returns
     -------
     sitk.Transform
-        Maps points (x, y) of the fixed image, in pixels, to points of the moving image: the rough
-        alignment and a displacement field. Beyond the overlap the field is carried on smoothly.
+        Maps points (x, y) of the fixed image, in pixels, to points of the moving image. It consists
+        of the rough alignment and a displacement field, which continues smoothly outside of the
+        overlap.
 
     Raises
     ------
     ValueError
         For images, masks or knobs that are not as described.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`methods.check_result`).
+        If an image shows nothing, or if the result is not plausible (`methods.pair.check_result`).
     """
     flow = partial(
         optical_flow_tvl1,
@@ -110,22 +122,24 @@ def ilk(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     normalise: bool = True,
-    initialisation: str = "cross_correlation",
-    radius: int = 12,
-    warps: int = 10,
-    smoothness: float = 6.0,
+    initialisation: Initialisation = "cross_correlation",
+    radius: Annotated[int, Interval(ge=1, le=60), ImageUnit("px")] = 12,
+    warps: Warps = 10,
+    smoothness: Smoothness = 6.0,
 ) -> sitk.Transform:
     """Register two photographs by iterative Lucas-Kanade optical flow (scikit-image).
 
-    Le Besnerais and Champagnat, ICIP 2005, doi:10.1109/ICIP.2005.1529706. All pixels of a window
-    move alike, so it needs no other smoothness, but a window without vessels goes astray.
+    Le Besnerais and Champagnat, ICIP 2005, doi:10.1109/ICIP.2005.1529706. The method assumes that
+    all pixels of a window have the same displacement. It finds wrong displacements in windows
+    without vessels.
 
     Parameters
     ----------
     fixed, moving, fixed_mask, moving_mask, normalise, initialisation, warps, smoothness
         See `tvl1`.
     radius : int in [1, 60] px
-        Of the window, in pixels, with Gaussian weights. Larger is smoother and slower.
+        Radius of the window in pixels; its weights are Gaussian. A larger window gives a smoother
+        flow and is slower.
 
     Returns
     -------
@@ -150,25 +164,26 @@ def dis(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     normalise: bool = True,
-    initialisation: str = "cross_correlation",
-    patch_size: int = 12,
-    finest_scale: int = 0,
-    smoothness: float = 6.0,
+    initialisation: Initialisation = "cross_correlation",
+    patch_size: Annotated[int, Interval(ge=4, le=48), ImageUnit("px")] = 12,
+    finest_scale: Annotated[int, Interval(ge=0, le=2), ImageUnit("levels")] = 0,
+    smoothness: Smoothness = 6.0,
 ) -> sitk.Transform:
     """Register two photographs by dense inverse search, the fast optical flow (OpenCV).
 
-    Kroeger et al., ECCV 2016, doi:10.1007/978-3-319-46493-0_29: patches find their partners from
-    coarse to fine, a variational step joins them.
+    Kroeger et al., ECCV 2016, doi:10.1007/978-3-319-46493-0_29. The method matches patches from
+    coarse to fine, and refines the flow by a variational step.
 
     Parameters
     ----------
     fixed, moving, fixed_mask, moving_mask, normalise, initialisation, smoothness
         See `tvl1`.
     patch_size : int in [4, 48] px
-        Side of a patch in pixels. Larger is surer where vessels are few, and coarser.
+        Side of a patch in pixels. Larger patches are more reliable where there are few vessels,
+        but the flow is coarser.
     finest_scale : int in [0, 2] levels
-        Level at which the search ends: 0 is full size, each further one half of it, and faster; at
-        most 4 for patches of 12 pixels in an image of 768.
+        Level on which the search ends: 0 is the full size, 1 is half of it, 2 is a quarter. A
+        higher level is faster and coarser.
 
     Returns
     -------
@@ -182,7 +197,7 @@ def dis(
     """
 
     def flow(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-        # Out of these bounds DIS takes knobs of its own, or the whole process down.
+        # Outside of these bounds DIS uses other values, or it crashes the whole process.
         check_range("patch_size", patch_size, 1, min(fixed.shape) // 2)
         coarsest = int(math.log2(max(fixed.shape) / patch_size) - 1.5)
         check_range("finest_scale", finest_scale, 0, coarsest)
@@ -198,7 +213,7 @@ def dis(
 
 
 def _in_columns_and_rows(flow: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Turn scikit-image's flow, (rows, columns) first, into (height, width, 2), (dx, dy)."""
+    """Convert the flow of scikit-image, (rows, columns), to (dx, dy) of (height, width, 2)."""
     return lambda fixed, moving: np.stack(flow(fixed, moving)[::-1], axis=-1)
 
 
@@ -212,12 +227,12 @@ def _register(
     initialisation: str,
     smoothness: float,
 ) -> sitk.Transform:
-    """Register by any flow of two float images of one shape, fixed to moving, (dx, dy)."""
+    """Register by a function that gives the flow (dx, dy) from the fixed to the moving image."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     start = find_start(pair, initialisation)
     warped = transforms.warp(pair.moving, start, pair.fixed.shape)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
-    # What one image alone shows must not pull: it becomes plain background in both.
+    # Structures that only one image shows must have no influence: they become background in both.
     images = [np.where(common, image, np.float32(0.5)) for image in (pair.fixed, warped)]
     field = flow(*images)
     if smoothness:

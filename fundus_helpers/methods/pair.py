@@ -1,4 +1,4 @@
-"""Two images made ready for registration: checked, masked, evenly lit."""
+"""What all methods have in common: a pair of images is prepared, and the result is checked."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,19 @@ from fundus_helpers.methods.cache import remembered
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
-# The outermost rim of a field of view shows the aperture of the camera, not the retina.
+# The rim of a field of view shows the aperture of the camera, not the retina. This share of the
+# image width is removed from the masks.
 RIM = 0.01
 
-
+# A result is refused if it is not plausible: the overlap is a share of the fixed field of view,
+# the scale is the ratio of the two magnifications.
 LEAST_OVERLAP = 0.1
-
-
-# Registered photographs of one eye correlate by 0.4 and more when the model fits, by 0.13 and more
-# with a mere shift; one without vessels by less than 0.1.
+SCALE_LIMIT = 1.5
+# Registered photographs of one eye have a correlation of at least 0.4 if the model fits, and of at
+# least 0.13 after a shift only. If one image shows no vessels, the correlation is below 0.1.
 LEAST_CORRELATION = 0.12
 
-
+# Results are checked on images with a longer side of at most this number of pixels.
 CHECK_SIZE = 384
 
 
@@ -47,7 +48,7 @@ def prepare_pair(
     normalise: bool = True,
     size: int | None = None,
 ) -> Pair:
-    """Check two images and make them alike; the first step of every registration method.
+    """Check two images and even out their illumination: the first step of every method.
 
     Parameters
     ----------
@@ -55,17 +56,19 @@ def prepare_pair(
     fixed_mask, moving_mask : bool ndarray of the shape of its image, optional
         True inside the field of view; None: found by `loading.field_of_view`.
     normalise : bool
-        Even out the illumination inside the masks (`loading.normalise_illumination`) and take the
-        rim off them. False: leave images and masks as given.
+        Even out the illumination inside the masks (`loading.normalise_illumination`), and remove
+        the rim of the masks. False: images and masks are used as given.
     size : int, optional
-        Bring either image to this longer side first, if it is more than a tenth off it.
+        Longer side in pixels. An image is resized to it first, if its own longer side differs by
+        more than 10 percent.
 
     Raises
     ------
     ValueError
-        If an image is not two-dimensional, not finite or not in [0, 1], or a mask does not fit.
+        If an image is not two-dimensional, not finite or not in [0, 1], or if a mask does not have
+        the shape of its image.
     RegistrationError
-        If there is nothing to register: a black or uniform image, or too small a field of view.
+        If an image is black or uniform, or if its field of view is too small.
     """
     fixed, fixed_mask = prepare_image("fixed", fixed, fixed_mask, normalise, size)
     moving, moving_mask = prepare_image("moving", moving, moving_mask, normalise, size)
@@ -80,23 +83,23 @@ def prepare_image(
     normalise: bool = True,
     size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Check one image and even out its light: half of what `prepare_pair` does.
+    """Check one image and even out its illumination. `prepare_pair` does this for both images.
 
-    See `prepare_pair`; `name` is what the image is called in messages.
+    See `prepare_pair`. The messages of errors call the image by its `name`.
     """
     image = np.asarray(image)
     if image.ndim != 2:
         raise ValueError(f"{name} image has shape {image.shape}; (height, width) is needed")
     if not np.issubdtype(image.dtype, np.floating):
         raise ValueError(
-            f"{name} image is {image.dtype}; float in [0, 1] is needed: images.single_channel"
+            f"{name} image is {image.dtype}; float in [0, 1] is needed: loading.single_channel"
         )
     if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-        raise ValueError(f"{name} image has NaN or values outside [0, 1]: images.single_channel")
+        raise ValueError(f"{name} image has NaN or values outside [0, 1]: loading.single_channel")
     image = image.astype(np.float32)
     if mask is not None and np.shape(mask) != image.shape:
         raise ValueError(f"{name} mask has shape {np.shape(mask)}, its image {image.shape}")
-    if size and abs(max(image.shape) / size - 1) > 0.1:  # else resampling would only blur
+    if size and abs(max(image.shape) / size - 1) > 0.1:  # otherwise resampling only blurs
         image = np.clip(resize(image, size), 0, 1)
         mask = None if mask is None else resize(np.asarray(mask, np.float32), size) >= 0.5
     mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
@@ -112,10 +115,10 @@ def check_result(
     transform: sitk.Transform,
     pair: Pair,
     *,
-    scale_limit: float = 1.5,
+    scale_limit: float = SCALE_LIMIT,
     least_correlation: float = LEAST_CORRELATION,
 ) -> None:
-    """Refuse a transform that is plainly not that of two photographs of one eye.
+    """Refuse a transform that two photographs of one eye cannot have.
 
     Parameters
     ----------
@@ -124,16 +127,16 @@ def check_result(
     pair : Pair
         Evenly lit images.
     scale_limit : float
-        Largest plausible ratio of the two magnifications, and of scale along the two axes.
+        Largest plausible scale of a linear transform in any direction; the smallest is its inverse.
     least_correlation : float
-        Of the registered, evenly lit images, asked for where they overlap by half; more is asked of
-        a smaller overlap. The more freely a transform bends, the higher it should be.
+        Smallest correlation of the registered, evenly lit images if they overlap by half. A smaller
+        overlap needs a higher correlation. A more flexible transform should get a higher value.
 
     Raises
     ------
     RegistrationError
-        If the fields of view hardly overlap, scale or shear are beyond any fundus camera, or the
-        registered images do not correlate.
+        If the fields of view hardly overlap, if scale or shear are larger than between any two
+        fundus cameras, or if the registered images do not correlate.
     """
     pair, transform = _shrunk(pair, transform)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
@@ -148,7 +151,7 @@ def check_result(
             )
     warped = transforms.warp(pair.moving, transform, pair.fixed.shape)
     correlation = correlation_inside(pair.fixed, warped, common)
-    # In a sliver of overlap chance alone reaches more.
+    # In a small overlap, unrelated images can have a high correlation by chance.
     if correlation < least_correlation * max(1, 0.5 / share) ** 0.25:
         raise RegistrationError(
             f"correlation {correlation:.2f} after registration: no vessels to be seen, another "
@@ -157,7 +160,7 @@ def check_result(
 
 
 def _shrunk(pair: Pair, transform: sitk.Transform) -> tuple[Pair, sitk.Transform]:
-    """Make large images and their transform smaller, which is enough for a look, and quicker."""
+    """Shrink large images and their transform. The check is then faster, and as reliable."""
     factor = CHECK_SIZE / max(*pair.fixed.shape, *pair.moving.shape)
     if factor >= 1:
         return pair, transform
@@ -172,15 +175,15 @@ def _shrunk(pair: Pair, transform: sitk.Transform) -> tuple[Pair, sitk.Transform
 
 
 def vessel_correlation(transform: sitk.Transform, pair: Pair) -> float:
-    """Correlation of two evenly lit images, without their grain, inside the overlap."""
+    """Return the correlation of two smoothed, evenly lit images inside their overlap."""
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
     warped = transforms.warp(pair.moving, transform, pair.fixed.shape)
     return correlation_inside(pair.fixed, warped, common)
 
 
 def correlation_inside(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
-    """Correlation of two evenly lit images on one grid, without their grain, inside a mask."""
-    sigma = fields.GRAIN * max(fixed.shape)  # 2 px of 768: grain goes, thin vessels stay
+    """Return the correlation of two smoothed, evenly lit images of one grid inside a mask."""
+    sigma = fields.GRAIN * max(fixed.shape)  # 2 px of 768: removes noise, keeps thin vessels
     fixed, warped = (cv2.GaussianBlur(image, (0, 0), sigma)[mask] for image in (fixed, warped))
     spread = fixed.std() * warped.std()
     return float(np.mean((fixed - fixed.mean()) * (warped - warped.mean())) / max(spread, 1e-9))

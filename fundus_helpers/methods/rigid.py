@@ -1,19 +1,21 @@
 """Intensity registration with few parameters: translation, rigid, similarity, affine.
 
-ITK's registration framework (Avants et al., Frontiers in Neuroinformatics 2014,
-doi:10.3389/fninf.2014.00044), on evenly lit images, inside both fields of view, from coarse to
-fine, started where a masked cross-correlation says so.
+This is the registration framework of ITK (Avants et al., Frontiers in Neuroinformatics 2014,
+doi:10.3389/fninf.2014.00044). It registers evenly lit images inside both fields of view, from
+coarse to fine. By default a masked cross-correlation finds the start.
 """
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import SimpleITK as sitk
+from annotated_types import Interval
 
 from fundus_helpers import transforms
-from fundus_helpers.methods.knobs import checked
+from fundus_helpers.methods.knobs import ImageUnit, checked
 from fundus_helpers.methods.pair import check_result, prepare_pair
-from fundus_helpers.methods.start import ANGLES, find_start
+from fundus_helpers.methods.start import ANGLES, Initialisation, find_start
 
 MODELS = {
     "translation": lambda: sitk.TranslationTransform(2),
@@ -22,19 +24,11 @@ MODELS = {
     "affine": lambda: sitk.AffineTransform(2),
 }
 
-
-METRICS = ("correlation", "mean_squares", "mutual_information")
-
-
-OPTIMISERS = ("regular_step", "conjugate_gradient", "gradient_descent")
-
-
-# In pixels: registration is done when a step has shrunk to this.
+# In pixels. The registration ends when its steps are this small.
 SMALLEST_STEP = 0.005
 
-
-# What the article does: raw grey images, black border and all, plain descent from the identity.
-# Give it masks that are True everywhere. It is here to be looked at, not to be used.
+# The settings of the article: raw grey images with their black border, and plain gradient descent
+# from the identity. Use them with masks that are True everywhere, and only for a comparison.
 ARTICLE_SETTINGS = {
     "normalise": False,
     "initialisation": "identity",
@@ -55,19 +49,19 @@ def register(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
-    model: str = "rigid",
+    model: Literal["translation", "rigid", "similarity", "affine"] = "rigid",
     normalise: bool = True,
-    initialisation: str = "cross_correlation",
-    metric: str = "correlation",
-    optimiser: str = "regular_step",
-    learning_rate: float = 1.0,
-    iterations: int = 100,
+    initialisation: Initialisation = "cross_correlation",
+    metric: Literal["correlation", "mean_squares", "mutual_information"] = "correlation",
+    optimiser: Literal["regular_step", "conjugate_gradient", "gradient_descent"] = "regular_step",
+    learning_rate: Annotated[float, Interval(ge=0.05, le=20), ImageUnit("px")] = 1.0,
+    iterations: Annotated[int, Interval(ge=1, le=1000)] = 100,
     shrink_factors: Sequence[int] = (8, 4, 2, 1),
-    samples: int = 10_000,
-    seed: int = 1,
+    samples: Annotated[int, Interval(ge=0, le=100_000), ImageUnit("points")] = 10_000,
+    seed: Annotated[int, Interval(ge=1, le=99)] = 1,
     balanced: bool = True,
 ) -> sitk.Transform:
-    """Register two photographs of a retina with a transform of few parameters.
+    """Register two photographs of a retina with a transform that has few parameters.
 
     Parameters
     ----------
@@ -75,32 +69,37 @@ def register(
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
     model : {"translation", "rigid", "similarity", "affine"}
-        Of 2, 3, 4 or 6 parameters. Two photographs seldom have the very same magnification, so
-        ``similarity`` is the least that fits.
+        Transform with 2, 3, 4 or 6 parameters. Two photographs rarely have exactly the same
+        magnification, so ``similarity`` is the simplest model that fits.
     normalise : bool
-        Even out the illumination first. False registers brightness, not the retina.
+        Even out the illumination first. False: the brightness is registered, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        Where it starts: at the best of all shifts and some rotations, with the centres or the
-        centres of brightness on each other, or as the images lie (`methods.find_start`).
+        Start of the registration: the best of all shifts and some rotations, the centres of the
+        images aligned, their centres of brightness aligned, or the images not moved at all
+        (`methods.start.find_start`).
     metric : {"correlation", "mean_squares", "mutual_information"}
-        What is made as good as possible. ``mutual_information`` is for two modalities.
+        Similarity of the images that is optimised. ``mutual_information`` is for photographs of
+        two modalities.
     optimiser : {"regular_step", "conjugate_gradient", "gradient_descent"}
-        ``regular_step`` halves its step when it turns back, and so stops by itself.
+        ``regular_step`` shortens its step when the direction reverses, and stops when the step is
+        small.
     learning_rate : float in [0.05, 20] px
-        First step in pixels (if `balanced`). Larger reaches farther and may jump past the solution.
+        Length of the first step, in pixels if `balanced`. A larger step reaches a solution that is
+        farther away, but it may miss a near one.
     iterations : int in [1, 1000]
-        Steps at most, on each level.
+        Largest number of steps on each level.
     shrink_factors : sequence of int
-        One level each, coarse to fine. A larger first factor forgives a worse start.
+        Factors by which the images are shrunk, one per level, from coarse to fine. A larger first
+        factor allows a worse start.
     samples : int in [0, 100000] points
-        The metric looks at this many pixels of a level at most, on a jittered grid. More is slower
-        and, beyond the default, seldom better; 0: at all pixels.
+        Largest number of pixels, on a jittered grid, from which the metric is computed on a level.
+        More samples are slower and, above the default, rarely better; 0: all pixels.
     seed : int in [1, 99]
-        Of the jitter.
+        Seed of the random jitter of the samples.
     balanced : bool
-        Measure in half widths of the image from its centre, where a step of any parameter moves
-        the rim of the image alike. False: in pixels from the corner, where a radian counts like a
-        pixel, and the image swings about that corner.
+        Measure lengths in half image widths from the image centre. Then a step of any parameter
+        moves the rim of the image equally far. False: lengths are measured in pixels from the
+        corner. Then a radian counts like a pixel, and the image rotates about the corner.
 
     Returns
     -------
@@ -113,13 +112,13 @@ def register(
     ValueError
         For images, masks or knobs that are not as described.
     RegistrationError
-        If an image shows nothing or the result cannot be true (`methods.check_result`).
+        If an image shows nothing, or if the result is not plausible (`methods.pair.check_result`).
     """
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     to_pixels = _unit_square(pair.fixed.shape) if balanced else transforms.identity()
     unit = transforms.to_matrix(to_pixels)[0, 0]
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # the order of sums, and so the last digit, is always the same
+    method.SetNumberOfThreads(1)  # then sums always have the same order and the same last digit
     method.SetInterpolator(sitk.sitkLinear)
     _set_metric(method, metric)
     _set_optimiser(method, optimiser, learning_rate / unit, iterations, SMALLEST_STEP / unit)
@@ -142,11 +141,11 @@ def register(
 
 
 def _unit_square(shape: tuple[int, int]) -> sitk.AffineTransform:
-    """Map half widths from the centre of an image to its pixels.
+    """Map coordinates in half image widths from the centre of an image to its pixels.
 
-    In these units a step of any parameter (shift, radian, scale, shear) moves the rim of the image
-    by about as much. ITK's own scales from physical shift look at a few pixels about the centre,
-    where rotation and scale move nothing, and now and then throw the image far off.
+    In these units a step of any parameter (shift, angle, scale, shear) moves the rim of the image
+    about equally far. The parameter scales of ITK are estimated from a few pixels near the centre,
+    which rotation and scale hardly move, and sometimes the image is moved far away.
     """
     height, width = shape
     half = max(shape) / 2
@@ -185,7 +184,7 @@ def _set_optimiser(
             maximumStepSizeInPhysicalUnits=step,
         )
     else:
-        # Just the learning rate, never estimated from the image: as the article has it.
+        # As in the article, the learning rate is not estimated from the images.
         method.SetOptimizerAsGradientDescent(step, iterations, estimateLearningRate=method.Never)
 
 
@@ -202,7 +201,7 @@ def _set_levels(
 
 
 def _of_model(model: str, start: sitk.Transform) -> sitk.Transform:
-    """Express a rotation and shift as a transform of the model (a translation: the shift only)."""
+    """Express a rotation and a shift in the model; a translation keeps the shift only."""
     transform = MODELS[model]()
     (cosine, _, dx), (sine, _, dy) = transforms.to_matrix(start)
     if model == "translation":

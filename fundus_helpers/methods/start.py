@@ -1,7 +1,8 @@
-"""Where two photographs roughly lie on each other, from every shift and a few rotations."""
+"""The start of a registration: a rough alignment from all shifts and a few rotations."""
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,37 +15,40 @@ from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.methods.pair import LEAST_OVERLAP, Pair
 
-INITIALISATIONS = ("cross_correlation", "geometry", "moments", "identity")
+Initialisation = Literal["cross_correlation", "geometry", "moments", "identity"]
 
-
+# Of the coarse alignment: the longer side of the images in pixels, and the rotations in degrees.
 COARSE_SIZE = 96
-
-
 ANGLES = (-12.0, -6.0, 0.0, 6.0, 12.0)
 
 
 def find_start(
-    pair: Pair, initialisation: str, *, angles: Sequence[float] = ANGLES
+    pair: Pair, initialisation: Initialisation, *, angles: Sequence[float] = ANGLES
 ) -> sitk.Transform:
-    """Find the rotation and shift, in pixels, fixed to moving, that a registration starts from.
+    """Find the rotation and the shift from which a registration starts.
 
     Parameters
     ----------
     pair : Pair
         Evenly lit images and their masks.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
-        ``cross_correlation`` tries every shift and some rotations (`coarse_alignment`);
-        ``geometry`` and ``moments`` lay the images' centres, or their centres of brightness, on
-        each other; ``identity`` starts with the images as they lie.
+        ``cross_correlation`` tries all shifts and some rotations (`coarse_alignment`).
+        ``geometry`` aligns the centres of the images, ``moments`` their centres of brightness.
+        ``identity`` does not move the images.
     angles : sequence of float
         See `coarse_alignment`.
+
+    Returns
+    -------
+    sitk.Transform
+        Maps points of the fixed image, in pixels, to points of the moving image.
 
     Raises
     ------
     ValueError
         For any other initialisation.
     """
-    check_choice("initialisation", initialisation, INITIALISATIONS)
+    check_choice("initialisation", initialisation, get_args(Initialisation))
     if initialisation == "cross_correlation":
         return coarse_alignment(pair, angles=angles)
     shift = np.zeros(2)
@@ -61,28 +65,28 @@ def find_start(
 def coarse_alignment(
     pair: Pair, *, angles: Sequence[float] = ANGLES, size: int = COARSE_SIZE
 ) -> sitk.AffineTransform:
-    """Find the shift and the rotation at which two images correlate most significantly.
+    """Find the shift and the rotation at which the correlation of two images is most significant.
 
     The masked normalised cross-correlation of all shifts (Padfield, IEEE TIP 2012,
-    doi:10.1109/TIP.2011.2181402), once for each angle. A high correlation in a sliver of overlap
-    is chance, so what is compared is the correlation times the root of the number of pixels it
-    comes from, its significance.
+    doi:10.1109/TIP.2011.2181402) is computed once for each angle. A high correlation in a small
+    overlap is often due to chance. Therefore shifts are compared by their significance, which is
+    the correlation times the square root of the number of pixels in the overlap.
 
     Parameters
     ----------
     pair : Pair
         Evenly lit images and their masks.
     angles : sequence of float
-        Rotations to try, in degrees, counted from the x to the y axis. More reach farther and cost
-        about 15 ms each.
+        Rotations to try, in degrees, from the x axis towards the y axis. Each takes about 15 ms.
     size : int
-        Images are shrunk to this longer side. Larger tells thin vessels apart, and is slower.
+        The images are shrunk to this longer side, in pixels. A larger size shows thinner vessels
+        and is slower.
 
     Returns
     -------
     sitk.AffineTransform
-        Rotation and shift that map fixed points to moving points, right to a few percent of the
-        image's width.
+        Rotation and shift that map fixed points to moving points. They are accurate to a few
+        percent of the image width.
     """
     factor = size / max(pair.fixed.shape)
     images = [
@@ -112,7 +116,7 @@ def _rotation(radians: float, shape: tuple[int, int]) -> sitk.Transform:
 def _best_shift(
     fixed: np.ndarray, moving: np.ndarray, fixed_mask: np.ndarray, moving_mask: np.ndarray
 ) -> tuple[float, tuple[int, int]]:
-    """Significance of the best shift, and that shift (dx, dy), fixed to moving."""
+    """Return the significance of the best shift, and the shift (dx, dy) from fixed to moving."""
     fixed_mask, moving_mask = fixed_mask.astype(float), moving_mask.astype(float)
     fixed, moving = (fixed - 0.5) * fixed_mask, (moving - 0.5) * moving_mask
 

@@ -13,6 +13,7 @@ from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.pair import Pair, vessel_correlation
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.fields import GRAIN
+from fundus_helpers.transforms.warping import remap
 
 # Of the longer side: error in the best of cases, for each unit still asked for, where nothing is
 # alike. Nine of ten landmarks lie nearer than BOUND times the prediction.
@@ -169,21 +170,18 @@ def gather(
     """
     shape = pair.fixed.shape
     field = transforms.displacement(transform, shape)
-    places = field + np.stack(np.indices(shape)[::-1], axis=2)
-    x, y = cv2.split(places.astype(np.float32))
-    border = cv2.BORDER_REPLICATE
-    warped = cv2.remap(pair.moving, x, y, cv2.INTER_CUBIC, borderMode=border)
-    seen = cv2.remap(pair.moving_mask.astype(np.float32), x, y, cv2.INTER_LINEAR) >= 0.5
+    places = field + fields.pixel_grid(shape)
+    warped = remap(pair.moving, places, interpolation="cubic", fill=None)
+    seen = remap(pair.moving_mask.astype(np.float32), places) >= 0.5
     common = pair.fixed_mask & seen
     if common.sum() < LEAST_PIXELS:
         return None
     found = keypoints_of(pair) if keypoints is None else keypoints
+    coordinates = cv2.split(places.astype(np.float32))
 
     def model(points: np.ndarray) -> np.ndarray:
-        column, row = cv2.split(np.asarray(points, np.float32).reshape(-1, 1, 2))
-        return np.column_stack(
-            [cv2.remap(each, column, row, cv2.INTER_LINEAR, borderMode=border) for each in (x, y)]
-        )
+        where = np.reshape(points, (-1, 1, 2))
+        return np.column_stack([remap(each, where, fill=None) for each in coordinates])
 
     radius = matching.RADII[-1] * max(pair.moving.shape)
     linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
@@ -196,7 +194,7 @@ def gather(
         overlap=common.sum() / min(pair.fixed_mask.sum(), pair.moving_mask.sum()),
         scales=(scales.min(), scales.max()),
         mirrored=bool(np.linalg.det(linear) < 0),
-        folding=float(np.mean(fields.area(field)[common] <= 0)),
+        folding=fields.folded_share(field, common),
         disagreement=np.nan if backward is None else _disagreement(places, common, backward),
         predicted_error=predict_error(pair.fixed, warped, common),
     )

@@ -1,34 +1,27 @@
-"""How well two images, or two sets of points, lie on each other, in numbers.
+"""How well two images, or two sets of points, lie on each other: one table of all the numbers.
 
-Landmark error comes first wherever landmarks exist: a similarity of warped pixels rewards a
+Each number has one name, its key in `MEASURES`, from the function that computes it to columns,
+files, figures and reports. A new measure is one function and one entry of that table.
+
+The landmark error comes first wherever landmarks exist: a similarity of warped pixels rewards a
 transform that cheats (Rohlfing, IEEE TMI 2012, doi:10.1109/TMI.2011.2163944).
 """
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from pandas.io.formats.style import Styler
 from skimage.metrics import normalized_mutual_information, structural_similarity
 from skimage.transform import AffineTransform, EuclideanTransform, SimilarityTransform
 from sklearn.metrics import mutual_info_score
 
 from fundus_helpers import transforms
 
-# Is more of it better?
-HIGHER_IS_BETTER = {
-    "landmark error": False,
-    "L1": False,
-    "RMSE": False,
-    "NCC": True,
-    "SSIM": True,
-    "mutual information": True,
-    "normalised mutual information": True,
-}
-
-
 BINS = 64
-
-
 LEAST_SQUARES = {
     "rigid": EuclideanTransform,
     "similarity": SimilarityTransform,
@@ -36,48 +29,81 @@ LEAST_SQUARES = {
 }
 
 
-def similarity(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray | None = None) -> pd.Series:
-    """Compare two images pixel by pixel.
+@dataclass(frozen=True)
+class Alignment:
+    """A registered pair of images: what every measure looks at.
 
-    Parameters
+    Attributes
     ----------
-    fixed, warped : float ndarray in [0, 1], shape (height, width)
-    mask : bool ndarray, shape (height, width), optional
-        Where to compare, usually the overlap of both fields of view. None: everywhere, as the
-        article does, border and all.
-
-    Returns
-    -------
-    Series
-        ``L1`` and ``RMSE`` (0 is best), ``NCC`` and ``SSIM`` (1 is best; SSIM is the mean of its
-        map over the mask, Wang et al. 2004, doi:10.1109/TIP.2003.819861), ``mutual information``
-        (nats) and ``normalised mutual information`` (1 to 2, Studholme et al. 1999,
-        doi:10.1016/S0031-3203(98)00091-0), both of a histogram of 64 x 64 bins. NaN where the mask
-        is empty; NCC is NaN where an image is constant.
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+    transform : sitk.Transform
+        Maps fixed points to moving points; `transforms.identity` for the pair before registration.
+    fixed_mask, moving_mask : bool ndarray
+        True inside the field of view.
+    landmarks : (fixed_points, moving_points) or None
+        Shape (n, 2) each, (x, y) in pixels of these images; n may be 0.
+    full_factor : float
+        Pixels of the photograph on disk per pixel here.
     """
-    mask = np.ones(fixed.shape, bool) if mask is None else mask
-    if not mask.any():
-        return pd.Series({name: np.nan for name in [*HIGHER_IS_BETTER][1:]})
-    a, b = fixed[mask].astype(float), warped[mask].astype(float)
-    histogram = np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0]
+
+    fixed: np.ndarray
+    moving: np.ndarray
+    transform: sitk.Transform
+    fixed_mask: np.ndarray
+    moving_mask: np.ndarray
+    landmarks: tuple[np.ndarray, np.ndarray] | None = None
+    full_factor: float = 1.0
+
+    @cached_property
+    def warped(self) -> np.ndarray:
+        """The moving image on the pixel grid of the fixed image."""
+        return transforms.warp(self.moving, self.transform, self.fixed.shape)
+
+    @cached_property
+    def overlap(self) -> np.ndarray:
+        """Mask of what both fields of view show, on the pixel grid of the fixed image."""
+        return transforms.overlap(self.fixed_mask, self.moving_mask, self.transform)
+
+
+def l1(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference of two images inside a mask; 0 is best."""
+    return float(np.abs(fixed[mask].astype(float) - warped[mask].astype(float)).mean())
+
+
+def rmse(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Root of the mean squared difference of two images inside a mask; 0 is best."""
+    return float(np.sqrt(np.mean((fixed[mask].astype(float) - warped[mask].astype(float)) ** 2)))
+
+
+def ncc(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Correlation of two images inside a mask; 1 is best, NaN where an image is constant."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = np.corrcoef(a, b)[0, 1]
-    return pd.Series(
-        {
-            "L1": np.abs(a - b).mean(),
-            "RMSE": np.sqrt(np.mean((a - b) ** 2)),
-            "NCC": correlation,
-            "SSIM": structure(fixed, warped, mask),
-            "mutual information": mutual_info_score(None, None, contingency=histogram),
-            "normalised mutual information": normalized_mutual_information(a, b, bins=BINS),
-        }
-    )
+        return float(np.corrcoef(fixed[mask].astype(float), warped[mask].astype(float))[0, 1])
 
 
-def structure(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
-    """Mean SSIM of two images inside a mask, as `similarity` has it; NaN if the mask is empty."""
+def ssim(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Structural similarity: the mean of its map over a mask; 1 is best, NaN for an empty mask.
+
+    Wang et al., IEEE TIP 2004, doi:10.1109/TIP.2003.819861.
+    """
     _, ssim_map = structural_similarity(fixed, warped, data_range=1.0, full=True)
     return float(ssim_map[mask].mean()) if mask.any() else np.nan
+
+
+def mutual_information(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Mutual information of two images inside a mask, in nats, by a histogram of 64 x 64 bins."""
+    a, b = fixed[mask].astype(float), warped[mask].astype(float)
+    histogram = np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0]
+    return float(mutual_info_score(None, None, contingency=histogram))
+
+
+def normalised_mutual_information(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
+    """Normalised mutual information of two images inside a mask, from 1 to 2 (2 is best).
+
+    Studholme et al., Pattern Recognition 1999, doi:10.1016/S0031-3203(98)00091-0.
+    """
+    a, b = fixed[mask].astype(float), warped[mask].astype(float)
+    return float(normalized_mutual_information(a, b, bins=BINS))
 
 
 def landmark_errors(
@@ -85,8 +111,8 @@ def landmark_errors(
 ) -> np.ndarray:
     """Distance between each fixed landmark and its moving partner mapped back onto it.
 
-    In the fixed image, as FIRE's protocol has it, so that errors do not depend on the scale of
-    the moving image.
+    The distance is taken in the fixed image, as in FIRE's protocol, so that errors do not depend on
+    the scale of the moving image.
 
     Parameters
     ----------
@@ -104,8 +130,149 @@ def landmark_errors(
     return np.nan_to_num(np.linalg.norm(mapped - fixed_points, axis=1), nan=np.inf)
 
 
+def mean_landmark_error(pair: Alignment) -> float:
+    """Mean landmark error in pixels of the photograph on disk; NaN where no landmarks are known."""
+    if pair.landmarks is None or not len(pair.landmarks[0]):
+        return float("nan")
+    return float(landmark_errors(pair.transform, *pair.landmarks).mean() * pair.full_factor)
+
+
+def overlap_share(pair: Alignment) -> float:
+    """Share of the fixed field of view that the moving image shows too."""
+    return float(pair.overlap.sum() / pair.fixed_mask.sum())
+
+
+def folding_share(pair: Alignment) -> float:
+    """Share of the overlap where the transform folds the retina; 0 where there is no overlap."""
+    return transforms.folding(pair.transform, pair.overlap) if pair.overlap.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that is measured, and everything that is said with it.
+
+    Attributes
+    ----------
+    key : str
+        Its name in columns and files.
+    label : str
+        Its name in tables, figures and reports.
+    unit : {"px", "share", "s", "nats", ""}
+        ``px`` means pixels of the photograph on disk. A share is written as a percentage.
+    better : {"lower", "higher", None}
+        Which way is better; None: neither.
+    function : callable or None
+        Computes it from an `Alignment`; None for a number that comes from elsewhere: from the
+        verdict, from the clock, from several visits.
+    """
+
+    key: str
+    label: str
+    unit: str = ""
+    better: str | None = None
+    function: Callable[[Alignment], float] | None = None
+
+    @property
+    def title(self) -> str:
+        """The label with its unit, for the head of a column and for an axis."""
+        unit = {"share": "%"}.get(self.unit, self.unit)
+        return f"{self.label} ({unit})" if unit else self.label
+
+    def write(self, value: float | None) -> str:
+        """Write a value with three digits, a share as a percentage; a dash where it is unknown."""
+        if value is None or np.isnan(value):
+            return "-"
+        return f"{value * 100 if self.unit == 'share' else value:.3g}"
+
+
+# Similarity of two images inside a mask: key, label, unit, which way is better, function.
+SIMILARITIES = (
+    ("l1", "L1", "", "lower", l1),
+    ("rmse", "RMSE", "", "lower", rmse),
+    ("ncc", "NCC", "", "higher", ncc),
+    ("ssim", "SSIM", "", "higher", ssim),
+    ("mutual_information", "mutual information", "nats", "higher", mutual_information),
+    (
+        "normalised_mutual_information",
+        "normalised mutual information",
+        "",
+        "higher",
+        normalised_mutual_information,
+    ),
+)
+
+
+def _inside_overlap(similarity: Callable[..., float]) -> Callable[[Alignment], float]:
+    def measured(pair: Alignment) -> float:
+        return similarity(pair.fixed, pair.warped, pair.overlap) if pair.overlap.any() else np.nan
+
+    return measured
+
+
+def _whole_image(similarity: Callable[..., float]) -> Callable[[Alignment], float]:
+    return lambda pair: similarity(pair.fixed, pair.warped, np.ones(pair.fixed.shape, bool))
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        measure.key: measure
+        for measure in (
+            Measure("landmark_error_px", "landmark error", "px", "lower", mean_landmark_error),
+            *(Measure(*words, _inside_overlap(f)) for *words, f in SIMILARITIES),
+            *(
+                Measure(f"{key}_whole_image", f"{label}, whole image", *rest, _whole_image(f))
+                for key, label, *rest, f in SIMILARITIES
+            ),
+            Measure("overlap", "overlap", "share", None, overlap_share),
+            Measure("folding", "folding", "share", None, folding_share),
+            # Known from elsewhere.
+            Measure("landmark_error_before_px", "landmark error before", "px", "lower"),
+            Measure("best_possible_error_px", "best possible landmark error", "px", "lower"),
+            Measure("worst_landmark_error_px", "worst landmark error", "px", "lower"),
+            Measure("pairwise_landmark_error_px", "landmark error, all pairs", "px", "lower"),
+            Measure("worst_pairwise_error_px", "worst pair", "px", "lower"),
+            Measure("predicted_error_px", "predicted error", "px", "lower"),
+            Measure("mean_predicted_error_px", "predicted error, mean", "px", "lower"),
+            Measure("worst_predicted_error_px", "predicted error, worst visit", "px", "lower"),
+            Measure("vessel_correlation", "vessel correlation", "", "higher"),
+            Measure("frame_correlation", "correlation with the frame", "", "higher"),
+            Measure("mean_displacement_px", "mean displacement", "px", "lower"),
+            Measure("seconds", "time", "s", "lower"),
+            Measure("visits", "visits"),
+            Measure("accepted", "accepted", "", "higher"),
+            Measure("doubtful", "doubtful", "", "lower"),
+            Measure("failed", "failed", "", "lower"),
+            Measure("left_out", "photographs left out", "", "lower"),
+        )
+    }
+)
+
+
+def similarity(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray | None = None) -> pd.Series:
+    """Compare two images pixel by pixel.
+
+    Parameters
+    ----------
+    fixed, warped : float ndarray in [0, 1], shape (height, width)
+    mask : bool ndarray, shape (height, width), optional
+        Where to compare, usually the overlap of both fields of view. None: everywhere, as the
+        article does, with the black border.
+
+    Returns
+    -------
+    Series
+        One value for each of `SIMILARITIES`, by key. NaN where the mask is empty.
+    """
+    mask = np.ones(fixed.shape, bool) if mask is None else mask
+    values = {
+        key: function(fixed, warped, mask) if mask.any() else np.nan
+        for key, *_, function in SIMILARITIES
+    }
+    return pd.Series(values)
+
+
 def end_point_error(transform: sitk.Transform, truth: sitk.Transform, mask: np.ndarray) -> float:
-    """Mean distance between where two transforms take the same points.
+    """Mean distance between the places to which two transforms map the same points.
 
     Parameters
     ----------
@@ -128,14 +295,14 @@ def end_point_error(transform: sitk.Transform, truth: sitk.Transform, mask: np.n
 def least_error(model: str, fixed_points: np.ndarray, moving_points: np.ndarray) -> float:
     """Mean landmark error of the transform of a model that fits the landmarks themselves best.
 
-    The floor under every registration with that model: what is left is landmark noise, and what
-    the model cannot express.
+    This is the least error of any registration with that model. What is left is landmark noise,
+    and what the model cannot express.
 
     Parameters
     ----------
     model : {"translation", "rigid", "similarity", "affine"}
     fixed_points, moving_points : ndarray, shape (n, 2)
-        The same n places (x, y), in pixels of either image; NaN comes of none.
+        The same n places (x, y), in pixels of either image; NaN if there are none.
     """
     if len(fixed_points) == 0:
         return float("nan")
@@ -161,62 +328,27 @@ def measure(
 
     Parameters
     ----------
-    fixed, moving : float ndarray in [0, 1], shape (height, width)
-    transform : sitk.Transform
-        Maps fixed points to moving points; `transforms.identity` measures what was before.
-    fixed_mask, moving_mask : bool ndarray
-        True inside the field of view.
-    landmarks : (fixed_points, moving_points), optional
-        Shape (n, 2) each, (x, y) in pixels of these images.
-    full_factor : float
-        Pixels of the photograph on disk per pixel here.
+    fixed, moving, transform, fixed_mask, moving_mask, landmarks, full_factor
+        See `Alignment`.
 
     Returns
     -------
-    Series with a MultiIndex (measure, region)
-        ``landmark error`` in pixels of the photograph on disk, NaN where no landmarks are known;
-        the similarities in the regions ``whole image`` and ``overlap``; ``overlap`` and
-        ``folding`` as shares.
+    Series
+        One value for each of `MEASURES` that has a function, by key. Similarities are taken inside
+        the overlap, and once more over the whole image. ``landmark_error_px`` is in pixels of the
+        photograph on disk, NaN where no landmarks are known.
+
+    Examples
+    --------
+    >>> import fundus_helpers as fh
+    >>> import numpy as np
+    >>> image = np.random.default_rng(0).random((32, 32))
+    >>> mask = np.ones((32, 32), bool)
+    >>> values = fh.measure(
+    ...     image, image, fh.transforms.identity(), fixed_mask=mask, moving_mask=mask
+    ... )
+    >>> float(values["l1"]), float(values["overlap"])
+    (0.0, 1.0)
     """
-    warped = transforms.warp(moving, transform, fixed.shape)
-    mask = transforms.overlap(fixed_mask, moving_mask, transform)
-    known = landmarks is not None and len(landmarks[0])
-    error = landmark_errors(transform, *landmarks).mean() * full_factor if known else np.nan
-    values = {("landmark error", "full-size px"): error}
-    for region, where in (("overlap", mask), ("whole image", None)):
-        for name, value in similarity(fixed, warped, where).items():
-            values[name, region] = value
-    values["overlap", "share of fixed view"] = mask.sum() / fixed_mask.sum()
-    values["folding", "share of overlap"] = transforms.folding(transform, mask) if mask.any() else 0
-    return pd.Series(values).rename_axis(["measure", "region"])
-
-
-def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
-    """Lay measures before and after a registration side by side; better is green, worse red.
-
-    Parameters
-    ----------
-    before, after : Series
-        As `measure` gives them, or means of those; same index.
-
-    Returns
-    -------
-    Styler
-        Columns ``before``, ``after``, ``change`` and ``verdict``, which says the colour in words.
-    """
-    table = pd.DataFrame({"before": before, "after": after})
-    table["change"] = table["after"] - table["before"]
-    sign = {True: 1.0, False: -1.0, None: np.nan}
-    gain = table["change"] * [sign[HIGHER_IS_BETTER.get(name)] for name, _ in table.index]
-    words = np.select(
-        [gain > 1e-9, gain < -1e-9, gain.abs() <= 1e-9], ["better", "worse", "same"], ""
-    )
-    table["verdict"] = words
-    colours = {"better": "#1a7f37", "worse": "#c62828"}
-
-    def colour(row: pd.Series) -> list[str]:
-        style = f"color: {colours.get(row['verdict'], 'inherit')}; font-weight: bold"
-        return ["", style, style, style] if row["verdict"] in colours else [""] * 4
-
-    numbers = {name: "{:.4g}" for name in ("before", "after")} | {"change": "{:+.3g}"}
-    return table.style.apply(colour, axis=1).format(numbers, na_rep="-")
+    pair = Alignment(fixed, moving, transform, fixed_mask, moving_mask, landmarks, full_factor)
+    return pd.Series({m.key: m.function(pair) for m in MEASURES.values() if m.function})

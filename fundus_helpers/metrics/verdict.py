@@ -87,7 +87,7 @@ class Verdict:
         return {
             "verdict": self.status,
             "reasons": list(self.reasons),
-            "predicted error, px": None if np.isnan(error) else round(error, 2),
+            "predicted_error_px": None if np.isnan(error) else round(error, 2),
         }
 
 

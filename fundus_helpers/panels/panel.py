@@ -237,7 +237,7 @@ class Panel:
         if verdicts:
             table = pd.DataFrame(verdicts).set_index("visit").rename_axis(None)
             table["reasons"] = table.pop("reasons").map("; ".join)
-            table = table.astype({"predicted error, px": float})
+            table = table.astype({"predicted_error_px": float})
             text = table.to_html(border=0, classes="fundus-numbers fundus-verdicts", na_rep="-")
         self.verdicts.value = text
 

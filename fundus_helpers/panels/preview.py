@@ -20,24 +20,12 @@ from fundus_helpers.series.registering import Registration
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
-# Measures of a preview, and whether more of it is better.
-MEASURES = {
-    "landmark error (px)": False,
-    "vessel correlation": True,
-    "SSIM": True,
-    "overlap (%)": None,
-    "folding (%)": False,
-}
-
-
+# Keys of the measures of a preview (`metrics.MEASURES`).
+SHOWN_MEASURES = ("landmark_error_px", "vessel_correlation", "ssim", "overlap", "folding")
 # Longer sides of previews, and the seconds that a registration may take, nothing remembered.
 SIZES, QUICK = (160, 192, 224, 256, 320, 384), 0.11
-
-
 # A method that is slow anyway, and hardly slower on larger images, is shown on the largest.
 SLOW, HARDLY_SLOWER = 0.4, 2.0
-
-
 SHOWN_SIZE, JUDGED_SIZE = 448, 256
 
 
@@ -81,7 +69,7 @@ class Outcome:
     transform : sitk.Transform
         Fixed to moving points, in pixels of the eye's images; the identity if it was refused.
     numbers : Series
-        `MEASURES`; NaN where there are no landmarks, or no registration.
+        `SHOWN_MEASURES`; NaN where there are no landmarks, or no registration.
     shown : float32 ndarray in [0, 1], shape of `SmallPair.shown`
         The moving image on the fixed grid.
     reason : str
@@ -167,7 +155,7 @@ def measure_pair(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
     Returns
     -------
     Series
-        `MEASURES`. The landmark error is in pixels of the photographs on disk.
+        `SHOWN_MEASURES`. The landmark error is in pixels of the photographs on disk.
     """
     return _numbers(pair, transform, transforms.displacement(transform, pair.images.fixed.shape))
 
@@ -178,17 +166,18 @@ def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd
         each.fixed_mask & (transforms.follow(each.moving_mask.astype(np.float32), bent) >= 0.5)
         for each in (images, even)
     )
-    known, some = len(pair.landmarks[0]), inside.any()
-    error = metrics.landmark_errors(transform, *pair.landmarks).mean() if known else np.nan
+    error = np.nan
+    if len(pair.landmarks[0]):
+        error = metrics.landmark_errors(transform, *pair.landmarks).mean()
     aligned = even.fixed, transforms.follow(even.moving, bent)
     values = (
         error * pair.full_factor,
         correlation_inside(*aligned, common) if common.any() else np.nan,
-        metrics.structure(images.fixed, transforms.follow(images.moving, bent), inside),
-        100 * inside.sum() / images.fixed_mask.sum(),
-        100 * np.mean(fields.area(bent)[inside] <= 0) if some else 0.0,
+        metrics.ssim(images.fixed, transforms.follow(images.moving, bent), inside),
+        inside.sum() / images.fixed_mask.sum(),
+        fields.folded_share(bent, inside) if inside.any() else 0.0,
     )
-    return pd.Series(dict(zip(MEASURES, values, strict=True)))
+    return pd.Series(dict(zip(SHOWN_MEASURES, values, strict=True)))
 
 
 def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, pd.Series]:
@@ -211,9 +200,9 @@ def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, p
 
 def is_better(one: pd.Series, other: pd.Series) -> bool:
     """Whether an outcome is better than another: by landmarks where known, else by vessels."""
-    measure = "vessel correlation" if np.isnan(other.iloc[0]) else "landmark error (px)"
-    gain = one[measure] - other[measure]
-    return bool(gain > 0 if MEASURES[measure] else gain < 0)
+    key = "vessel_correlation" if np.isnan(other["landmark_error_px"]) else "landmark_error_px"
+    gain = one[key] - other[key]
+    return bool(gain > 0 if metrics.MEASURES[key].better == "higher" else gain < 0)
 
 
 def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:

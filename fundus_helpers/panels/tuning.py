@@ -1,6 +1,8 @@
 """Sliders around a registration method: every move registers a pair of visits anew."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +21,9 @@ from fundus_helpers.panels.worker import Worker
 from fundus_helpers.progress import is_watched
 from fundus_helpers.results.tuned import save_tuned, tuned_knobs, tuned_parameter, tuned_path
 from fundus_helpers.series.registering import registrations
+from fundus_helpers.study import Study
 
 NOBODY_WATCHES = "<em>Sliders appear here in JupyterLab, and on the page of make app.</em>"
-
-
 # Seconds without a move before a preview is judged, which takes as long as several previews.
 PATIENCE = 0.4
 
@@ -33,17 +34,41 @@ def label(eye: Eye, visit: int) -> str:
     return dates[visit] if dates.count(dates[visit]) == 1 else eye.names[visit]
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What is on the panel: a pair of visits, and what knobs made of it.
+
+    Only the thread of the previews writes it, as a whole.
+    """
+
+    method: str
+    moving: int
+    pair: preview.SmallPair
+    before: pd.Series
+    best: pd.Series
+    best_knobs: Mapping[str, Value] | None = None
+    knobs: Mapping[str, Value] | None = None
+    outcome: preview.Outcome | None = None
+
+
 class Tuner:
     """A panel, and what happens when something on it is moved or pressed.
 
     Parameters
     ----------
-    eye, fixed, methods, results, preview_size
+    eye : Eye
+    fixed : int
+        Position of the template among the visits.
+    methods : sequence of str, or mapping of str to callable
         See `panels.tune`.
-    method : str, optional
-        The one shown first; None: the first of them.
+    results : path
+        Folder of all results.
     moving : int
-        Position of the visit shown first.
+        Position of the visit that is shown first.
+    method : str, optional
+        The one that is shown first; None: the first of them.
+    preview_size : int, optional
+        See `panels.tune`.
     knobs : mapping of str to value
         Where the sliders stand at first.
 
@@ -74,8 +99,9 @@ class Tuner:
         self._sizes = dict.fromkeys(methods, preview_size)
         self.previews = Worker(self._tell_error)
         self._verdicts = Worker(self._tell_error, patience=PATIENCE)
-        self._opened = self._shown = None
-        self._judged, self._running = {}, False
+        self._shown: _Shown | None = None
+        self._judged: dict[str, object] = {}
+        self._running, self._stopping = threading.Event(), threading.Event()
         self._others = [i for i in range(len(eye.names)) if i != fixed]
         visits = [(label(eye, i), i) for i in self._others]
         names = sorted(methods, key=lambda name: name != method)
@@ -99,7 +125,7 @@ class Tuner:
     @property
     def preview_size(self) -> int:
         """Longer side, in pixels, of the preview that is shown."""
-        return max(self._pair.images.fixed.shape)
+        return max(self._shown.pair.images.fixed.shape)
 
     def finish(self) -> None:
         """Wait until all is done that was asked for; raise what went wrong meanwhile."""
@@ -138,9 +164,11 @@ class Tuner:
         self.panel.sliders.turn({})
 
     def _turn_to_best(self) -> None:
-        chosen = self.panel.method.value, self.panel.visit.value
-        if self._opened == chosen and self._best_knobs is not None:
-            self.panel.sliders.turn(self._best_knobs)
+        shown, panel = self._shown, self.panel
+        if shown is None or shown.best_knobs is None:
+            return
+        if (shown.method, shown.moving) == (panel.method.value, panel.visit.value):
+            panel.sliders.turn(shown.best_knobs)
 
     def _save(self) -> None:
         name = self.panel.method.value
@@ -148,11 +176,12 @@ class Tuner:
         self.panel.tell("done", f"saved: headless runs of {name} take these knobs from now on")
 
     def _run_or_stop(self) -> None:
-        if self._running:
-            self._running = False
+        if self._running.is_set():
+            self._stopping.set()
             self.panel.tell("busy", "stopping when the visits at work are done ...")
             return
-        self._running = True
+        self._running.set()
+        self._stopping.clear()
         self.panel.lock(True)
         self.panel.tell("busy", "registering every visit at full size ...")
         chosen = self.panel.method.value, self.panel.sliders.values
@@ -163,37 +192,39 @@ class Tuner:
     def _refresh(
         self, name: str, moving: int, view: str, sliders: Sliders, values: Mapping[str, Value]
     ) -> None:
-        if self._opened != (name, moving):
-            self._open(name, moving)
-        if self._shown != values:
-            self._outcome = preview.preview_pair(self._methods[name], self._pair, values)
-            self._shown = values
-            if preview.is_better(self._outcome.numbers, self._best):
-                self._best, self._best_knobs = self._outcome.numbers, values
+        shown = self._shown
+        if shown is None or (shown.method, shown.moving) != (name, moving):
+            shown = self._opened(name, moving)
+        if shown.knobs != values:
+            outcome = preview.preview_pair(self._methods[name], shown.pair, values)
+            if preview.is_better(outcome.numbers, shown.best):
+                shown = replace(shown, best=outcome.numbers, best_knobs=values)
+            self._shown = shown = replace(shown, knobs=values, outcome=outcome)
             self.panel.judge([])
-            self._verdicts.ask(partial(self._judge, moving, self._outcome))
-        shown = self._pair.shown
-        self.panel.picture.show(view, shown.fixed, shown.moving, self._outcome.shown)
-        rows = {"before": self._before, "now": self._outcome.numbers, "best so far": self._best}
-        self.panel.tabulate(rows, f"Best so far with {sliders.words(self._best_knobs)}.")
+            self._verdicts.ask(partial(self._judge, moving, outcome))
+        outcome, pair = shown.outcome, shown.pair.shown
+        self.panel.picture.show(view, pair.fixed, pair.moving, outcome.shown)
+        rows = {"before": shown.before, "now": outcome.numbers, "best so far": shown.best}
+        self.panel.tabulate(rows, f"Best so far with {sliders.words(shown.best_knobs)}.")
         if not self.previews.is_waiting():
-            kind = "refused" if self._outcome.reason else "done"
-            took = f"registered in {self._outcome.seconds:.2f} s, preview at {self.preview_size} px"
-            self.panel.tell(kind, self._outcome.reason or took)
+            kind = "refused" if outcome.reason else "done"
+            took = f"registered in {outcome.seconds:.2f} s, preview at {self.preview_size} px"
+            self.panel.tell(kind, outcome.reason or took)
 
-    def _open(self, name: str, moving: int) -> None:
-        pair = self._eye, self._fixed, moving
+    def _opened(self, name: str, moving: int) -> _Shown:
+        """Make a pair of visits small, and measure it before registration."""
+        visits = self._eye, self._fixed, moving
         if self._sizes[name] is None:
-            self._sizes[name] = preview.quick_enough(self._methods[name], *pair)
-        self._pair = preview.shrink_pair(*pair, self._sizes[name])
-        self._before = self._best = preview.measure_pair(self._pair, transforms.identity())
-        self._best_knobs, self._shown, self._opened = None, None, (name, moving)
+            self._sizes[name] = preview.quick_enough(self._methods[name], *visits)
+        pair = preview.shrink_pair(*visits, self._sizes[name])
+        before = preview.measure_pair(pair, transforms.identity())
+        return _Shown(name, moving, pair, before, best=before)
 
     def _judge(self, moving: int, outcome: preview.Outcome) -> None:
         transform = None if outcome.reason else outcome.transform
         with remembering(self._judged):
             judged = self._verdict(moving, transform, outcome.reason)
-        if outcome is self._outcome:
+        if outcome is self._shown.outcome:
             self.panel.judge([judged])
 
     def _verdict(
@@ -210,7 +241,7 @@ class Tuner:
         try:
             found = list(self._registered(name, values))
         finally:
-            self._running = False
+            self._running.clear()
             self.panel.lock(False)
         if not found:
             self.panel.tell("done", "stopped: no visit was registered")
@@ -233,7 +264,7 @@ class Tuner:
             [eye.names[i] for i in others],
             template_mask=eye.masks[self._fixed],
             masks=eye.masks[others],
-            wanted=lambda: self._running,
+            wanted=lambda: not self._stopping.is_set(),
             **values,
         )
         for visit, one in zip(others, found):  # noqa: B905 - fewer once it is stopped
@@ -244,10 +275,8 @@ class Tuner:
 
 
 def tune(
-    eye: Eye,
-    fixed: int,
+    study: Study,
     methods: Sequence[str] | Mapping[str, Method],
-    results: Path | str,
     *,
     method: str | None = None,
     moving: int | None = None,
@@ -258,44 +287,54 @@ def tune(
 
     A move of a slider registers a pair of visits at reduced size, and shows pictures and numbers
     before and after. *Save* writes the knobs into ``tuned.json`` in the folder of the eye's
-    results, which headless runs take as their parameters.
+    results. Headless runs take them from there as their parameters.
 
     Parameters
     ----------
-    eye : Eye
-    fixed : int
-        Position of the template among the visits.
+    study : Study
+        Its eye and its template are registered; its results folder takes ``tuned.json``.
     methods : sequence of str, or mapping of str to callable
-        Names in `fundus_helpers.METHODS`; or other functions of their contract, by name: trained
-        networks, groups.
-    results : path
-        Folder of all results.
+        Names in `METHODS`; or other functions of their contract, by name: trained networks,
+        groups.
     method : str, optional
-        The one shown first; None: the first of them.
+        The one that is shown first; None: the first of them.
     moving : int, optional
-        Position of the visit shown first; None: the last one that is not the template.
+        Position of the visit that is shown first; None: the last one that is not the template.
     preview_size : int, optional
-        Longer side, in pixels, of the previews; None: as small as a slider needs it.
+        Longer side of the previews in pixels; None: as small as a slider needs it.
     **knobs
-        Where the sliders stand at first, if nothing has been saved; those that a method does not
+        Where the sliders stand at first, if nothing has been saved. Those that a method does not
         have are left out.
 
     Returns
     -------
     Tuner
-        Shown by the notebook. A sentence instead where nobody watches, in a headless run.
+        Shown by the notebook; in a headless run, where nobody watches, a sentence instead.
+
+    Examples
+    --------
+    In a headless run there is nobody to move sliders:
+
+    >>> import os, tempfile
+    >>> import fundus_helpers as fh
+    >>> os.environ["TQDM_DISABLE"] = "1"
+    >>> folder = tempfile.mkdtemp()
+    >>> painted = fh.make_demo_eye(folder, "demo_colour", size=96)
+    >>> study = fh.Study(folder, "demo_colour", "L", results=folder)
+    >>> type(fh.tune(study, ["affine"])).__name__
+    'HTML'
+    >>> del os.environ["TQDM_DISABLE"]
     """
     if not is_watched():
         return HTML(NOBODY_WATCHES)
-    if moving in (None, fixed):
-        moving = max(i for i in range(len(eye.names)) if i != fixed)
+    fixed = study.template
     return Tuner(
-        eye,
+        study.eye,
         fixed,
         methods,
-        results,
+        study.results,
         method=method,
-        moving=moving,
+        moving=study.others[-1] if moving in (None, fixed) else moving,
         preview_size=preview_size,
         knobs=knobs,
     )

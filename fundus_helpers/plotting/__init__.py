@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "figures": [
             "before_after",
             "best_and_worst",
+            "draw_errors",
             "error_bars",
             "flows",
             "gallery",
@@ -31,7 +32,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "flicker",
             "flicker_view",
             "overlay",
+            "overlay_caption",
         ],
-        "visits": ["draw_best_and_worst", "draw_pair", "draw_turns", "farthest_visit"],
+        "tables": ["before_after_table", "show_table"],
+        "visits": ["draw_best_and_worst", "draw_pair", "draw_turns"],
     },
 )

@@ -1,4 +1,4 @@
-"""Figures of methods side by side: over pairs, over visits, over eyes."""
+"""Figures that compare methods: over pairs, over visits, over eyes."""
 
 from collections.abc import Mapping
 
@@ -14,11 +14,16 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from fundus_helpers.loading.fire import LARGEST_THRESHOLD
 from fundus_helpers.plotting.figures import with_caption
 
-ROW = 0.26  # inches
+ROW = 0.26  # inches, height of the row of one method
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write the numbers of a drawn logarithmic axis as people do: 0.5, 1, 2, 5."""
+    """Write plain numbers on a logarithmic axis that is already drawn: 0.5, 1, 2, 5.
+
+    Parameters
+    ----------
+    axis : Axis
+    """
     low, high = axis.get_view_interval()
     steps = (1, 2, 5) if high > 10 * low else (1, 1.2, 1.5, *range(2, 10))
     axis.set_major_locator(LogLocator(subs=steps))
@@ -52,7 +57,9 @@ def _shares(errors: pd.Series, thresholds: np.ndarray) -> list[float]:
 
 
 def time_against_accuracy(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Draw each method's median error against its seconds a pair; below and to the left is better.
+    """Draw the median error of each method against its time per pair.
+
+    The best methods are at the bottom left.
 
     Parameters
     ----------
@@ -66,19 +73,19 @@ def time_against_accuracy(ax: Axes, table: pd.DataFrame) -> Axes:
             place = rows["seconds"].median(), error
             ax.scatter(*place, color="C0")
             ax.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=8)
-    ax.set(xscale="log", yscale="log", xlabel="seconds a pair", ylabel="median error (px)")
+    ax.set(xscale="log", yscale="log", xlabel="seconds per pair", ylabel="median error (px)")
     ax.margins(x=0.25)
     return ax
 
 
 def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Draw what `metrics.judge` predicted, without landmarks, against what the landmarks say.
+    """Draw the error that `metrics.judge` predicts without landmarks against the landmark error.
 
     Parameters
     ----------
     ax : Axes
     table : DataFrame
-        Rows of a benchmark; those that were not judged, or failed, are left out.
+        Rows of a benchmark. Those that were not judged, or that failed, are left out.
     """
     judged = table[table["predicted_error_px"].notna() & np.isfinite(table["error_px"])]
     markers = {"accepted": "o", "doubtful": "X", "failed": "v"}
@@ -100,15 +107,15 @@ def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
 def errors_by_method(
     outcomes: pd.DataFrame, errors: Mapping[str, pd.DataFrame], *, caption: str
 ) -> Figure:
-    """Draw the errors of every method, found and predicted, and its verdicts beside them.
+    """Draw the errors of every method, and beside them its number of visits by verdict.
 
     Parameters
     ----------
     outcomes : DataFrame
-        As `series.count_verdicts` gives it: a row a method, a column a verdict.
+        As `series.count_verdicts` gives it: one row per method, one column per verdict.
     errors : mapping of str to DataFrame
-        What they are called, at most three kinds, and a column a method; a row a mark. Kinds
-        differ by colour, by shape, and by lying a little apart.
+        At most three kinds of errors, by their names. Each table has one column per method, and
+        each of its values is a mark. The kinds differ by colour, by shape and by a small shift.
     caption : str
     """
     order = outcomes.index[::-1]
@@ -142,7 +149,7 @@ def errors_by_method(
 
 
 def forest(table: pd.DataFrame, *, caption: str, unit: str = "px") -> Figure:
-    """Draw the median error of every method with its interval, a row a method, the best on top.
+    """Draw the median error of every method with its interval, the best method on top.
 
     Parameters
     ----------
@@ -150,7 +157,7 @@ def forest(table: pd.DataFrame, *, caption: str, unit: str = "px") -> Figure:
         As `metrics.median_errors` gives it.
     caption : str
     unit : str
-        Of the errors.
+        Unit of the errors.
     """
     table = table.sort_values("median", ascending=False)
     words = [f"{row['median']:.2f} ({row['eyes']:.0f})" for _, row in table.iterrows()]
@@ -160,7 +167,7 @@ def forest(table: pd.DataFrame, *, caption: str, unit: str = "px") -> Figure:
 
 
 def ratios(comparison: pd.DataFrame, *, caption: str) -> Figure:
-    """Draw how many times the error of one method is that of another, with its interval.
+    """Draw the ratio of the errors of two methods with its interval, one row per comparison.
 
     Parameters
     ----------
@@ -180,7 +187,7 @@ def ratios(comparison: pd.DataFrame, *, caption: str) -> Figure:
 def _rows(
     table: pd.DataFrame, middle: str, low: str, high: str, labels: list[str], words: list[str]
 ) -> tuple[Figure, Axes]:
-    """Draw a dot and a bar a row on a logarithmic axis, with words at its end."""
+    """Draw rows on a logarithmic axis: a dot, a bar for the interval, and words at the end."""
     figure, ax = plt.subplots(figsize=(13, 1.2 + ROW * len(table)))
     places = np.arange(len(table))
     ax.hlines(places, table[low], table[high], color=sns.color_palette("colorblind")[0], lw=2)

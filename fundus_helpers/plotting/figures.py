@@ -1,6 +1,6 @@
-"""Pictures to judge a registration by. Functions draw into an Axes or return a Figure."""
+"""Figures to judge a registration by. The functions draw into an Axes or return a Figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +17,7 @@ def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
     ----------
     ax : Axes
     image : ndarray
-        Grey in [0, 1], or colour.
+        Grey in [0, 1], or in colour.
     title : str
     """
     ax.imshow(
@@ -36,12 +36,12 @@ def gallery(
     Parameters
     ----------
     images : sequence of ndarray
-        Grey in [0, 1], or colour.
+        Grey in [0, 1], or in colour.
     titles : sequence of str
     caption : str
         What to look for, and what the colours mean.
     columns : int
-        At most.
+        Largest number of images in a row.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -68,14 +68,14 @@ def with_caption(figure: Figure, caption: str) -> Figure:
 def before_after(
     fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray, *, caption: str = ""
 ) -> Figure:
-    """Overlay and checkerboard of a pair before (top) and after (bottom) its registration.
+    """Draw the overlay and the checkerboard of a pair before and after its registration.
 
     Parameters
     ----------
     fixed, moving, warped : float ndarray in [0, 1], all of one shape (height, width)
-        `warped` is the moving image on the fixed grid.
+        `warped` is the moving image on the pixel grid of the fixed image.
     caption : str
-        Written below, before the meaning of the colours.
+        Written below the figure, before the meaning of the colours.
     """
     height, width = fixed.shape
     centre = slice(height // 4, height * 3 // 4), slice(width // 4, width * 3 // 4)
@@ -101,19 +101,19 @@ def best_and_worst(
     count: int = 3,
     unit: str = "px",
 ) -> Figure:
-    """Overlays of the registrations with the smallest and the largest errors.
+    """Draw the overlays of the registrations with the smallest and the largest errors.
 
     Parameters
     ----------
     fixed : float ndarray in [0, 1], shape (height, width)
     warped : float ndarray in [0, 1], shape (n, height, width)
-        The moving images on the fixed grid.
+        The moving images on the pixel grid of the fixed image.
     names, errors : sequences of length n
-        Any number that is smaller for a better result; NaN is left out.
+        An error is any number that is smaller for a better result. NaN is left out.
     count : int
-        Of the best, and of the worst.
+        How many of the best are drawn, and how many of the worst.
     unit : str
-        Of the errors, for the titles.
+        Unit of the errors, for the titles.
     """
     order = [int(i) for i in np.argsort(errors) if np.isfinite(errors[i])]
     if not order:
@@ -140,18 +140,18 @@ def flows(
     caption: str,
     step: int = 24,
 ) -> Figure:
-    """Draw displacement fields side by side: arrows over their magnitude, on one scale of colours.
+    """Draw displacement fields side by side: arrows over their lengths in one colour scale.
 
     Parameters
     ----------
     fields : sequence of float ndarray, shape (height, width, 2)
-        Displacements (dx, dy) in pixels, fixed to moving.
+        Displacements (dx, dy) in pixels, from the fixed to the moving image.
     masks : sequence of bool ndarray, shape (height, width)
         Where to draw them.
     titles : sequence of str
     caption : str
     step : int
-        Arrows along the longer side.
+        Number of arrows along the longer side.
     """
     sizes = [
         np.where(m, np.linalg.norm(f, axis=2), np.nan) for f, m in zip(fields, masks, strict=True)
@@ -164,7 +164,7 @@ def flows(
         rows, columns = (index[::every, ::every] for index in np.indices(mask.shape))
         inside = mask[::every, ::every]
         arrows = field[::every, ::every][inside].T
-        # Arrows point where the retina has gone, on one scale in all panels, y downwards.
+        # Arrows point to where the retina has moved, in one scale in all panels. y points down.
         scale = {"angles": "xy", "scale_units": "xy", "scale": largest / (1.5 * every)}
         ax.quiver(columns[inside], rows[inside], *arrows, color="white", width=0.004, **scale)
         ax.set_title(title, fontsize=9)
@@ -174,16 +174,18 @@ def flows(
     return with_caption(figure, caption)
 
 
-def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px") -> Axes:
-    """Draw the errors of several methods: a dot a visit, a bar at the mean, a log axis.
+def error_bars(ax: Axes, errors: Mapping[str, Sequence[float]], *, unit: str = "px") -> Axes:
+    """Draw the errors of several methods on a logarithmic axis, with their means.
+
+    There is one dot per visit, and a bar at the mean of each method.
 
     Parameters
     ----------
     ax : Axes
-    errors : dict of str to sequence of float
-        A method's name, and the error of each visit; NaN is left out.
+    errors : mapping of str to sequence of float
+        The errors of all visits, by method. NaN is left out.
     unit : str
-        Of the errors.
+        Unit of the errors.
     """
     for row, values in enumerate(errors.values()):
         values = np.asarray(values, float)
@@ -194,5 +196,19 @@ def error_bars(ax: Axes, errors: dict[str, Sequence[float]], *, unit: str = "px"
     ax.set_yticks(range(len(errors)), list(errors))
     ax.invert_yaxis()
     ax.set_xscale("log")
-    ax.set_xlabel(f"landmark error ({unit}); dot: a visit, bar: mean")
+    ax.set_xlabel(f"landmark error ({unit}); one dot per visit, bar: mean")
     return ax
+
+
+def draw_errors(errors: Mapping[str, Sequence[float]], *, caption: str, unit: str = "px") -> Figure:
+    """Draw `error_bars` as a figure of its own, with a caption.
+
+    Parameters
+    ----------
+    errors, unit
+        See `error_bars`.
+    caption : str
+    """
+    figure, ax = plt.subplots(figsize=(13, 1 + 0.4 * len(errors)))
+    error_bars(ax, errors, unit=unit)
+    return with_caption(figure, caption)

@@ -1,4 +1,4 @@
-"""Figures of single methods: what keypoints matched, how sure they are, how a training went."""
+"""Figures of single methods: matched keypoints, predicted errors, learning curves."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.networks.training import ERROR, LOSS
 from fundus_helpers.plotting.figures import show, with_caption
 
-DRAWN = 200  # matches at most
+DRAWN = 200  # at most so many matches in a panel
 
 
 def draw_matches(
@@ -23,14 +23,14 @@ def draw_matches(
     *,
     caption: str,
 ) -> Figure:
-    """Draw two images side by side, the same places in them joined by lines; a panel a set.
+    """Draw two images side by side, with lines between matched places; one panel per set.
 
     Parameters
     ----------
     images : (fixed, moving)
         Grey in [0, 1], shape (height, width) each.
     series : sequence of Matches
-        Every n-th is drawn of many.
+        Of many matches only every n-th is drawn.
     titles : sequence of str
     caption : str
     """
@@ -55,26 +55,26 @@ def draw_error(
     found: np.ndarray | None = None,
     unit: str = "px",
 ) -> Figure:
-    """Draw a predicted error over an image, and the error found at landmarks as discs on it.
+    """Draw the predicted error over an image, and the errors at landmarks as discs on top.
 
     Parameters
     ----------
     image : float ndarray in [0, 1], shape (height, width)
     error : float ndarray, shape (height, width)
-        NaN where none is predicted.
+        NaN where no error is predicted.
     caption : str
     points : ndarray, shape (n, 2), optional
         Landmarks (x, y).
     found : ndarray, shape (n,), optional
-        Their errors, in the unit of `error`; same colours.
+        The errors at these landmarks, in the unit of `error` and in the same colours.
     unit : str
-        For the colour bar.
+        Unit of the errors, for the colour bar.
     """
     largest = np.nanquantile(error, 0.99)
     if found is not None and np.isfinite(found).any():
         largest = max(largest, found[np.isfinite(found)].max())
     figure, axes = plt.subplots(1, 2, figsize=(11, 5))
-    show(axes[0], image, "what was registered to")
+    show(axes[0], image, "fixed image")
     show(axes[1], image, "predicted error")
     colours = {"cmap": "viridis", "vmin": 0, "vmax": largest}
     shown = axes[1].imshow(error, alpha=0.85, **colours)
@@ -85,14 +85,13 @@ def draw_error(
 
 
 def learning_curves(history: pd.DataFrame, *, caption: str) -> Figure:
-    """Draw the loss of every epoch, and the landmark error where it was asked for.
+    """Draw the loss of every epoch, and the landmark error where it was measured.
 
     Parameters
     ----------
     history : DataFrame
-        As `networks.train` gives it. Each stage has a loss of its own, so each has its own line.
+        As `networks.train` gives it. Each stage has a loss of its own, and so a line of its own.
     caption : str
-        Written below.
     """
     known = history[ERROR].dropna() if ERROR in history else []
     columns = 2 if len(known) else 1

@@ -1,18 +1,36 @@
-"""Pictures of two images at once: overlaid, in tiles, in turn."""
+"""Pictures of two images at once: as an overlay, in tiles, in turn."""
 
 import base64
-import html
 import io
+from pathlib import Path
 
 import numpy as np
 from IPython.display import HTML
+from jinja2 import Template
 from PIL import Image
 
-OVERLAY_CAPTION = "red: fixed only, cyan: moving only, grey: both agree"
+
+def overlay_caption(fixed: str = "fixed", moving: str = "moving") -> str:
+    """Say what the colours of an `overlay` mean.
+
+    Parameters
+    ----------
+    fixed, moving : str
+        What the two images are called.
+    """
+    return f"red: {fixed} only, cyan: {moving} only, grey: both agree"
+
+
+OVERLAY_CAPTION = overlay_caption()
+TURN_CAPTION = "what still moves is not aligned, what fades has changed"
+
+FIGURE = Template(
+    Path(__file__).with_name("figure.html.j2").read_text(encoding="utf-8"), autoescape=True
+)
 
 
 def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Lay two images on each other: fixed in red, moving in green and blue (cyan).
+    """Lay two images on each other: the fixed one in red, the moving one in cyan (green and blue).
 
     Parameters
     ----------
@@ -21,14 +39,16 @@ def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     Returns
     -------
     float ndarray, shape (height, width, 3)
-        Grey where both agree, red or cyan where one is brighter.
+        Grey where both agree, red or cyan where one of them is brighter.
     """
     fixed, moving = brightened(fixed, moving)
     return np.dstack([fixed, moving, moving])
 
 
 def brightened(*images: np.ndarray) -> list[np.ndarray]:
-    """Stretch images by one common factor, so that the brightest is white; a green channel is dark.
+    """Brighten images by one common factor, so that the brightest of them reaches white.
+
+    A green channel alone is dark.
 
     Parameters
     ----------
@@ -39,13 +59,13 @@ def brightened(*images: np.ndarray) -> list[np.ndarray]:
 
 
 def checkerboard(fixed: np.ndarray, moving: np.ndarray, *, tiles: int = 8) -> np.ndarray:
-    """Alternate square tiles of two images: vessels run on across the edges when they are aligned.
+    """Show two images in alternate square tiles: aligned vessels run on across the edges of tiles.
 
     Parameters
     ----------
     fixed, moving : ndarray, shape (height, width)
     tiles : int
-        Along the longer side.
+        Number of tiles along the longer side.
     """
     fixed, moving = brightened(fixed, moving)
     rows, columns = np.indices(fixed.shape[:2]) * tiles // max(fixed.shape[:2])
@@ -55,20 +75,20 @@ def checkerboard(fixed: np.ndarray, moving: np.ndarray, *, tiles: int = 8) -> np
 def flicker(
     fixed: np.ndarray, moving: np.ndarray, *, milliseconds: int = 500, size: int = 512
 ) -> bytes:
-    """Show two images in turn: what moves is not aligned, or has changed.
+    """Make an animation that shows two images in turn, to be read as `TURN_CAPTION` says.
 
     Parameters
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     milliseconds : int
-        Each image stays that long.
+        How long each image is shown.
     size : int
-        Longer side of the animation in pixels.
+        Longer side of the animation, in pixels.
 
     Returns
     -------
     bytes
-        An animated GIF; `flicker_view` shows it.
+        An animated GIF. `flicker_view` shows it in a notebook.
     """
     frames = [Image.fromarray(np.uint8(image * 255)) for image in brightened(fixed, moving)]
     for frame in frames:
@@ -83,18 +103,14 @@ def flicker(
 def flicker_view(
     fixed: np.ndarray, moving: np.ndarray, *, caption: str, milliseconds: int = 500
 ) -> HTML:
-    """Show `flicker` in a notebook, and in a page made of it, with a caption below.
+    """Show `flicker` with a caption below, in a notebook and in a page made from it.
 
     Parameters
     ----------
     fixed, moving, milliseconds
         See `flicker`.
     caption : str
-        Shown below, and read aloud in place of the picture.
+        Written below the picture, and also its alternative text.
     """
     data = base64.b64encode(flicker(fixed, moving, milliseconds=milliseconds)).decode()
-    text = html.escape(caption)
-    return HTML(
-        f'<figure><img alt="{text}" src="data:image/gif;base64,{data}">'
-        f"<figcaption><em>{text}</em></figcaption></figure>"
-    )
+    return HTML(FIGURE.render(data=data, caption=caption))

@@ -1,4 +1,4 @@
-"""Pictures of one eye's registered visits, the same in every notebook."""
+"""Pictures of the registered visits of one eye, the same in every notebook."""
 
 from collections.abc import Sequence
 
@@ -9,25 +9,12 @@ from matplotlib.figure import Figure
 from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.plotting.figures import before_after, best_and_worst
-from fundus_helpers.plotting.pictures import flicker_view
+from fundus_helpers.plotting.pictures import TURN_CAPTION, flicker_view
 from fundus_helpers.series.registering import Registration
 
 
-def farthest_visit(before: pd.DataFrame) -> str:
-    """Name the visit that lies farthest from the template.
-
-    Parameters
-    ----------
-    before : DataFrame
-        As `series.measure_visits` gives it without registrations. Judged by landmarks where
-        they are known, otherwise by correlation inside the overlap.
-    """
-    error = before["landmark error", "full-size px"]
-    return error.idxmax() if error.notna().any() else before["NCC", "overlap"].idxmin()
-
-
 def draw_pair(eye: Eye, template: int, registration: Registration, caption: str) -> Figure | str:
-    """Draw a visit on the template before and after; say why where its registration failed.
+    """Draw a visit on the template before and after registration, or say why it failed.
 
     Parameters
     ----------
@@ -51,11 +38,11 @@ def draw_turns(eye: Eye, template: int, registration: Registration) -> HTML:
     Parameters
     ----------
     eye, template, registration
-        See `pair`; a visit that failed is shown as it was photographed.
+        See `draw_pair`. A visit that failed is shown as it was photographed.
     """
     moving = eye.images[eye.index(registration.visit)]
     warped = transforms.warp(moving, registration.transform or transforms.identity())
-    caption = "Template and visit in turn: what still moves is not aligned, what fades has changed."
+    caption = f"Template and visit in turn: {TURN_CAPTION}."
     return flicker_view(eye.images[template], warped, caption=caption)
 
 
@@ -67,15 +54,15 @@ def draw_best_and_worst(
     Parameters
     ----------
     eye, template
-        See `pair`.
+        See `draw_pair`.
     found : sequence of Registration
     after : DataFrame
-        As `series.measure_visits` gives it. Ordered by landmark error where it is known,
-        otherwise by what structure (SSIM) lacks.
+        As `series.measure_visits` gives it. The visits are ordered by their landmark errors where
+        these are known, otherwise by 1 - SSIM.
     """
-    error, unit = after["landmark error", "full-size px"], "px"
+    error, unit = after["landmark_error_px"], "px"
     if error.isna().all():
-        error, unit = 1 - after["SSIM", "overlap"], "(1 - SSIM)"
+        error, unit = 1 - after["ssim"], "(1 - SSIM)"
     by_name = {r.visit: r.transform or transforms.identity() for r in found}
     warped = [transforms.warp(eye.images[eye.index(name)], by_name[name]) for name in error.index]
     return best_and_worst(eye.images[template], warped, error.index, error.to_numpy(), unit=unit)

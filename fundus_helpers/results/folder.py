@@ -1,28 +1,21 @@
-"""What a run leaves behind for one eye: pictures, transforms, numbers, and where they come from."""
+"""The folder of one notebook's results for one eye: transforms, photographs, pictures."""
 
-import datetime
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 import SimpleITK as sitk
 from PIL import Image
 
 from fundus_helpers import transforms
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.loading.photographs import read_photograph, save_photograph
 from fundus_helpers.plotting.pictures import flicker, overlay
 from fundus_helpers.progress import progress
-from fundus_helpers.results.provenance import provenance_of
 from fundus_helpers.series.registering import Registration
-
-METRICS_FILE = "metrics.json"
-
 
 PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
 
@@ -90,10 +83,9 @@ def save_registrations(
     for file, registration in zip(eye.used["file"], registrations, strict=True):
         if registration.transform is not None:
             transform = transforms.rescale(registration.transform, eye.full_factor)
-            suffix = ".tfm" if transform.IsLinear() else ".h5"
-            written.append(folder / "transforms" / f"{registration.visit}{suffix}")
             # One after the other: HDF5 is not made for threads.
-            transforms.save(transform, written[-1])
+            path = folder / "transforms" / registration.visit
+            written.append(transforms.save_by_kind(transform, path))
             target = folder / "registered" / registration.visit
             task = joblib.delayed(_save_photograph)
             tasks.append(task(target, eye.folder / file, transform, eye.full_shape))
@@ -108,11 +100,7 @@ def save_registrations(
 def _save_photograph(
     target: Path, file: Path, transform: sitk.Transform, shape: tuple[int, int]
 ) -> Path:
-    image = transforms.warp(read_photograph(file), transform, shape)
-    target = target.with_name(f"{target.name}{'.tif' if image.dtype.kind == 'f' else '.png'}")
-    with written_beside(target) as part:
-        sitk.WriteImage(transforms.as_itk_image(image), str(part), useCompression=True)
-    return target
+    return save_photograph(transforms.warp(read_photograph(file), transform, shape), target)
 
 
 def _save_pictures(
@@ -152,79 +140,3 @@ def save_image(path: Path, image: np.ndarray) -> Path:
     with written_beside(path) as part:
         sitk.WriteImage(sitk.GetImageFromArray(levels), str(part), useCompression=True)
     return path
-
-
-def save_metrics(
-    folder: Path, eye: Eye | None, parameters: Mapping[str, object], content: Mapping[str, object]
-) -> Path:
-    """Write ``metrics.json``, the last file of a run: where it is, the run is whole.
-
-    Parameters
-    ----------
-    folder : Path
-        As `make_folder` gives it.
-    eye : Eye or None
-        None: the numbers are of no single eye.
-    parameters : mapping
-        Of the notebook, so that the run can be repeated.
-    content : mapping
-        What was found out; Series and DataFrames are welcome, NaN becomes null.
-    """
-    files = [eye.folder / file for file in eye.used["file"]] if eye else []
-    everything = {**(_whose(eye) if eye else {}), **content}
-    everything["provenance"] = provenance_of(parameters, files)
-    path = folder / METRICS_FILE
-    with written_beside(path) as part:
-        part.write_text(json.dumps(_plain(everything), indent=1, allow_nan=False) + "\n")
-    return path
-
-
-def _whose(eye: Eye) -> dict[str, object]:
-    left_out = eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records")
-    return {"patient": eye.patient, "laterality": eye.laterality, "left_out": left_out}
-
-
-def read_metrics(
-    results: Path | str, patient: str, laterality: str, notebook: str
-) -> dict[str, object]:
-    """Read the ``metrics.json`` that a notebook left for an eye.
-
-    Raises
-    ------
-    FileNotFoundError
-        If that notebook has not been run for this eye; says which to run.
-    """
-    path = Path(results) / f"{patient}_{laterality}" / notebook / METRICS_FILE
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no results of {notebook} for {patient} {laterality}: run it first"
-        )
-    return read_json(path)
-
-
-def read_json(path: Path) -> dict[str, object]:
-    """Read a JSON file that `save_metrics` wrote."""
-    return json.loads(path.read_text())
-
-
-def _plain(value: object) -> object:
-    """Turn numpy and pandas values into what JSON knows."""
-    if isinstance(value, pd.DataFrame):
-        return {str(key): _plain(row) for key, row in value.iterrows()}
-    if isinstance(value, pd.Series):
-        value = value.to_dict()
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def _key(key: object) -> str:
-    return ", ".join(key) if isinstance(key, tuple) else str(key)

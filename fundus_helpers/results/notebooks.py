@@ -1,7 +1,7 @@
-"""The notebooks: which of them register, and the parameters that each declares.
+"""The notebooks: their parameters, and what they are for, read from the notebooks themselves.
 
-This file and the others that the Snakefile imports load no large library: on a cluster it is read
-twice in every job.
+This file and the others that the Snakefile imports load no large library, because on a cluster the
+Snakefile is read twice in every job.
 """
 
 import ast
@@ -9,22 +9,24 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-# They leave outcomes, which the other one compares.
-REGISTERING = (
-    "03_rigid",
-    "04_optical_flow",
-    "05_simple_elastix",
-    "06_spatial_transformer",
-    "07_kmeans_clustering",
-    "08_groupwise",
-    "09_retinal_keypoints",
-)
-
-
-COMPARISON = "11_compare_methods"
-
-
+# The notebook whose choice the parameter template_visit="selected" asks for.
+TEMPLATE_NOTEBOOK = "02_template_selection"
 TYPES = {"str": str, "int": int, "float": float}
+
+
+def _cells(notebook: Path | str, tag: str | None = None) -> list[str]:
+    """Return the sources of the code cells of a notebook, or of those with a tag."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    return [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and (tag is None or tag in cell["metadata"].get("tags", []))
+    ]
+
+
+def numbered_notebooks(folder: Path | str) -> dict[str, Path]:
+    """List the notebooks of a folder, in their order: name to path."""
+    return {path.stem: path for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))}
 
 
 def known_parameters(notebook: Path | str) -> dict[str, str]:
@@ -35,11 +37,35 @@ def known_parameters(notebook: Path | str) -> dict[str, str]:
     notebook : path
         With a cell tagged ``parameters`` of lines like ``size: int = 768``.
     """
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    lines = ast.parse("\n".join("".join(cell["source"]) for cell in tagged)).body
+    lines = ast.parse("\n".join(_cells(notebook, "parameters"))).body
     declared = [line for line in lines if isinstance(line, ast.AnnAssign)]
     return {line.target.id: ast.unparse(line.annotation) for line in declared}
+
+
+def registers(notebook: Path | str) -> bool:
+    """Whether a notebook registers visits and leaves outcomes: a cell is tagged ``registers``."""
+    return bool(_cells(notebook, "registers"))
+
+
+def compares(notebook: Path | str) -> bool:
+    """Whether a notebook compares methods, also over a cohort: it has a parameter ``cohort``."""
+    return "cohort" in known_parameters(notebook)
+
+
+def registering_notebooks(folder: Path | str) -> list[str]:
+    """Name the notebooks of a folder that register visits, in their order."""
+    return [name for name, path in numbered_notebooks(folder).items() if registers(path)]
+
+
+def imports_of(notebook: Path | str) -> set[str]:
+    """Name the modules that a notebook imports."""
+    modules = set()
+    for node in ast.walk(ast.parse("\n".join(_cells(notebook)))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules.add(node.module)
+    return modules
 
 
 def typed_parameters(notebook: Path | str, given: Mapping[str, str]) -> dict[str, object]:

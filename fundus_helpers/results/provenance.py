@@ -1,5 +1,6 @@
 """Where numbers come from: the code, the packages and the photographs that made them."""
 
+import ast
 import hashlib
 import platform
 from collections.abc import Iterable, Mapping
@@ -8,14 +9,47 @@ from pathlib import Path
 
 # Their versions decide the numbers.
 PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
+# What of this package decides the numbers. Figures, panels, reports and runs only show them.
+PACKAGE = Path(__file__).parents[1]
+DECIDING = ("loading", "transforms", "methods", "metrics", "series", "study.py")
 
 
-def code_version() -> str:
-    """Version of this package and a hash of its sources, which a change by hand changes too."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+def code_version(package: Path | str = PACKAGE) -> str:
+    """Tell the version of this package, and a hash of the code that decides numbers.
+
+    A change of that code changes the hash, also one made by hand. Comments, docstrings and layout
+    do not, nor does anything in rooms that only show numbers.
+
+    Parameters
+    ----------
+    package : path
+        Folder of the sources.
+    """
+    digest, package = hashlib.sha256(), Path(package)
+    for name in DECIDING:
+        place = package / name
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(path.relative_to(package).as_posix().encode())
+            digest.update(_without_words(path.read_text(encoding="utf-8")).encode())
     return f"{version('fundus-helpers')}+{digest.hexdigest()[:12]}"
+
+
+def _without_words(source: str) -> str:
+    """Bring source code into one form, without comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [statement for statement in body if not _is_text(statement)]
+    return ast.dump(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def provenance_of(parameters: Mapping[str, object], files: Iterable[Path]) -> dict[str, object]:

@@ -1,161 +1,168 @@
-"""What came of a run, for people: a page for each eye, a table for the terminal."""
+"""The report of one eye: a page for people, and a table of all notebooks for the terminal."""
 
-import html
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 import pandas as pd
-from nbconvert import HTMLExporter
 
 from fundus_helpers.files import written_beside
-from fundus_helpers.plotting.pictures import OVERLAY_CAPTION
-from fundus_helpers.results.folder import METRICS_FILE, read_json
+from fundus_helpers.metrics.measures import MEASURES
+from fundus_helpers.plotting.pictures import TURN_CAPTION, overlay_caption
+from fundus_helpers.results.metrics_file import METRICS_FILE, read_metrics_file
+from fundus_helpers.results.notebook_page import is_executed, write_notebook_page
+from fundus_helpers.results.page import Link, Picture, Section, render_page
 from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.series.outcomes import best_method, method_table
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Registration report</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: {width}; margin: 2rem auto }}
-table {{ border-collapse: collapse }} th, td {{ padding: .2rem .8rem; text-align: left }}
-tr {{ border-bottom: 1px solid #ddd }}
-figure {{ display: inline-block; width: 18rem; margin: 0 1rem 1rem 0; vertical-align: top }}
-figure img {{ max-width: 100% }} figcaption {{ font-size: .85rem }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
+# The pictures of a registration, and their captions.
+PICTURES = {
+    "before.jpg": f"As photographed ({overlay_caption('template', 'visit')}).",
+    "after.jpg": "Registered, in the same colours.",
+    "flicker.gif": f"Registered, template and visit in turn: {TURN_CAPTION}.",
+}
 
 
 def write_eye_report(path: Path | str) -> Path:
     """Write the page of one eye: verdicts, pictures, numbers, every notebook without its code.
 
+    A notebook that was run by hand, in JupyterLab, has left its numbers but no executed notebook.
+    The page says so, and has no link to it.
+
     Parameters
     ----------
     path : path
-        ``<results>/<patient>_<L|R>/report.html``; the notebooks' results lie beside it.
+        ``<results>/<patient>_<L|R>/report.html``; the results of the notebooks lie beside it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no notebook has left any numbers of this eye.
+    ValueError
+        See `read_metrics_file`.
     """
     path = Path(path)
-    metrics = {file.parent.name: read_json(file) for file in path.parent.glob(f"*/{METRICS_FILE}")}
-    body = [_verdicts(path.parent), "<h2>Notebooks</h2>", _notebooks(path.parent, metrics)]
-    left_out = next(iter(metrics.values()))["left_out"]
-    items = [f"<li>{html.escape(row['file'])}: {html.escape(row['reason'])}" for row in left_out]
-    body.append(f"<h2>Photographs left out</h2><ul>{''.join(items) or '<li>none'}</ul>")
+    folder = path.parent
+    files = sorted(folder.glob(f"*/{METRICS_FILE}"))
+    metrics = {file.parent.name: read_metrics_file(file) for file in files}
+    if not metrics:
+        raise FileNotFoundError(f"no results of {folder.name}: run a notebook for this eye first")
+    sections = [*_verdicts(folder), _notebooks(folder, metrics), _left_out(metrics)]
     with written_beside(path) as part:
-        part.write_text(
-            PAGE.format(width="60rem", title=html.escape(path.parent.name), body="\n".join(body))
-        )
+        title = f"{folder.name}: registration report"
+        part.write_text(render_page("eye.html.j2", title, sections), encoding="utf-8")
     return path
 
 
-def _notebooks(folder: Path, metrics: dict[str, dict]) -> str:
-    rows = {}
-    for name in sorted(metrics):
-        page = folder / name / f"{name}.html"
-        with written_beside(page) as part:
-            part.write_text(page_without_code(page.with_suffix(".ipynb")))
-        link = f'<a href="{name}/{page.name}">{name}</a>'
-        rows[link] = {"in numbers": html.escape(_in_numbers(metrics[name]))}
-    return pd.DataFrame(rows).T.to_html(escape=False, header=False, border=0)
-
-
-def _verdicts(folder: Path) -> str:
-    """Tell which method to take, show it, and count what became of the visits under each."""
+def _verdicts(folder: Path) -> list[Section]:
+    """Tell which method to take, show it, and count the visits by verdict for every method."""
     try:
         outcomes = read_outcomes(folder.parent, [folder.name])
     except FileNotFoundError:
-        return "<p>Nothing was registered.</p>"
+        return [Section(paragraphs=["Nothing was registered."])]
     method = best_method(outcomes)
     notebook = outcomes.loc[outcomes["method"] == method, "notebook"].iloc[0]
-    captions = {
-        "before.jpg": f"As photographed. {OVERLAY_CAPTION}.",
-        "after.jpg": "Registered.",
-        "flicker.gif": "Registered, in turn: what moves is not aligned, or has changed.",
-    }
-    pictures = "".join(
-        f'<figure><img src="{notebook}/{name}" alt="{words}"><figcaption>{words}</figcaption>'
-        "</figure>"
-        for name, words in captions.items()
+    pictures = [
+        Picture(f"{notebook}/{name}", caption)
+        for name, caption in PICTURES.items()
         if (folder / notebook / name).exists()
+    ]
+    why = (
+        "This method has the most accepted visits and, among methods with as many, the smallest "
+        "predicted error."
     )
-    table = method_table(outcomes).round(2).rename_axis("method")
-    taken = html.escape(f"{method} ({notebook})")
-    return (
-        f"<p>Take <strong>{taken}</strong>: most visits accepted, then the smallest predicted "
-        f"error. Its visit that was farthest off:</p>{pictures}"
-        f"<h2>Verdicts</h2>{table.reset_index().to_html(index=False, border=0, na_rep='-')}"
-        "<p>Visits by verdict, then means: errors in pixels of the photographs on disk.</p>"
+    shown = "The pictures show the visit that was farthest from the template." if pictures else ""
+    table = method_table(outcomes).rename_axis("method").reset_index()
+    units = (
+        "Number of visits by verdict, then means over the visits. Errors are in pixels (px) of "
+        "the photographs on disk."
     )
+    header = [MEASURES[name].title if name in MEASURES else name for name in table]
+    return [
+        Section(f"Method to take: {method} ({notebook})", [f"{why} {shown}"], pictures),
+        Section("Verdicts", [units], header=header, rows=_cells(table)),
+    ]
 
 
-def page_without_code(notebook: Path) -> str:
-    """Make a page of an executed notebook: prose, figures and tables, no code, no script."""
-    executed, section = nbformat.read(notebook, as_version=4), notebook.stem
-    for cell in executed.cells:
-        if cell.cell_type == "markdown" and "#" in cell.source:
-            section = cell.source[cell.source.index("#") :].splitlines()[0].strip("# ")
-        cell.metadata["alt"] = f"Figure of section: {section}"  # read aloud in place of it
-    exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
-    page = exporter.from_notebook_node(executed)[0]
-    # The page needs no script, and so nothing is fetched from anywhere when it is opened.
-    return re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    write = {name: MEASURES[name].write if name in MEASURES else str for name in table}
+    return [[write[name](row[name]) for name in table] for row in table.to_dict("records")]
 
 
-def _in_numbers(metrics: dict) -> str:
+def _notebooks(folder: Path, metrics: Mapping[str, dict]) -> Section:
+    rows = []
+    for name, content in metrics.items():
+        page = write_notebook_page(folder / name / f"{name}.ipynb")
+        words = [_in_numbers(content), "" if page else "run by hand"]
+        link = Link(name, f"{name}/{page.name}") if page else name
+        rows.append([link, "; ".join(filter(None, words))])
+    return Section("Notebooks", rows=rows)
+
+
+def _left_out(metrics: Mapping[str, dict]) -> Section:
+    left_out = next(iter(metrics.values()))["left_out"]  # all notebooks say the same of an eye
+    items = [f"{row['file']}: {row['reason']}" for row in left_out]
+    return Section("Photographs left out", items=items or ["none"])
+
+
+def _in_numbers(metrics: Mapping) -> str:
     words = []
-    if "visits" in metrics:
+    if metrics["visits"] is not None:
         words.append(f"{metrics['visits']} usable visits")
-    if "template" in metrics:
+    if metrics["template"] is not None:
         words.append(f"template {metrics['template']}")
-    before, after = (_mean_error(metrics.get(key, {})) for key in ("before", "after"))
+    before, after = (_mean_error(metrics[key]) for key in ("before", "after"))
     if before is not None and after is not None:
-        words.append(f"landmark error {before:.2f} px, after {after:.2f} px (full size)")
-    if metrics.get("failed"):
-        words.append(f"{len(metrics['failed'])} visits failed")
+        words.append(f"landmark error {before:.2f} px before, {after:.2f} px after (full size)")
+    if metrics["failed"]:
+        words.append(f"failed visits: {len(metrics['failed'])}")
     return "; ".join(words)
 
 
-def _mean_error(visits: dict) -> float | None:
-    errors = [row["landmark error, full-size px"] for row in visits.values()]
+def _mean_error(visits: Mapping[str, dict]) -> float | None:
+    errors = [row.get("landmark_error_px") for row in visits.values()]
     errors = [error for error in errors if error is not None]
     return sum(errors) / len(errors) if errors else None
 
 
 def summarise(results: Path | str, eyes: Sequence[str] = ()) -> pd.DataFrame:
-    """Tabulate what every notebook left for every eye.
+    """Make a table of what every notebook left for every eye.
+
+    A notebook whose ``metrics.json`` cannot be read counts as failed.
 
     Parameters
     ----------
     results : path
     eyes : sequence of str
-        Names like ``007_L``; none: every eye there are results of.
+        Names like ``007_L``; none: every eye that has results.
 
     Returns
     -------
     DataFrame
-        ``eye``, ``notebook``, ``state`` (done or failed), ``in numbers`` (or the reason).
+        ``eye``, ``notebook``, ``state`` (done or FAILED), ``in numbers`` (or the reason).
     """
     results = Path(results)
     eyes = eyes or sorted(path.name for path in results.iterdir() if path.is_dir())
     rows = []
     for eye in eyes:
         for folder in sorted(path for path in (results / eye).glob("[0-9]*_*") if path.is_dir()):
-            notebook = folder / f"{folder.name}.ipynb"
-            if (folder / METRICS_FILE).exists():
-                rows.append(
-                    (eye, folder.name, "done", _in_numbers(read_json(folder / METRICS_FILE)))
-                )
-            else:
-                rows.append((eye, folder.name, "FAILED", _reason(notebook)))
+            rows.append((eye, folder.name, *_state(folder)))
     return pd.DataFrame(rows, columns=["eye", "notebook", "state", "in numbers"])
 
 
+def _state(folder: Path) -> tuple[str, str]:
+    """Return the state of a notebook, and its numbers or the reason why it failed."""
+    metrics = folder / METRICS_FILE
+    if not metrics.exists():
+        return "FAILED", _reason(folder / f"{folder.name}.ipynb")
+    try:
+        return "done", _in_numbers(read_metrics_file(metrics))
+    except ValueError as error:
+        return "FAILED", str(error)
+
+
 def _reason(notebook: Path) -> str:
-    # Where a run left nothing, Snakemake leaves an empty file.
-    if not notebook.exists() or not notebook.stat().st_size:
+    if not is_executed(notebook):
         return "killed: cancelled, out of memory, out of time, or the disk was full"
     for cell in nbformat.read(notebook, as_version=4).cells:
         for output in cell.get("outputs", []):

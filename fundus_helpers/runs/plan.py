@@ -13,7 +13,12 @@ import pandas as pd
 import SimpleITK as sitk
 from PIL import Image
 
-from fundus_helpers.loading.visits import EyeError, cohort_eyes, list_visits
+from fundus_helpers.loading.visits import (
+    EyeError,
+    cohort_eyes,
+    keep_commonest_size,
+    list_visits,
+)
 from fundus_helpers.progress import progress
 
 SHOWN = 20  # lines of each kind; a cohort may have thousands
@@ -57,15 +62,10 @@ def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.
 
 
 def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    shapes = {row.Index: _size(folder / row.file) for row in visits.itertuples() if row.used}
-    for index in [index for index, size in shapes.items() if size is None]:
-        visits.loc[index, ["used", "reason"]] = False, "cannot be read (damaged or no image)"
-        del shapes[index]
-    common = Counter(shapes.values()).most_common(1)
-    for index, size in shapes.items():
-        if size != common[0][0]:
-            reason = "{} x {} px, most visits are {} x {}".format(*size, *common[0][0])
-            visits.loc[index, ["used", "reason"]] = False, reason
+    sizes = {row.Index: _size(folder / row.file) for row in visits.itertuples() if row.used}
+    unreadable = [row for row, size in sizes.items() if size is None]
+    visits.loc[unreadable, ["used", "reason"]] = False, "cannot be read (damaged or no image)"
+    keep_commonest_size(visits, {row: size for row, size in sizes.items() if size is not None})
     return visits
 
 

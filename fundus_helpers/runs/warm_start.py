@@ -10,9 +10,11 @@ small photographs; over a cohort of 100,000 eyes that would be weeks.
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import logging
 import os
+import pkgutil
 import runpy
 import shutil
 import signal
@@ -25,25 +27,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from fundus_helpers.results.notebooks import imports_of, numbered_notebooks
+
 MODULE = "fundus_helpers.runs.warm_start"
 
 
 ADDRESS = "FUNDUS_WARM_START"  # environment variable with the path of the server's socket
 
 
-# What notebooks and reports import. Not ipykernel's app: it looks for its parent while loaded.
-LOADED = (
-    "papermill",
-    "nbconvert",
-    "ipykernel.ipkernel",
-    "matplotlib.pyplot",
-    "pandas.io.formats.style",
-    "seaborn",
-    "fundus_helpers.results.reading",
-    "fundus_helpers.methods.networks.training",
-    "fundus_helpers.panels.tuning",
-    "fundus_helpers.plotting.visits",
-)
+# What runs and reports import. Not ipykernel's app: it looks for its parent while it is loaded.
+LOADED = ("papermill", "nbconvert", "ipykernel.ipkernel", "pandas.io.formats.style")
 
 
 KERNEL = {
@@ -65,7 +58,7 @@ def serve(path: str) -> None:
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = os.environ.get("THREADS", "1")
-    for module in LOADED:
+    for module in (*LOADED, *_modules_of_package(), *_modules_of_notebooks()):
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
     with socket.socket(socket.AF_UNIX) as listener:
@@ -78,6 +71,20 @@ def serve(path: str) -> None:
                 listener.close()
                 _become(asked)
             asked.close()
+
+
+def _modules_of_package() -> list[str]:
+    """Name every module of this package but its command line, which acts when it is loaded."""
+    import fundus_helpers
+
+    found = pkgutil.walk_packages(fundus_helpers.__path__, "fundus_helpers.")
+    return [module.name for module in found if not module.name.endswith("__main__")]
+
+
+def _modules_of_notebooks() -> list[str]:
+    """Name what the notebooks of the project import, as far as it is installed."""
+    names = {name for path in numbered_notebooks("notebooks").values() for name in imports_of(path)}
+    return sorted(name for name in names if importlib.util.find_spec(name.partition(".")[0]))
 
 
 def _end_with_parent() -> None:

@@ -5,6 +5,7 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "assessed_eye": ["AssessedEye"],
         "assessment": [
             "agreement",
             "judge_visits",
@@ -36,7 +37,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "template": [
             "best_visits",
-            "gram_matrix",
+            "inner_products",
             "masked_rmse_matrix",
             "mean_of_best",
             "rmse_matrix",

@@ -38,7 +38,7 @@ def measure_visits(
     Returns
     -------
     DataFrame
-        A row a visit, the columns of `metrics.measure`; NaN where a registration failed.
+        One row per visit, the columns of `metrics.measure`; NaN where a registration failed.
     """
     found = [transforms.identity()] * len(eye.names) if found is None else found
     rows = {}
@@ -112,18 +112,18 @@ def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def mean_table(
     measured: Mapping[str, pd.DataFrame], seconds: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Lay methods below each other: the mean of every measure over the visits, and how many failed.
+    """Average every measure over the visits, one row per method, and count the visits that failed.
 
     Parameters
     ----------
     measured : mapping of str to DataFrame
         A method's name, and what `measure_visits` says of it.
     seconds : mapping of str to float, optional
-        Mean seconds a visit.
+        Mean seconds per visit.
     """
     table = pd.DataFrame({name: frame.mean() for name, frame in measured.items()}).T
-    table["failed", "visits"] = [frame.isna().all(axis=1).sum() for frame in measured.values()]
-    table["seconds", "a visit"] = pd.Series(seconds or {}, dtype=float)
+    table["failed"] = [frame.isna().all(axis=1).sum() for frame in measured.values()]
+    table["seconds"] = pd.Series(seconds or {}, dtype=float)
     return table
 
 
@@ -219,11 +219,11 @@ def measure_frame(
     folds = [transforms.folding(t, transforms.overlap(mask, view, t)) for t, view in done]
     return pd.Series(
         {
-            "landmark error, all pairs (px)": errors.mean(),
-            "worst pair (px)": errors.max(),
-            "correlation with the frame": agreement(image, mask, eye, found),
-            "mean displacement (px)": np.linalg.norm(shared[mask], axis=1).mean(),
+            "pairwise_landmark_error_px": errors.mean(),
+            "worst_pairwise_error_px": errors.max(),
+            "frame_correlation": agreement(image, mask, eye, found),
+            "mean_displacement_px": np.linalg.norm(shared[mask], axis=1).mean(),
             "folding": np.mean(folds),
-            "failed visits": len(found) - len(done),
+            "failed": len(found) - len(done),
         }
     )

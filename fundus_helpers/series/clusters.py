@@ -13,8 +13,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-# Pixels multiplied at a time: keeps the copies of a hundred images small, and sums exact.
-BLOCK = 1 << 14
+from fundus_helpers.series.template import inner_products
 
 
 @dataclass(frozen=True)
@@ -69,12 +68,7 @@ def coordinates(images: np.ndarray) -> np.ndarray:
     ValueError
         If an image has NaN or infinite pixels.
     """
-    flat = images.reshape(len(images), -1)
-    products = np.zeros((len(flat), len(flat)))
-    for start in range(0, flat.shape[1], BLOCK):
-        block = flat[:, start : start + BLOCK]
-        block = block - block.mean(axis=0)
-        products += block @ block.T
+    products = inner_products(images, centred=True)
     if not np.isfinite(products).all():
         raise ValueError("images have NaN or infinite pixels")
     values, directions = np.linalg.eigh(products)

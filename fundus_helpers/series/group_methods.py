@@ -1,15 +1,17 @@
-"""Groups as methods of the common contract: two visits registered by way of their group's frame."""
+"""Groupwise registrations as methods for two visits, which are registered through a group."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
 import numpy as np
 import SimpleITK as sitk
+from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import resize
-from fundus_helpers.methods.knobs import checked
+from fundus_helpers.methods.knobs import ImageUnit, checked
 from fundus_helpers.series import groupwise
 from fundus_helpers.series.registering import Registration
 from fundus_helpers.transforms.transform import RegistrationError
@@ -17,7 +19,7 @@ from fundus_helpers.transforms.transform import RegistrationError
 
 @dataclass(frozen=True)
 class GroupMethod:
-    """What both groups have in common: the visits that join the two that are registered.
+    """The common part of both methods: other visits that join the two visits of a call.
 
     Attributes
     ----------
@@ -26,8 +28,9 @@ class GroupMethod:
     masks : sequence of bool ndarray
         True inside the fields of view.
     company : int
-        So many of them, evenly spread over the years, join the two that a call is given. More show
-        the group as it will be, and take longer.
+        Number of other visits that join the two visits of a call. They are evenly spaced in the
+        list of visits. With more visits the result is closer to that of the whole group, and takes
+        longer.
     """
 
     images: Sequence[np.ndarray]
@@ -45,7 +48,7 @@ class GroupMethod:
         moving_mask: np.ndarray | None,
         **knobs: object,
     ) -> sitk.Transform:
-        """Register the two and their company to each other, and go by way of the frame."""
+        """Register a group of the two visits and others, and compose their transforms."""
         given = [(fixed, fixed_mask), (moving, moving_mask)]
         given = [(i, field_of_view(i) if m is None else m) for i, m in given]
         stack = zip(*[*given, *self._joining(fixed, moving)], strict=True)
@@ -83,9 +86,9 @@ class GroupMethod:
         wanted: Callable[[], bool] = lambda: True,
         **knobs: object,
     ) -> Iterator[Registration]:
-        """Register all visits to each other, and give each one's way from the template.
+        """Register all visits as one group, and yield the transform from the template to each.
 
-        See `series.registrations`; a group that has been begun is not stopped.
+        See `series.registrations`. The registration of a group cannot be stopped.
         """
         stack = [template, *images], [template_mask, *masks], ["the template", *names]
         first, *others = self._group(*stack, jobs=jobs, shown=False, **knobs).registrations
@@ -104,7 +107,7 @@ def _by_way_of_the_frame(
 
 
 class IteratedMean(GroupMethod):
-    """`series.iterated_mean` as a method of two visits."""
+    """`series.iterated_mean` as a method for two visits."""
 
     @checked
     def __call__(
@@ -114,10 +117,12 @@ class IteratedMean(GroupMethod):
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
-        pairwise: str = "optical_flow_dis",
-        rounds: int = 2,
+        pairwise: Literal[
+            "optical_flow_dis", "optical_flow_ilk", "affine", "keypoints", "elastix_affine"
+        ] = "optical_flow_dis",
+        rounds: Annotated[int, Interval(ge=1, le=5)] = 2,
     ) -> sitk.Transform:
-        """Register two visits and their company to their own mean.
+        """Register two visits and the visits that join them to their mean.
 
         Parameters
         ----------
@@ -127,13 +132,14 @@ class IteratedMean(GroupMethod):
         pairwise : {"optical_flow_dis", "optical_flow_ilk", "affine", "keypoints", "elastix_affine"}
             Method that registers each visit to the mean.
         rounds : int in [1, 5]
-            Times all visits are registered; the first is to the fixed one. More is slower, and
-            depends less on that one.
+            How often all visits are registered. In the first round they are registered to the fixed
+            visit. More rounds are slower, and the result depends less on the fixed visit.
 
         Returns
         -------
         sitk.Transform
-            Maps points of the fixed image to points of the moving image, by way of the mean.
+            Maps points of the fixed image to points of the moving image, through the frame of the
+            mean.
 
         Raises
         ------
@@ -148,7 +154,7 @@ class IteratedMean(GroupMethod):
 
 
 class ElastixStack(GroupMethod):
-    """`series.elastix_stack` as a method of two visits."""
+    """`series.elastix_stack` as a method for two visits."""
 
     @checked
     def __call__(
@@ -158,12 +164,12 @@ class ElastixStack(GroupMethod):
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
-        resolutions: int = 2,
-        iterations: int = 200,
-        samples: int = 2048,
-        grid_spacing: float = 48.0,
+        resolutions: Annotated[int, Interval(ge=1, le=4)] = 2,
+        iterations: Annotated[int, Interval(ge=1, le=1000)] = 200,
+        samples: Annotated[int, Interval(ge=64, le=16_000), ImageUnit("points")] = 2048,
+        grid_spacing: Annotated[float, Interval(ge=16, le=384)] = 48.0,
     ) -> sitk.Transform:
-        """Register two visits and their company at once, as a stack.
+        """Register two visits and the visits that join them together, as a stack.
 
         Parameters
         ----------
@@ -171,20 +177,23 @@ class ElastixStack(GroupMethod):
         fixed_mask, moving_mask : bool ndarray, optional
             True inside the field of view; None: found by `loading.field_of_view`.
         resolutions : int in [1, 4]
-            Levels, each of half the size of the next. More forgive a worse start.
+            Number of levels. Each level has half the size of the next. More levels allow a worse
+            start.
         iterations : int in [1, 1000]
-            Steps of the stochastic descent on each level. More is slower.
+            Steps of the stochastic gradient descent on each level. More steps are slower.
         samples : int in [64, 16000] points
-            Random points looked at in each step. More is slower and calmer.
+            Number of random points from which the metric is computed in each step. More samples are
+            slower, and the result depends less on chance.
         grid_spacing : float in [16, 384]
-            Between the nodes of the B-splines, in pixels of an image of 768. Smaller bends, and
-            imagines, more; larger is stiffer.
+            Distance of the nodes of the B-splines, in pixels of an image whose longer side is
+            768. A larger distance is stiffer. A smaller distance follows smaller deformations, true
+            and false ones.
 
         Returns
         -------
         sitk.Transform
-            Maps points of the fixed image to points of the moving image, by way of the stack's
-            frame.
+            Maps points of the fixed image to points of the moving image, through the frame of the
+            stack.
 
         Raises
         ------

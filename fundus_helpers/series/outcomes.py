@@ -10,20 +10,7 @@ from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, 
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
-# Column of an outcome, and what `series.measure_visits` calls it.
-MEASURES = {
-    "landmark_error_px": ("landmark error", "full-size px"),
-    "ncc": ("NCC", "overlap"),
-    "ssim": ("SSIM", "overlap"),
-    "l1": ("L1", "overlap"),
-    "overlap": ("overlap", "share of fixed view"),
-    "folding": ("folding", "share of overlap"),
-}
-
-
-NUMBERS = ["predicted_error_px", "error_before_px", *MEASURES, "seconds"]
-
-
+# What is told of a visit before registration.
 NOTHING = "nothing done"
 
 
@@ -58,12 +45,11 @@ def outcome_records(
     Returns
     -------
     list of dict
-        One a method and visit. ``method``, ``visit``, ``template``; ``verdict`` (accepted,
-        doubtful or failed) and its ``reasons``; ``predicted_error_px``, ``landmark_error_px`` and
-        ``error_before_px`` (of landmarks, nothing done) in pixels of the photographs on disk;
-        ``ncc``, ``ssim`` and ``l1`` inside the overlap; ``overlap`` and ``folding`` as shares;
-        ``seconds`` of the method alone, on one thread; ``failure``: why it gave no transform.
-        What is not known is NaN: no landmarks, or no transform, or a landmark torn away.
+        One per method and visit: ``method``, ``visit``, ``template``; ``verdict`` (accepted,
+        doubtful or failed) and its ``reasons``; ``predicted_error_px``; all that
+        `metrics.measure` measures, and ``landmark_error_before_px``, the landmark error before
+        registration; ``seconds`` of the method alone, on one thread; ``failure``: why it gave no
+        transform. What is not known is NaN: there are no landmarks, or no transform.
     """
     factor, name_of_template = eye.full_factor, eye.names[template]
     judged = _judge(
@@ -83,9 +69,9 @@ def outcome_records(
                     "template": name_of_template,
                     "verdict": verdict["verdict"],
                     "reasons": verdict["reasons"],
-                    "predicted_error_px": verdict["predicted error, px"],
-                    "error_before_px": before.loc[visit, MEASURES["landmark_error_px"]],
-                    **{name: measured[column] for name, column in MEASURES.items()},
+                    "predicted_error_px": verdict["predicted_error_px"],
+                    "landmark_error_before_px": before.loc[visit, "landmark_error_px"],
+                    **measured.to_dict(),
                     "seconds": registration.seconds,
                     "failure": registration.reason,
                 }
@@ -123,40 +109,58 @@ def _judge(
 
 
 def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Count the visits that were accepted, doubted, and failed: a row a method, in their order."""
+    """Count the visits that were accepted, doubted and failed: one row per method, in their order.
+
+    Parameters
+    ----------
+    outcomes : DataFrame or sequence of mapping
+        As `outcome_records` or `results.read_outcomes` give them.
+    """
     table = pd.DataFrame(outcomes)
     counts = table.groupby(["method", "verdict"], sort=False).size().unstack(fill_value=0)
     return counts.reindex(columns=[ACCEPTED, DOUBTFUL, FAILED], fill_value=0)
 
 
 def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Lay the methods below each other: their verdicts, errors, likeness, folding, time.
+    """Lay the methods below each other: their verdicts, errors, similarity, folding and time.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        As `results.read_outcomes` gives it.
 
     Returns
     -------
     DataFrame
-        A row a method: visits by verdict (`series.count_verdicts`), ``landmark error`` and
-        ``predicted error`` in full-size pixels (`error_table`), ``NCC``, ``SSIM``, ``folding`` and
-        ``seconds``. Numbers are means over an eye's visits, and medians of these over eyes.
+        One row per method: the visits by verdict (`count_verdicts`), ``landmark_error_px`` and
+        ``predicted_error_px`` (see `error_table`), ``ncc``, ``ssim``, ``folding`` and ``seconds``.
+        Numbers are means over the visits of an eye, and medians of these over eyes.
     """
     eye = [outcomes["patient"], outcomes["laterality"]]
-    shown = {"ncc": "NCC", "ssim": "SSIM", "folding": "folding", "seconds": "seconds"}
-    means = outcomes.groupby([*eye, "method"])[[*shown]].mean()
+    means = outcomes.groupby([*eye, "method"])[["ncc", "ssim", "folding", "seconds"]].mean()
     table = count_verdicts(outcomes)
-    for name in ("landmark_error_px", "predicted_error_px"):
-        errors = error_table(outcomes, name).groupby("eye").mean().median()
-        table[f"{name.removesuffix('_error_px')} error"] = errors
-    return table.join(means.groupby("method").median().rename(columns=shown))
+    for key in ("landmark_error_px", "predicted_error_px"):
+        table[key] = error_table(outcomes, key).groupby("eye").mean().median()
+    return table.join(means.groupby("method").median())
 
 
 def best_method(outcomes: pd.DataFrame) -> str:
-    """Name the method to take without landmarks: most accepted, then the least error predicted."""
+    """Name the method to take: the most visits accepted, then the smallest predicted error.
+
+    No landmarks are needed for that.
+
+    Parameters
+    ----------
+    outcomes : DataFrame
+        As `results.read_outcomes` gives it.
+    """
     table = method_table(outcomes)
-    return table.sort_values(["accepted", "predicted error"], ascending=[False, True]).index[0]
+    order = ["accepted", "predicted_error_px"]
+    return table.sort_values(order, ascending=[False, True]).index[0]
 
 
 def error_table(
-    outcomes: pd.DataFrame, column: str = "landmark_error_px", *, registered: bool = False
+    outcomes: pd.DataFrame, key: str = "landmark_error_px", *, registered: bool = False
 ) -> pd.DataFrame:
     """Lay the errors of all methods side by side, visit by visit.
 
@@ -164,29 +168,29 @@ def error_table(
     ----------
     outcomes : DataFrame
         As `results.read_outcomes` gives it.
-    column : {"landmark_error_px", "predicted_error_px"}
-        Of landmarks: only visits that have some. A visit that a method refused, or tore a landmark
-        of away, counts as it was photographed: with its error before, which is what remains to its
-        user. So no method gains by refusing what is hard. Predicted: NaN where it failed, for
-        which nothing is predicted.
+    key : {"landmark_error_px", "predicted_error_px"}
+        The landmark error is known only of visits that have landmarks. A visit that a method
+        refused, or of which it lost a landmark, counts with its landmark error before
+        registration, since that is what its user is left with. So no method gains by refusing
+        what is hard. Nothing is predicted for a visit that failed: NaN.
     registered : bool
-        Count no visit as it was photographed: NaN where a method refused it.
+        True: a visit that a method refused is NaN instead.
 
     Returns
     -------
     DataFrame
-        A row an ``eye`` (``007_L``), ``template`` and ``visit``, a column a method, in the order
-        of `outcomes`; NaN where a method was not tried. By landmarks, the first column is
-        `NOTHING`, the error before.
+        One row per ``eye`` (``007_L``), ``template`` and ``visit``, one column per method, in the
+        order of `outcomes`; NaN where a method was not tried. For the landmark error the first
+        column is `NOTHING`, the error before registration.
     """
+    before = "landmark_error_before_px"
     table = outcomes.assign(eye=outcomes["patient"] + "_" + outcomes["laterality"])
-    if column == "landmark_error_px":
-        table = table[table["error_before_px"].notna()]
+    if key == "landmark_error_px":
+        table = table[table[before].notna()]
         if not registered:
-            table = table.assign(**{column: table[column].fillna(table["error_before_px"])})
+            table = table.assign(**{key: table[key].fillna(table[before])})
     keys = ["eye", "template", "visit"]
-    errors = table.set_index([*keys, "method"])[column].unstack(sort=False).dropna(how="all")
-    if column == "landmark_error_px":
-        before = table.groupby(keys, sort=False)["error_before_px"].first()
-        errors.insert(0, NOTHING, before)
+    errors = table.set_index([*keys, "method"])[key].unstack(sort=False).dropna(how="all")
+    if key == "landmark_error_px":
+        errors.insert(0, NOTHING, table.groupby(keys, sort=False)[before].first())
     return errors

@@ -11,7 +11,12 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.light import field_of_view
-from fundus_helpers.loading.photographs import read_photograph, resize, single_channel
+from fundus_helpers.loading.photographs import (
+    read_photograph,
+    resize,
+    save_photograph,
+    single_channel,
+)
 from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.metrics.verdict import FAILED, Verdict, judge
@@ -51,11 +56,8 @@ class RegisteredPhotographs:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if self.transform is not None:
-            kind = ".tfm" if self.transform.IsLinear() else ".h5"
-            transforms.save(self.transform, folder / f"transform{kind}")
-            suffix = ".tif" if self.image.dtype.kind == "f" else ".png"
-            with written_beside(folder / f"registered{suffix}") as part:
-                sitk.WriteImage(transforms.as_itk_image(self.image), str(part))
+            transforms.save_by_kind(self.transform, folder / "transform")
+            save_photograph(self.image, folder / "registered")
         with written_beside(folder / "verdict.json") as part:
             part.write_text(json.dumps(self.verdict.summary(self.factor), indent=1) + "\n")
 

@@ -11,23 +11,27 @@ import numpy as np
 BLOCK = 1 << 14
 
 
-def gram_matrix(images: np.ndarray) -> np.ndarray:
-    """Inner products of all images, divided by the number of pixels.
+def inner_products(images: np.ndarray, *, centred: bool = False) -> np.ndarray:
+    """Compute the inner products (Gram matrix) of all images, summed over the pixels.
 
     Parameters
     ----------
     images : float ndarray, shape (n, height, width)
+    centred : bool
+        Subtract the mean image first.
 
     Returns
     -------
     float64 ndarray, shape (n, n)
     """
     flat = images.reshape(len(images), -1)
-    gram = np.zeros((len(flat), len(flat)))
+    products = np.zeros((len(flat), len(flat)))
     for start in range(0, flat.shape[1], BLOCK):
-        block = flat[:, start : start + BLOCK].astype(np.float64, copy=False)
-        gram += block @ block.T
-    return gram / flat.shape[1]
+        block = flat[:, start : start + BLOCK]
+        # Without centring, distances are small differences of large sums: float64 is needed.
+        block = block - block.mean(axis=0) if centred else block.astype(np.float64, copy=False)
+        products += block @ block.T
+    return products
 
 
 def rmse_matrix(images: np.ndarray) -> np.ndarray:
@@ -42,7 +46,7 @@ def rmse_matrix(images: np.ndarray) -> np.ndarray:
     float64 ndarray, shape (n, n)
         Symmetric, zero on the diagonal; equal to the double loop to 1e-7 and better.
     """
-    gram = gram_matrix(images)
+    gram = inner_products(images) / images[0].size
     squares = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
     np.fill_diagonal(squares, 0)
     return np.sqrt(np.maximum(squares, 0))
@@ -109,7 +113,7 @@ def total_rmse_of_means(images: np.ndarray, order: np.ndarray) -> np.ndarray:
     -------
     float64 ndarray, shape (n,)
     """
-    gram = gram_matrix(images)
+    gram = inner_products(images) / images[0].size
     n = len(gram)
     weights = np.zeros((n, n))
     for k in range(1, n + 1):

@@ -7,7 +7,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "fields": [
             "area",
+            "area_change",
             "every_second",
+            "folded_share",
+            "pixel_grid",
             "plausible",
             "smooth",
             "smooth_without_folds",
@@ -30,8 +33,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "rescale",
             "rescale_points",
             "save",
+            "save_by_kind",
             "to_matrix",
         ],
-        "warping": ["as_itk_image", "follow", "overlap", "warp", "warp_mask"],
+        "warping": ["as_itk_image", "follow", "overlap", "remap", "warp", "warp_mask"],
     },
 )

@@ -1,7 +1,8 @@
-"""Everything that follows from a transform, written once.
+"""Transforms: made, applied to points, composed, inverted, rescaled, saved and read.
 
-A transform is a `SimpleITK.Transform` that maps points (x, y) of the fixed image, in pixels with
-the centre of the first pixel at (0, 0), to points of the moving image. Arrays are [row, column].
+A transform is a `SimpleITK.Transform` that maps points (x, y) of the fixed image to points of the
+moving image. Coordinates are in pixels; the centre of the first pixel is (0, 0). Arrays are
+indexed [row, column].
 """
 
 from collections.abc import Callable
@@ -15,16 +16,36 @@ from fundus_helpers.transforms import fields
 
 
 class RegistrationError(RuntimeError):
-    """A registration that could not be done, or whose result makes no sense; says why."""
+    """A registration that failed, or whose result cannot be right; the message says why."""
 
 
 def identity() -> sitk.Transform:
-    """Make the transform that maps every point to itself."""
+    """Return the transform that maps every point to itself."""
     return sitk.AffineTransform(2)
 
 
 def map_points(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
-    """Map points (x, y) of the fixed image, shape (n, 2), to points of the moving image."""
+    """Map points of the fixed image to points of the moving image.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    points : array_like, shape (n, 2)
+        (x, y) in pixels of the fixed image.
+
+    Returns
+    -------
+    float64 ndarray, shape (n, 2)
+        (x, y) in pixels of the moving image.
+
+    Examples
+    --------
+    >>> import fundus_helpers as fh
+    >>> shift = fh.transforms.from_matrix([[1, 0, 30], [0, 1, -10]])
+    >>> fh.map_points(shift, [[100, 50], [0, 0]])
+    array([[130.,  40.],
+           [ 30., -10.]])
+    """
     points = np.asarray(points, float).reshape(-1, 2)
     return np.array([transform.TransformPoint(point) for point in points.tolist()]).reshape(-1, 2)
 
@@ -36,22 +57,27 @@ def map_points_back(
     tolerance: float = 1e-6,
     iterations: int = 50,
 ) -> np.ndarray:
-    """Map points (x, y) of the moving image back to the fixed image.
+    """Map points of the moving image back to points of the fixed image.
 
-    Newton's method on each point with a numerical Jacobian, so it works for every transform; where
-    it does not come to rest, as in the cracks of a rough flow, a search up to 192 px away.
+    Newton's method with a numerical Jacobian finds each point, so this works for every transform.
+    Where it does not converge, as at the folds of a rough field, the point is searched for up to
+    192 px away.
 
     Parameters
     ----------
     transform : sitk.Transform
     points : ndarray, shape (n, 2)
-    tolerance : float, in pixels of the moving image
-    iterations : int, at most
+        (x, y) in pixels of the moving image.
+    tolerance : float
+        Largest distance, in pixels of the moving image, between a point and where its result is
+        mapped to.
+    iterations : int
+        Largest number of Newton steps.
 
     Returns
     -------
     float64 ndarray, shape (n, 2)
-        NaN for a point that no point of the fixed image maps to.
+        (x, y) in pixels of the fixed image; NaN where no point of the fixed image maps to a point.
     """
     targets = np.asarray(points, float).reshape(-1, 2)
     sources = targets.copy()
@@ -75,19 +101,31 @@ def map_points_back(
 
 
 def _search_back(transform: sitk.Transform, target: np.ndarray) -> np.ndarray:
-    """Search for a point that maps to a target where the transform is too rough for Newton."""
+    """Search for the point that maps to a target, for a transform too rough for Newton's method."""
     starts, reach, step = target[None], 96, 2.0
     while step > 1e-4:
         steps = np.stack(np.meshgrid(*[step * np.arange(-reach, reach + 1)] * 2), axis=-1)
         near = (starts[:, None] + steps.reshape(1, -1, 2)).reshape(-1, 2)
         distance = np.linalg.norm(map_points(transform, near) - target, axis=1)
-        # A target inside a crack is not where the nearest of the first points is.
+        # At a fold, the nearest point of the coarse grid need not be close to the solution.
         starts, reach, step = near[np.argsort(distance, kind="stable")[:30]], 3, step / 3
     return starts[0] if distance.min() < 0.1 else np.full(2, np.nan)
 
 
 def displacement(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarray:
-    """Sample a transform on a grid: float64 (height, width, 2), (dx, dy) in pixels."""
+    """Sample the displacements of a transform at every pixel of the fixed image.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    shape : (height, width)
+        Shape of the fixed image.
+
+    Returns
+    -------
+    float64 ndarray, shape (height, width, 2)
+        (dx, dy) in pixels.
+    """
     kind, size = sitk.sitkVectorFloat64, tuple(shape)[::-1]
     return sitk.GetArrayFromImage(sitk.TransformToDisplacementField(transform, kind, size=size))
 
@@ -95,10 +133,18 @@ def displacement(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarra
 def from_displacement(
     field: np.ndarray, spacing: int = 1, origin: int = 0
 ) -> sitk.DisplacementFieldTransform:
-    """Make a transform of a displacement field (height, width, 2), (dx, dy) in pixels.
+    """Make a transform from a displacement field.
 
-    Its nodes are `spacing` pixels apart, the first at (`origin`, `origin`). From the last node on,
-    ITK leaves points where they are.
+    ITK does not move points beyond the last node of the field.
+
+    Parameters
+    ----------
+    field : float ndarray, shape (height, width, 2)
+        Displacements (dx, dy) in pixels at the nodes.
+    spacing : int
+        Distance between neighbouring nodes in pixels.
+    origin : int
+        The first node is at (`origin`, `origin`), in pixels.
     """
     image = sitk.GetImageFromArray(np.ascontiguousarray(field, dtype=np.float64), isVector=True)
     image.SetSpacing((spacing, spacing))
@@ -109,12 +155,21 @@ def from_displacement(
 def from_function(
     function: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int], *, spacing: int = 2
 ) -> sitk.Transform:
-    """Make a transform of a smooth function that maps points (x, y), shape (height, width, 2).
+    """Make a transform from a smooth function of points.
 
-    A displacement field on the fixed image, of that shape, its nodes `spacing` pixels apart, then
-    the nearest linear transform, as which it goes on beyond the field.
+    The transform is a displacement field on the fixed image, followed by the linear transform that
+    fits the function best. Beyond the field, only the linear transform acts.
+
+    Parameters
+    ----------
+    function : callable
+        Maps fixed points (x, y), shape (height, width, 2), to moving points.
+    shape : (height, width)
+        Shape of the fixed image.
+    spacing : int
+        Distance between the nodes of the field in pixels.
     """
-    # A node beyond every edge, so that the field is whole up to the last pixel.
+    # One node beyond every edge, so that the field covers the last pixel.
     rows, columns = (np.arange(-spacing, n + spacing, spacing, dtype=float) for n in shape)
     nodes = np.stack(np.meshgrid(columns, rows), axis=2)
     mapped = function(nodes)
@@ -125,7 +180,7 @@ def from_function(
 
 
 def from_matrix(matrix: np.ndarray) -> sitk.AffineTransform:
-    """Make an affine transform of a 2 x 3 matrix that maps fixed (x, y, 1) to moving (x, y)."""
+    """Make an affine transform from a 2 x 3 matrix that maps fixed (x, y, 1) to moving (x, y)."""
     matrix = np.asarray(matrix, float)
     transform = sitk.AffineTransform(2)
     transform.SetMatrix(matrix[:, :2].ravel().tolist())
@@ -134,7 +189,7 @@ def from_matrix(matrix: np.ndarray) -> sitk.AffineTransform:
 
 
 def to_matrix(transform: sitk.Transform) -> np.ndarray:
-    """Read the 2 x 3 matrix of a linear transform (see `from_matrix`).
+    """Return the 2 x 3 matrix of a linear transform (see `from_matrix`).
 
     Raises
     ------
@@ -142,35 +197,41 @@ def to_matrix(transform: sitk.Transform) -> np.ndarray:
         If the transform is not linear.
     """
     if not transform.IsLinear():
-        raise ValueError(f"{transform.GetName()} is not linear and has no matrix")
+        raise ValueError(f"{transform.GetName()} is not linear and has no matrix; check IsLinear()")
     origin, x, y = map_points(transform, [[0, 0], [1, 0], [0, 1]])
     return np.column_stack([x - origin, y - origin, origin])
 
 
 def compose(*transforms: sitk.Transform) -> sitk.Transform:
-    """Chain transforms; the first one given is applied to the point first."""
+    """Chain transforms; the first argument is applied to a point first."""
     if all(transform.IsLinear() for transform in transforms):
         product = np.eye(3)
         for transform in transforms:
             product = np.vstack([to_matrix(transform), [0, 0, 1]]) @ product
         return from_matrix(product[:2])
     chain = sitk.CompositeTransform(list(reversed(transforms)))  # ITK applies the last one first
-    chain.FlattenTransform()  # a chain within a chain cannot be saved
+    chain.FlattenTransform()  # ITK cannot save a chain within a chain
     return chain
 
 
 def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
-    """Make the transform from the moving image, of that shape, back to the fixed image.
+    """Make the transform from the moving image back to the fixed image.
 
-    A linear transform is inverted exactly, any other as a displacement field on the moving grid,
-    right to about 0.01 px where the transform does not fold.
+    A linear transform is inverted exactly. Any other becomes a displacement field on the moving
+    image, accurate to about 0.01 px where the transform does not fold.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    shape : (height, width)
+        Shape of the moving image.
     """
     if transform.IsLinear():
         return from_matrix(to_matrix(transform.GetInverse()))
     field = displacement(transform, shape)
-    grid = np.stack(np.indices(shape)[::-1], axis=2)
+    grid = fields.pixel_grid(shape)
     linear = _nearest_linear(grid, grid + field)
-    # The inverse filter only follows what stays on the grid: take the linear part off first.
+    # The filter cannot invert displacements that leave the grid: remove the linear part first.
     rest = from_displacement(displacement(compose(transform, linear.GetInverse()), shape))
     inverter = sitk.InvertDisplacementFieldImageFilter()
     inverter.SetMaximumNumberOfIterations(100)
@@ -182,26 +243,32 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
 
 
 def _nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:
+    """Return the affine transform that maps points to targets best (least squares)."""
     rows = np.insert(points.reshape(-1, 2), 2, 1.0, axis=1)
     return from_matrix(np.linalg.lstsq(rows, targets.reshape(-1, 2), rcond=None)[0].T)
 
 
 def rescale_points(points: np.ndarray, factor: float) -> np.ndarray:
-    """Map pixel coordinates when an image is resized by a factor, its corners held."""
+    """Return the pixel coordinates of points after an image is resized by a factor.
+
+    The corners of the image stay in place: they are at -0.5, outside the centre of the first pixel.
+    """
     return (np.asarray(points, float) + 0.5) * factor - 0.5
 
 
 def rescale(
     transform: sitk.Transform, fixed_factor: float, moving_factor: float | None = None
 ) -> sitk.Transform:
-    """Make a transform found on resized images fit the images at their other size.
+    """Convert a transform between resized images to a transform between the images at another size.
 
     Parameters
     ----------
-    transform : sitk.Transform, between the images at the size they were registered at
+    transform : sitk.Transform
+        Between the images at the size at which they were registered.
     fixed_factor, moving_factor : float
-        Wanted size over registered size, of either image (None: the same). A transform found at
-        768 px fits the 2912 px photographs with ``rescale(transform, 2912 / 768)``.
+        Wanted size divided by registered size, for each image. None: the factor of the fixed image.
+        A transform found at 768 px is converted to photographs of 2912 px by
+        ``rescale(transform, 2912 / 768)``.
     """
     moving_factor = fixed_factor if moving_factor is None else moving_factor
     return compose(_scaling(1 / fixed_factor), transform, _scaling(moving_factor))
@@ -213,38 +280,78 @@ def _scaling(factor: float) -> sitk.AffineTransform:
 
 
 def jacobian_determinant(transform: sitk.Transform, shape: tuple[int, int]) -> np.ndarray:
-    """Local change of area: float64 (height, width); 1 keeps area, 0 or less folds."""
+    """Compute the Jacobian determinant of a transform at every pixel: the local change of area.
+
+    1 keeps the area; where it is 0 or less, the transform folds.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    shape : (height, width)
+        Shape of the fixed image.
+
+    Returns
+    -------
+    float64 ndarray, shape (height, width)
+    """
     return fields.area(displacement(transform, shape))
 
 
 def folding(transform: sitk.Transform, mask: np.ndarray) -> float:
-    """Share of the pixels inside a mask of the fixed image where det J <= 0."""
-    return float(np.mean(jacobian_determinant(transform, mask.shape)[mask] <= 0))
+    """Compute the share of the pixels inside a mask of the fixed image where a transform folds."""
+    return fields.folded_share(displacement(transform, mask.shape), mask)
 
 
 def save(transform: sitk.Transform, path: Path | str) -> Path:
-    """Write a transform for 3D Slicer, ITK-SNAP or `load`: ``.tfm`` is text, ``.h5`` is compact."""
+    """Write a transform, to be read by `load`, 3D Slicer or ITK-SNAP.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    path : path
+        Ends in ``.tfm`` (a text file) or ``.h5`` (a compact file, better for displacement fields).
+    """
     path = Path(path)
     if path.suffix not in (".tfm", ".h5"):
-        raise ValueError(f"{path.name}: a transform is saved as .tfm or .h5")
+        raise ValueError(f"{path.name}: a transform is saved as .tfm or .h5; change the ending")
     with written_beside(path) as part:
         sitk.WriteTransform(transform, str(part))
     return path
 
 
+def save_by_kind(transform: sitk.Transform, path: Path | str) -> Path:
+    """Write a transform with the ending of its kind: ``.tfm`` if it is linear, otherwise ``.h5``.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+    path : path
+        Without an ending.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+    """
+    path = Path(path)
+    return save(transform, path.with_name(path.name + (".tfm" if transform.IsLinear() else ".h5")))
+
+
 def load(path: Path | str) -> sitk.Transform:
-    """Read a transform that `save`, or another ITK program, wrote.
+    """Read a transform that `save` or another ITK program wrote.
 
     Raises
     ------
     ValueError
-        If the file is not there, or is no two-dimensional transform.
+        If the file is missing, or is not a two-dimensional transform.
     """
     path = Path(path)
     try:
         transform = sitk.ReadTransform(str(path))
     except RuntimeError as error:
-        raise ValueError(f"{path.name}: not a transform that ITK can read") from error
+        raise ValueError(
+            f"{path.name}: not a transform that ITK can read; give a .tfm or .h5 file"
+        ) from error
     if transform.GetDimension() != 2:
-        raise ValueError(f"{path.name}: maps {transform.GetDimension()}-D points; 2-D is needed")
+        raise ValueError(f"{path.name}: maps {transform.GetDimension()}-D points; give a 2-D one")
     return transform

@@ -1,12 +1,23 @@
-"""Every knob of every method says what it accepts, once, and is held to it."""
+"""Every knob of every method says which values it accepts, and the method refuses all others."""
+
+import inspect
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from annotated_types import Interval
+from docstring_parser import parse
 from known_transforms import about_the_middle
 
-from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.knobs import Knob, checked, read_knobs
+from fundus_helpers.methods import METHODS, elastix, optical_flow, rigid
+from fundus_helpers.methods.keypoints import registration as keypoints
+from fundus_helpers.methods.knobs import ActsIf, ImageUnit, Knob, checked, read_knobs
+from fundus_helpers.methods.networks.spatial_transformer import SpatialTransformer
+from fundus_helpers.methods.networks.voxelmorph import VoxelMorph
+from fundus_helpers.series.group_methods import ElastixStack, IteratedMean
 from fundus_helpers.transforms.transform import RegistrationError
 
 EVERY_KNOB = [(name, knob) for name in METHODS for knob in read_knobs(METHODS[name]).values()]
@@ -15,6 +26,19 @@ ONE_OF_EACH = ("affine", "elastix_bspline", "keypoints")
 ENDS = [(n, knob) for n, knob in EVERY_KNOB if n in ONE_OF_EACH or n.startswith("optical_flow")]
 NUMBERS = [(name, knob) for name, knob in EVERY_KNOB if knob.least is not None]
 FEW = {"iterations": 5, "bspline_iterations": 5, "samples": 1000, "warps": 1, "count": 500}
+# Functions with a docstring, and objects that are called like them.
+DOCUMENTED = {
+    "rigid": rigid.register,
+    "tvl1": optical_flow.tvl1,
+    "ilk": optical_flow.ilk,
+    "dis": optical_flow.dis,
+    "elastix": elastix.register,
+    "keypoints": keypoints.register,
+    "spatial_transformer": SpatialTransformer(None, 96),
+    "voxelmorph": VoxelMorph(None, None),
+    "iterated_mean": IteratedMean([], []),
+    "elastix_stack": ElastixStack([], []),
+}
 
 
 def ids(pairs):
@@ -25,11 +49,43 @@ def number(least, most, default, unit=""):
     return Knob("knob", default, least, most, (), unit, "Turns something.")
 
 
+def documented(knob):
+    """Return what a docstring says in place of a type."""
+    if knob.choices:
+        return "{" + ", ".join(f'"{choice}"' for choice in knob.choices) + "}"
+    if knob.least is None:
+        return "bool"
+    kind = type(knob.default).__name__
+    return f"{kind} in [{knob.least}, {knob.most}] {knob.unit}".strip()
+
+
 @pytest.mark.parametrize("name, knob", EVERY_KNOB, ids=ids(EVERY_KNOB))
 def test_every_knob_is_explained_and_accepts_its_default(name, knob):
     assert len(knob.explanation.split()) >= 3 and not knob.explanation.startswith("See ")
     assert isinstance(knob.default, bool) or knob.choices or knob.least < knob.most
     knob.check(knob.default)
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_a_docstring_says_what_the_annotations_accept(name):
+    method = DOCUMENTED[name]
+    function = method if inspect.isroutine(method) else type(method).__call__
+    knobs, seen = read_knobs(method), set()
+    for entry in parse(function.__doc__).params:
+        for argument in set(entry.arg_name.split(", ")) & set(knobs):
+            knob = knobs[argument]
+            if entry.type_name:
+                assert entry.type_name == documented(knob), argument
+            else:
+                other = read_knobs(DOCUMENTED[entry.description.removeprefix("See `")[:-2]])
+                assert replace(other[argument], default=knob.default) == knob
+            seen.add(argument)
+    assert seen == set(knobs)
+
+
+def test_every_method_is_among_those_whose_docstrings_are_compared():
+    methods = [m.func if isinstance(m, partial) else m for m in METHODS.values()]
+    assert all(method in DOCUMENTED.values() for method in methods)
 
 
 @pytest.mark.parametrize("name, knob", ENDS, ids=ids(ENDS))
@@ -78,12 +134,14 @@ def test_a_knob_that_does_nothing_beside_what_is_given_is_none():
 def test_an_object_that_is_called_like_a_method_has_its_knobs():
     class Method:
         @checked
-        def __call__(self, fixed, moving, *, strength: float = 1.0):
+        def __call__(
+            self, fixed, moving, *, strength: Annotated[float, Interval(ge=0, le=2)] = 1.0
+        ):
             """Do.
 
             Parameters
             ----------
-            strength : float in [0, 2]
+            strength : float
                 How much.
             """
 
@@ -123,18 +181,101 @@ def test_a_knob_without_a_range_is_named():
             How much.
         """
 
-    with pytest.raises(ValueError, match="method: knob 'strength' is described as 'float'.*range"):
+    with pytest.raises(ValueError, match="method: knob 'strength' is annotated as float.*range"):
         read_knobs(method)
 
 
-def test_a_checked_method_refuses_before_it_works():
-    @checked
-    def method(fixed, moving, *, strength: float = 1.0):
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        int,
+        str,
+        Annotated[float, Interval(ge=0)],
+        Annotated[float, Interval(gt=0, le=2)],
+        Annotated[float, ImageUnit("px")],
+        Annotated[str, Interval(ge=0, le=2)],
+    ],
+)
+def test_a_number_without_both_ends_and_a_word_without_choices_are_refused(annotation):
+    def method(fixed, moving, *, strength: annotation = 1):
         """Do.
 
         Parameters
         ----------
-        strength : float in [0, 2]
+        strength : number
+            How much.
+        """
+
+    with pytest.raises(ValueError, match="knob 'strength' is annotated as .*range"):
+        read_knobs(method)
+
+
+def test_a_knob_that_the_docstring_does_not_explain_is_named():
+    def method(fixed, moving, *, strength: Annotated[float, Interval(ge=0, le=2)] = 1.0):
+        """Do."""
+
+    with pytest.raises(ValueError, match="method: knob 'strength' .* explained as ''"):
+        read_knobs(method)
+
+
+def test_annotations_say_all_about_a_knob_but_its_explanation():
+    def method(
+        fixed,
+        moving,
+        *,
+        stages: tuple[str, ...] = ("affine",),
+        metric: Annotated[Literal["one", "other"], ActsIf("smooth")] = "one",
+        smooth: bool = True,
+        radius: Annotated[
+            int, Interval(ge=1, le=60), ImageUnit("px"), ActsIf("stages", holds="bspline")
+        ] = 12,
+    ):
+        """Do.
+
+        Parameters
+        ----------
+        metric, smooth, radius
+            Says nothing of what is accepted.
+        """
+
+    said, on_smooth = "Says nothing of what is accepted.", ActsIf("smooth")
+    on_splines = ActsIf("stages", holds="bspline")
+    assert read_knobs(method) == {
+        "metric": Knob("metric", "one", None, None, ("one", "other"), "", said, on_smooth),
+        "smooth": Knob("smooth", True, None, None, (), "", said),
+        "radius": Knob("radius", 12, 1, 60, (), "px", said, on_splines),
+    }
+    assert "radius" not in read_knobs(partial(method, stages=("affine",)))
+    assert "radius" in read_knobs(partial(method, stages=("affine", "bspline")))
+
+
+def test_a_condition_on_an_argument_that_does_not_exist_is_named():
+    def method(fixed, moving, *, smooth: Annotated[bool, ActsIf("stage")] = True):
+        """Do.
+
+        Parameters
+        ----------
+        smooth : bool
+            Whether to smooth.
+        """
+
+    with pytest.raises(ValueError, match="method: knob 'smooth'.*stage"):
+        read_knobs(method)
+
+
+def test_an_unknown_unit_is_named():
+    with pytest.raises(ValueError, match="unit 'mm' is not one of .*'px'"):
+        ImageUnit("mm")
+
+
+def test_a_checked_method_refuses_before_it_works():
+    @checked
+    def method(fixed, moving, *, strength: Annotated[float, Interval(ge=0, le=2)] = 1.0):
+        """Do.
+
+        Parameters
+        ----------
+        strength : float
             How much.
         """
         return fixed + moving + strength

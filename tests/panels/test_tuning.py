@@ -6,15 +6,17 @@ import re
 import threading
 import time
 import warnings
+from typing import Annotated
 
 import cv2
 import numpy as np
 import pytest
+from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.cache import MOST, remembering
-from fundus_helpers.methods.knobs import read_knobs
+from fundus_helpers.methods.knobs import ImageUnit, read_knobs
 from fundus_helpers.panels import preview, tuning
 from fundus_helpers.panels.panel import Sliders
 from fundus_helpers.panels.swipe import VIEWS, Comparison
@@ -116,14 +118,22 @@ def test_previews_are_as_large_as_they_may_be_to_be_quick(eye, monkeypatch, seco
 def test_knobs_in_pixels_mean_in_a_preview_what_they_mean_at_full_size(eye):
     taken = {}
 
-    def method(fixed, moving, *, fixed_mask, moving_mask, radius: int = 12, blur: float = 6.0):
+    def method(
+        fixed,
+        moving,
+        *,
+        fixed_mask,
+        moving_mask,
+        radius: Annotated[int, Interval(ge=1, le=60), ImageUnit("px")] = 12,
+        blur: Annotated[float, Interval(ge=0, le=50)] = 6.0,
+    ):
         """Take knobs.
 
         Parameters
         ----------
-        radius : int in [1, 60] px
+        radius : int
             In pixels of the image.
-        blur : float in [0, 50]
+        blur : float
             In pixels of an image of 768.
         """
         taken.update(radius=radius, blur=blur, size=max(fixed.shape))
@@ -343,12 +353,19 @@ def test_an_unknown_view_is_named(eye):
         Comparison().show("magic", *[eye.images[0]] * 3)
 
 
-def moves_by(fixed, moving, *, fixed_mask=None, moving_mask=None, shift: int = 0):
+def moves_by(
+    fixed,
+    moving,
+    *,
+    fixed_mask=None,
+    moving_mask=None,
+    shift: Annotated[int, Interval(ge=0, le=20)] = 0,
+):
     """Move by so many pixels, up to ten.
 
     Parameters
     ----------
-    shift : int in [0, 20]
+    shift : int
         Pixels of the images given.
     """
     if shift > 10:

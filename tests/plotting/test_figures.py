@@ -1,6 +1,9 @@
 """Pictures show what their captions say."""
 
+import base64
+import html
 import io
+import re
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -72,6 +75,13 @@ def test_the_flicker_is_an_animation_of_both_images():
     assert frames[1][:, 4].mean() > 200 > 50 > frames[1][:, 25].mean()
 
 
+def test_the_flicker_is_shown_with_its_caption_as_alternative_text():
+    view = plotting.flicker_view(GREY, GREY[:, ::-1], caption='"a" & b').data
+    (found,) = re.findall(r'<img alt="([^"]*)" src="data:image/gif;base64,([\w+/=]+)">', view)
+    assert html.unescape(found[0]) == '"a" & b' and base64.b64decode(found[1])[:3] == b"GIF"
+    assert html.unescape(re.search("<em>(.*)</em>", view)[1]) == '"a" & b'
+
+
 @pytest.mark.parametrize("count", [1, 3, 4, 5])
 def test_a_gallery_draws_every_image_with_its_title(count):
     images = [GREY, np.dstack([GREY] * 3), (255 * np.dstack([GREY] * 3)).astype(np.uint8)] * 2
@@ -122,6 +132,12 @@ def test_every_method_has_its_dots_and_its_mean():
     plt.close(figure)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["nothing", "rigid"]
     assert [text.get_text().strip() for text in ax.texts] == ["20.00", "1.50"]
+
+
+def test_errors_of_methods_are_a_figure_with_a_caption():
+    figure = plotting.draw_errors({"nothing": [10.0, 30.0], "rigid": [1.0]}, caption="by method")
+    assert figure.get_supxlabel() == "by method"
+    assert len(figure.axes[0].get_yticklabels()) == 2
 
 
 def test_every_error_of_a_method_is_a_mark_on_its_row():

@@ -1,13 +1,14 @@
 """The report of a cohort tells of every eye, and of no eye more than is true."""
 
-import json
-
+import nbformat
 import pandas as pd
 import pytest
 
 from fundus_helpers.__main__ import main
 from fundus_helpers.loading.visits import EyeError
 from fundus_helpers.results.cohort import write_cohort_report
+from fundus_helpers.results.folder import make_folder
+from fundus_helpers.results.metrics_file import save_metrics
 
 NOTEBOOK = "03_rigid"
 
@@ -18,12 +19,10 @@ def cohort(tmp_path):
     for patient in ("good", "bad"):
         (tmp_path / "data" / patient).mkdir(parents=True)
         (tmp_path / "data" / patient / f"{patient}_2020-01-01_L.png").touch()
-        folder = tmp_path / "results" / f"{patient}_L" / NOTEBOOK
-        folder.mkdir(parents=True)
+        folder = make_folder(tmp_path / "results", patient, "L", NOTEBOOK)
         (folder.parent / "report.html").write_text("</html>")
-        metrics = {"left_out": [], "provenance": {"code": "1"}, "outcomes": []}
         if patient == "good":
-            (folder / "metrics.json").write_text(json.dumps(metrics))
+            save_metrics(folder, None, {}, {"patient": patient, "laterality": "L"})
     return tmp_path / "data", tmp_path / "results"
 
 
@@ -32,6 +31,29 @@ def test_the_report_of_an_eye_that_failed_since_is_not_linked(cohort):
     assert table[["patient", "state"]].values.tolist() == [["bad", "FAILED"], ["good", "done"]]
     page = (cohort[1] / "cohort.html").read_text()
     assert "good_L/report.html" in page and "bad_L" in page and "bad_L/report.html" not in page
+    assert "<title>Cohort: registration report</title>" in page
+    assert "2 eyes: 1 done, 0 unfinished, 1 FAILED." in page
+
+
+def test_a_comparison_run_by_hand_is_told_as_such_and_has_no_page(cohort):
+    folder = make_folder(cohort[1], "cohort", "", "11_compare_methods")
+    save_metrics(folder, None, {}, {})
+    write_cohort_report(*cohort)
+    page = (cohort[1] / "cohort.html").read_text()
+    assert "11_compare_methods, run by hand" in page and "11_compare_methods.html" not in page
+    nbformat.write(nbformat.v4.new_notebook(), folder / "11_compare_methods.ipynb")
+    write_cohort_report(*cohort)
+    page = (cohort[1] / "cohort.html").read_text()
+    assert 'href="cohort/11_compare_methods/11_compare_methods.html"' in page
+    assert (folder / "11_compare_methods.html").is_file() and "by hand" not in page
+
+
+def test_an_eye_whose_numbers_cannot_be_read_fails_with_its_reason_and_stops_no_other(cohort):
+    (cohort[1] / "good_L" / NOTEBOOK / "metrics.json").write_text('{"outcomes": []}')
+    table = write_cohort_report(*cohort)
+    assert table["state"].tolist() == ["FAILED", "FAILED"]
+    reason = table.set_index("patient").loc["good", "reason"]
+    assert reason.startswith(NOTEBOOK) and "run the notebook again" in reason
 
 
 def test_a_part_without_any_eye_is_told_and_leaves_the_report_of_all(cohort, capfd):

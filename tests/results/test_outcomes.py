@@ -106,7 +106,7 @@ def test_an_outcome_has_the_numbers_that_were_measured_and_its_own_verdict(
             assert row["verdict"] == alone[i].status == "accepted"
             assert (
                 row["predicted_error_px"]
-                == alone[i].summary(few.full_factor)["predicted error, px"]
+                == alone[i].summary(few.full_factor)["predicted_error_px"]
             )
             assert row["seconds"] == 0.1 * i and row["failure"] == ""
 

@@ -57,7 +57,7 @@ def test_what_is_saved_is_whole_and_of_the_moving_file_s_depth(files, tmp_path):
     ]
     assert np.corrcoef(*even)[0, 1] > 0.95
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    assert verdict["verdict"] == "accepted" and 0 < verdict["predicted error, px"] < 1
+    assert verdict["verdict"] == "accepted" and 0 < verdict["predicted_error_px"] < 1
     sitk.ReadTransform(str(tmp_path / "out" / "transform.h5"))
 
 

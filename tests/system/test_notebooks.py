@@ -344,7 +344,7 @@ def test_keypoints_leave_little_and_know_how_little(executed):
     metrics = json.loads((executed / "09_retinal_keypoints" / "metrics.json").read_text())
     rows = [row for row in metrics["verdicts"].values() if row["found error, px"] is not None]
     assert sum(row["verdict"] == "accepted" for row in rows) > 0.8 * len(rows)
-    ratios = [row["predicted error, px"] / row["found error, px"] for row in rows]
+    ratios = [row["predicted_error_px"] / row["found error, px"] for row in rows]
     assert 0.5 < np.median(ratios) < 2
     failed = [row for row in metrics["verdicts"].values() if row["verdict"] == "failed"]
     assert failed and all("keypoints agree" in row["reasons"] for row in failed)

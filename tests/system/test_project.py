@@ -1,12 +1,15 @@
-"""The project keeps what its pages promise: dependencies, commands, layers, docstrings."""
+"""The project keeps what its pages promise: dependencies, commands, rooms, docstrings."""
 
 import ast
+import doctest
 import importlib.metadata
+import inspect
 import os
 import re
 import subprocess
+import sys
 import tomllib
-from graphlib import CycleError, TopologicalSorter
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,42 +18,24 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import fundus_helpers as fh
+
 PROJECT = Path(__file__).parents[2]
 MODULES = sorted(PROJECT.glob("fundus_helpers/**/*.py"))
-# From the lowest layer to the highest; a file imports only from lines above its own.
-LAYERS = """
-files places notebooks provenance progress worker memory warm_start smoothing fields comparisons
-images
-transforms vessels features radial
-warping matching dense
-pair predicted_error
-evidence weights tensors
-verdict training losses augmentation networks
-coarse_alignment elastix_run knobs batches article_network
-methods
-sliders tuned visits
-eye
-demo_retina
-demo_eye fire
-metrics
-assessment
-series
-groupwise peers photographs
-fire_benchmark group_methods
-figures preview
-flicker comparison benchmark_figures keypoint_figures learning_curves
-visit_figures panel outcome_figures
-results
-outcomes tuner
-outcome_tables tuning
-headless report app pseudonyms plan
-cohort
-cohort_report
-"""
-# These know arrays only: no file of the package.
-ARRAYS_ONLY = {"template", "clusters"}
+# The folders of the package, by the names under which they are imported.
+ROOMS = sorted(
+    ".".join(path.parent.relative_to(PROJECT).parts)
+    for path in PROJECT.glob("fundus_helpers/*/**/__init__.py")
+)
+TOP_NAMES = {
+    *("METHODS", "Study", "judge", "load_eye", "make_demo_eye", "map_points", "measure"),
+    *("read_photograph", "register_eye", "register_photographs", "tune", "warp"),
+}
+# Importing the package alone is quick: it loads none of these.
+HEAVY = {"SimpleITK", "cv2", "matplotlib", "pandas", "torch"}
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=[path.stem for path in MODULES])
+every_room = pytest.mark.parametrize("room", ROOMS)
 
 
 def read(name):
@@ -145,6 +130,11 @@ def helped_targets():
     return set(re.findall(r"^([a-z-]+):.*## \S", read("Makefile"), re.MULTILINE))
 
 
+def recipe_of(target):
+    """Return the lines of the Makefile that a target runs."""
+    return re.search(rf"^{target}:.*\n((?:\t.*\n)+)", read("Makefile"), re.MULTILINE)[1]
+
+
 def test_every_command_is_explained():
     phony, *_ = re.findall(r"^\.PHONY: (.+)$", read("Makefile"), re.MULTILINE)
     assert set(phony.split()) == helped_targets()
@@ -163,6 +153,21 @@ def test_commands_that_the_pages_mention_exist():
         mentioned = set(re.findall(r"(?:`|^    |=\S+ )make ([a-z-]+)", read(page), re.MULTILINE))
         assert {m for m in mentioned if not m.endswith("-")} <= helped_targets(), page
     assert {"demo", "test"} <= set(re.findall(r"`make ([a-z-]+)`", read("README.md")))
+
+
+def test_lint_checks_code_imports_docstrings_and_notebooks():
+    commands = make("-n", "lint")
+    for command in ("ruff check .", "ruff format --check .", "lint-imports", "numpydoc lint "):
+        assert f".venv/bin/{command}" in commands, command
+    assert ".venv/bin/nbstripout --verify" in commands
+
+
+def test_pre_commit_runs_the_programs_of_make_lint():
+    (local,) = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    programs = {hook["entry"].split()[0] for hook in local["hooks"]}
+    assert programs >= {
+        f".venv/bin/{name}" for name in re.findall(r"\$\(BIN\)/(\S+)", recipe_of("lint"))
+    }
 
 
 def test_ci_runs_both_commands_of_the_readme():
@@ -211,63 +216,69 @@ def test_patients_and_results_stay_out_of_git():
 # The module
 
 
-def name_of(path):
-    """Return the name of a file in the package; all of methods/ is one."""
-    parts = path.relative_to(PROJECT / "fundus_helpers").with_suffix("").parts
-    return parts[0]
-
-
-def imported(path):
-    """Return the names of the package's files that a file imports, wherever in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("fundus_help")}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import"
-            if node.module == "fundus_helpers":
-                names |= {alias.name for alias in node.names}
-            elif node.module.startswith("fundus_helpers."):
-                names.add(node.module.split(".")[1])
-    return names - {name_of(path)}
-
-
-def test_nothing_is_imported_upwards():
-    rank = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
-    for path in MODULES:
-        name = name_of(path)
-        if name == "__init__":
-            continue
-        assert name in rank or name in ARRAYS_ONLY, f"{name} has no place among the layers"
-        upwards = {other for other in imported(path) if rank[other] >= rank.get(name, 0)}
-        assert upwards == set(), f"{path.name} imports {upwards}"
-
-
-def test_modules_of_arrays_import_no_other():
-    for name in ARRAYS_ONLY:
-        assert imported(PROJECT / "fundus_helpers" / f"{name}.py") == set()
-
-
-def test_imports_have_no_cycle():
-    graph = {}
-    for path in MODULES:
-        graph.setdefault(name_of(path), set()).update(imported(path))
-    try:
-        list(TopologicalSorter(graph).static_order())
-    except CycleError as error:
-        pytest.fail(f"cycle: {error.args[1]}")
-
-
-def test_methods_do_not_import_each_other():
-    methods = [path for path in MODULES if path.parent.name == "methods"]
-    for path in methods:
-        text = path.read_text(encoding="utf-8")
-        assert path.name == "__init__.py" or "fundus_helpers.methods" not in text, path.name
+def test_folders_hold_few_files():
+    files = Counter(path.parent.relative_to(PROJECT).as_posix() for path in MODULES)
+    assert files["fundus_helpers"] <= 5
+    assert {folder: count for folder, count in files.items() if count > 12} == {}
 
 
 @every_module
 def test_files_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@every_room
+def test_rooms_say_in_one_line_what_they_hold(room):
+    text, *_ = importlib.import_module(room).__doc__.strip().split("\n\nExamples\n---")
+    assert re.fullmatch(r"[A-Z].+\.", text), text
+
+
+@every_room
+def test_names_of_rooms_can_be_used(room):
+    module = importlib.import_module(room)
+    assert len(module.__all__) == len(set(module.__all__)) > 0
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_top_names_are_few_and_can_be_used():
+    names = dir(fh)
+    assert set(names) >= TOP_NAMES
+    assert 12 <= len(names) <= 25
+    assert [name for name in names if not hasattr(fh, name)] == []
+
+
+def test_the_stub_lists_the_names_of_the_package():
+    tree = ast.parse(read("fundus_helpers/__init__.pyi"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imported = [alias.asname or alias.name for node in imports for alias in node.names]
+    (listed,) = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    assert sorted(imported) == sorted(listed) == sorted(fh.__all__)
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    script = "import sys, fundus_helpers; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert HEAVY & set(loaded.stdout.split()) == set()
+
+
+def has_runnable_example(text):
+    """Whether a docstring holds an example that doctest runs."""
+    examples = doctest.DocTestParser().get_examples(text)
+    return any(not example.options.get(doctest.SKIP) for example in examples)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(({*fh.__all__} | TOP_NAMES) - {room.split(".")[1] for room in ROOMS})
+)
+def test_top_names_have_an_example_that_runs(name):
+    # A mapping has no docstring of its own: METHODS is explained by its module.
+    in_module = name == "METHODS"
+    holder = importlib.import_module("fundus_helpers.methods") if in_module else getattr(fh, name)
+    text = inspect.getdoc(holder)
+    assert re.search(r"^Examples\n-{8}$", text, re.MULTILINE)
+    assert has_runnable_example(text)
 
 
 def public_functions(path):
@@ -313,37 +324,18 @@ def refers_elsewhere(text):
 
 
 @every_module
-def test_docstrings_name_every_knob(path):
-    for node, _ in public_functions(path):
+def test_docstrings_without_parameters_section_name_their_knobs(path):
+    # numpydoc (make lint) checks that the section is complete where there is one.
+    for node, method in public_functions(path):
         text, given = ast.get_docstring(node) or "", node.args
+        if refers_elsewhere(text) or re.search(r"^Parameters\n-+$", text, re.MULTILINE):
+            continue
+        assert len(arguments_of(node, method)) < 5, node.name
         plain = [*given.posonlyargs, *given.args]
         with_default = plain[len(plain) - len(given.defaults) :]
         knobs = [argument.arg for argument in (*with_default, *given.kwonlyargs)]
-        if node.name == "main" or refers_elsewhere(text):
-            continue
         unnamed = [name for name in knobs if not re.search(rf"\b{name}\b", text)]
-        assert unnamed == [], f"{node.name}: {unnamed}"
-
-
-@every_module
-def test_docstrings_of_many_arguments_list_them(path):
-    for node, method in public_functions(path):
-        text = ast.get_docstring(node) or ""
-        if len(arguments_of(node, method)) >= 5 and not refers_elsewhere(text):
-            assert re.search(r"^Parameters\n-+$", text, re.MULTILINE), node.name
-
-
-@every_module
-def test_docstrings_promise_no_argument_that_is_not_there(path):
-    for node, method in public_functions(path):
-        text = ast.get_docstring(node) or ""
-        section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w+\n-+\n|\Z)", text, re.M | re.S)
-        if section is None:
-            continue
-        heads = re.findall(r"^(\*{0,2}\w[\w, *]*?)(?: :.*)?$", section[1], re.MULTILINE)
-        promised = [n.strip("* ") for head in heads for n in head.split(",")]
-        names = [argument.arg for argument in arguments_of(node, method)]
-        assert [name for name in promised if name not in names] == [], node.name
+        assert node.name == "main" or unnamed == [], f"{node.name}: {unnamed}"
 
 
 @every_module

@@ -14,6 +14,8 @@ import numpy as np
 
 from fundus_helpers.loading.light import gaussian
 from fundus_helpers.methods.keypoints.vessels import vessel_weight
+from fundus_helpers.transforms.fields import area_change, pixel_grid
+from fundus_helpers.transforms.warping import remap
 
 # Standard deviations of the windows, as shares of the longer side: 128, 64, ... 8 px of 728.
 WINDOWS = (0.176, 0.088, 0.044, 0.022, 0.011)
@@ -123,10 +125,10 @@ def _equations(
     """
     height, width = fixed.shape
     size = np.float32(max(fixed.shape))
-    dx, dy = cv2.split(cv2.resize(displacement, (width, height)))
-    columns, rows = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in (width, height)))
-    places = columns + size * dx, rows + size * dy
-    moved = cv2.remap(warped, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    field = cv2.resize(displacement, (width, height))
+    places = pixel_grid(fixed.shape, np.float32) + size * field
+    moved = remap(warped, places, interpolation="cubic", fill=None)
+    dx, dy = cv2.split(field)
     difference = fixed - moved
     if change_level is not None:
         weight = weight * _unchanged(difference, inside, change_level)
@@ -160,13 +162,6 @@ def _solve(equations: np.ndarray, window: float, prior: np.ndarray, stiffness: f
     x, y = x + hold * prior[..., 0], y + hold * prior[..., 1]
     determinant = xx * yy - xy**2
     return np.dstack([(yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant])
-
-
-def area_change(displacement: np.ndarray, spacing: int = 1) -> np.ndarray:
-    """Compute det J of x + d(x), shape (height - 1, width - 1); entries are `spacing` px apart."""
-    across = (displacement[:-1, 1:] - displacement[:-1, :-1]) / spacing
-    down = (displacement[1:, :-1] - displacement[:-1, :-1]) / spacing
-    return (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
 
 
 def limit_area_change(

@@ -1,14 +1,16 @@
-"""Registration on the retina's own landmarks: keypoints first, then the vessels between them.
+"""Registration by keypoints of the retina, refined by its vessels.
 
-A homography in the radially corrected plane (`radial`), found from keypoints (`matching`), then a
-smooth displacement that follows the vessels only (`dense`), so that what changed stays changed.
+Keypoints (`matching`) give a homography in the radially corrected plane (`radial`). A smooth
+displacement then follows the vessels only (`following`), so that changes of the retina are kept.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import cv2
 import numpy as np
 import SimpleITK as sitk
+from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.photographs import resize
@@ -18,26 +20,22 @@ from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
-from fundus_helpers.methods.knobs import checked
-from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
+from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
+from fundus_helpers.methods.pair import SCALE_LIMIT, Pair, check_result, prepare_pair
 from fundus_helpers.methods.start import coarse_alignment
 from fundus_helpers.transforms.transform import RegistrationError
 
-# Of unrelated eyes, up to 9 matches agree on some homography; of true pairs of FIRE, 25 and more.
-# With fewer than the first number, keypoints of the vessels are looked for as well.
+# Numbers of matches that agree on a homography. Between unrelated eyes up to 9 matches agree,
+# between the true pairs of FIRE at least 25. If fewer than SURE_MATCHES agree on the images, the
+# keypoints of their vessels are used too, and then ENOUGH_MATCHES must agree.
 SURE_MATCHES, ENOUGH_MATCHES = 50, 15
 
-
-# Guided matches, in multiples of what a shifted model has by chance: unrelated eyes 1.5, true
-# pairs 3.6 and more.
+# The number of guided matches, divided by the number that a shifted model has by chance, is at most
+# 1.5 between unrelated eyes, and at least 3.6 between true pairs.
 ABOVE_CHANCE = 2.0
 
-
-# A coarse alignment is right to a few percent of the width: 40 px of 728.
+# A coarse alignment is accurate to a few percent of the width, 40 px of 728.
 WIDE_RADII = (0.055, *matching.RADII)
-
-
-SCALE_LIMIT = 1.5
 
 
 @checked
@@ -47,16 +45,16 @@ def register(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
-    radial_constant: float = RADIAL_CONSTANT,
+    radial_constant: Annotated[float, Interval(ge=-0.1, le=0.5)] = RADIAL_CONSTANT,
     follow_vessels: bool = True,
     changing: np.ndarray | None = None,
-    protect: bool = True,
-    stiffness: float = 0.1,
-    change_level: float = 0.04,
-    count: int = 2000,
-    size: int = 728,
+    protect: Annotated[bool, ActsIf("follow_vessels")] = True,
+    stiffness: Annotated[float, Interval(ge=0.001, le=100), ActsIf("follow_vessels")] = 0.1,
+    change_level: Annotated[float, Interval(ge=0.001, le=1), ActsIf("protect")] = 0.04,
+    count: Annotated[int, Interval(ge=100, le=20_000)] = 2000,
+    size: Annotated[int, Interval(ge=128, le=4096), ImageUnit("px")] = 728,
 ) -> sitk.Transform:
-    """Register two photographs of a retina on their keypoints, then on their vessels.
+    """Register two photographs of a retina by their keypoints, then by their vessels.
 
     Parameters
     ----------
@@ -64,39 +62,44 @@ def register(
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
     radial_constant : float in [-0.1, 0.5]
-        Of the camera (`keypoints.estimate_radial_constant`), with respect to half the longer side
-        of the image. 0 leaves a plain homography.
+        Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
+        length is half the longer side of the image. 0: a plain homography.
     follow_vessels : bool
-        Let a smooth displacement take up what the homography leaves. False: the homography alone.
+        Correct the homography by a smooth displacement. False: the homography alone.
     changing : bool ndarray, shape (height, width) of the fixed image, optional
-        True where the retina may have changed, as a lesion and its surroundings: not followed,
-        the displacement is filled in from around. What is seen to differ is left out anyway.
-    protect : bool, if follow_vessels
-        False follows the border of a lesion, and everything else, too: a warning, not a setting
-        to use.
-    stiffness : float in [0.001, 100], if follow_vessels
-        More keeps the displacement smoother, and follows the vessels less closely.
-    change_level : float in [0.001, 1], if protect
-        Difference in the evenly lit images (0.17 is one local standard deviation) that counts as
-        a change. Less protects fainter changes, and follows fewer vessels.
+        True where the retina may have changed, for example at a lesion and around it. There the
+        displacement is interpolated from the surroundings. Visible differences are left out in any
+        case.
+    protect : bool
+        Follow the vessels only. False: the displacement also follows the border of a lesion and
+        hides its growth. Use False only to show this effect. Used only with `follow_vessels`.
+    stiffness : float in [0.001, 100]
+        A larger value makes the displacement smoother. It then follows the vessels less closely.
+        Used only with `follow_vessels`.
+    change_level : float in [0.001, 1]
+        Difference of the evenly lit images that counts as a change; 0.17 is one local standard
+        deviation. A smaller value protects fainter changes, and fewer vessels are followed. Used
+        only with `protect`.
     count : int in [100, 20000]
-        Keypoints of each image. More finds more matches in poor images, and is slower.
+        Number of keypoints in each image. More keypoints give more matches in poor images, and are
+        slower.
     size : int in [128, 4096] px
-        Images are brought to this longer side first. Larger is slower, and hardly more accurate.
+        Images are resized to this longer side first. A larger size is slower and hardly more
+        accurate.
 
     Returns
     -------
     sitk.Transform
-        Maps points (x, y) of the fixed image, in pixels, to points of the moving image: a
-        displacement field on the fixed image, then a linear transform, which goes on outside.
-        The same input gives the same transform.
+        Maps points (x, y) of the fixed image, in pixels, to points of the moving image. It is a
+        displacement field on the fixed image, followed by a linear transform, which also applies
+        outside of the image. The same input gives the same transform.
 
     Raises
     ------
     ValueError
-        For images or masks that are not as described.
+        For images, masks or knobs that are not as described.
     RegistrationError
-        If an image shows nothing, too few keypoints agree, or the result cannot be true.
+        If an image shows nothing, if too few keypoints agree, or if the result is not plausible.
     """
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=size)
     if changing is not None:
@@ -124,32 +127,33 @@ def _at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 def find_homography(
     pair: Pair, *, radial_constant: float = RADIAL_CONSTANT, count: int = 2000
 ) -> tuple[RadialHomography, Matches]:
-    """Find the homography of two evenly lit images, and the matches it rests on.
+    """Find the homography of two evenly lit images, and the matches that support it.
 
-    Keypoints of the images; if too few agree, keypoints of their vessels too; if still too few,
-    all of these near where a coarse alignment expects them.
+    The keypoints of the images are matched first. If too few agree, the keypoints of their vessels
+    are added. If there are still too few, all keypoints are matched again near the positions that
+    a coarse alignment predicts.
 
     Parameters
     ----------
     pair : Pair
-        Of `methods.prepare_pair`, about 728 px wide.
+        Result of `methods.pair.prepare_pair`, about 728 px wide.
     radial_constant : float
         See `keypoints.to_plane`.
     count : int
-        Keypoints of each image.
+        Number of keypoints in each image.
 
     Returns
     -------
     model : RadialHomography
         In pixels of the pair.
     matches : Matches
-        Near the model. `model.residuals` says how near; feed them to
-        `keypoints.estimate_radial_constant`.
+        Matches that are close to the model; `model.residuals` gives their distances.
+        `keypoints.estimate_radial_constant` can use the matches.
 
     Raises
     ------
     RegistrationError
-        If too few keypoints agree, or only on something that no fundus camera does.
+        If too few keypoints agree, or if they agree on a homography that is not plausible.
     """
     fixed: list[Keypoints] = []
     moving: list[Keypoints] = []
@@ -185,7 +189,7 @@ def find_homography(
 
 
 def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Make the images in which keypoints are sought, one pair after the other as needed."""
+    """Yield the pairs of images in which keypoints are detected: the images, then their vessels."""
     yield pair.fixed, pair.moving
     both = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
     fixed, moving = (vessel_strength(*image, edge_penalty=1.0) for image in both)
@@ -196,13 +200,13 @@ def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _is_plausible(model: RadialHomography) -> bool:
-    """Whether no part of the image is mirrored or magnified beyond any camera."""
+    """Whether no part of the image is mirrored, or scaled more than SCALE_LIMIT allows."""
     height, width = model.fixed_shape
     step = max(height, width) / 8
     rows, columns = (np.linspace(step, n - step, 5) for n in (height, width))
     places = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 1, 2)
     origin, x, y = np.moveaxis(model(places + step / 2 * np.array([[0, 0], [1, 0], [0, 1]])), 1, 0)
-    # Of images brought to one size, whatever theirs was.
+    # The scale is that of images with the same longer side.
     unit = max(model.fixed_shape) / max(model.moving_shape) / (step / 2)
     jacobians = np.stack([x - origin, y - origin], axis=2) * unit
     scales = np.linalg.svd(jacobians, compute_uv=False)
@@ -213,7 +217,7 @@ def _is_plausible(model: RadialHomography) -> bool:
 def _refined(
     model: RadialHomography, pair: Pair, **knobs: object
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Add to a homography the displacement that lays the vessels on each other."""
+    """Add the displacement that aligns the vessels to a homography."""
     places = _everywhere(model, pair.fixed.shape)
     border = cv2.BORDER_REPLICATE
     warped = cv2.remap(pair.moving, *places, cv2.INTER_CUBIC, borderMode=border)
@@ -228,7 +232,7 @@ def _refined(
 
 
 def _everywhere(model: RadialHomography, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Map every pixel, interpolated from every eighth: x and y, float32, of that shape."""
+    """Map every pixel to (x, y), float32, by interpolation between every eighth pixel."""
     spacing = 8
     rows, columns = (np.arange(0, n + spacing, spacing) for n in shape)
     nodes = model(np.stack(np.meshgrid(columns, rows), axis=2)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A spatial transformer that learns affine registration, first from made-up pairs, then from real.
+"""A spatial transformer that learns affine registration from synthetic pairs, then from real ones.
 
 Jaderberg et al., *Spatial transformer networks*, NeurIPS 2015, arXiv:1506.02025.
 """
@@ -7,11 +7,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 import torch
+from annotated_types import Interval
 
 from fundus_helpers.methods.knobs import checked
 from fundus_helpers.methods.networks.augmentation import Motion
@@ -37,28 +39,26 @@ from fundus_helpers.methods.start import coarse_alignment
 
 KIND = "spatial_transformer"
 
-
-# Canvas on which `Motion()` is drawn as it is: what is left to finer canvases is smaller.
+# Side of the canvas on which the full `Motion()` is drawn. On finer canvases the motion is smaller.
 COARSEST = 96
 
-
-BYTES_PER_PIXEL = 1000  # of a canvas, in training
-
-
-BYTES_KEPT = 16  # of a photograph and its mask on all canvases, a pixel of the finest
+# Memory of the training, in bytes per pixel of the finest canvas: in total, and for each photograph
+# with its mask.
+BYTES_PER_PIXEL = 1000
+BYTES_KEPT = 16
 
 
 @dataclass
 class SpatialTransformer:
-    """A trained network: a registration method of the common contract.
+    """A trained network. It is called like every registration method.
 
     Attributes
     ----------
     network : AffineNetwork
     size : int
-        Side of the canvas in pixels; photographs are resized to it.
+        Side of the canvas in pixels. Photographs are resized to it.
     history : DataFrame
-        How the training went; see `networks.train`.
+        Course of the training; see `networks.train`.
     """
 
     network: AffineNetwork
@@ -74,8 +74,8 @@ class SpatialTransformer:
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
-        start: str = "identity",
-        looks: int = 2,
+        start: Literal["identity", "cross_correlation"] = "identity",
+        looks: Annotated[int, Interval(ge=0, le=10)] = 2,
     ) -> sitk.Transform:
         """Register two photographs.
 
@@ -85,11 +85,12 @@ class SpatialTransformer:
         fixed_mask, moving_mask : bool ndarray, optional
             True inside the field of view; None: found by `loading.field_of_view`.
         start : {"identity", "cross_correlation"}
-            From the identity the network reaches shifts of a tenth of the width.
-            ``cross_correlation`` tries every shift and some rotations first.
+            Start of the registration. From the identity the network finds shifts of up to a tenth
+            of the image width. ``cross_correlation`` tries all shifts and some rotations first.
         looks : int in [0, 10]
-            On the finest canvas. Another look corrects what the last one left and takes another
-            tenth of a second at 768 px; 0 ends at half the size, three times as coarse.
+            How often the network is applied on the finest canvas. Each time it corrects the
+            remaining error and takes a tenth of a second at 768 px. 0: it ends at half the size,
+            with an error three times as large.
 
         Returns
         -------
@@ -99,7 +100,7 @@ class SpatialTransformer:
         Raises
         ------
         ValueError, RegistrationError
-            See `methods.prepare_pair` and `methods.check_result`.
+            See `methods.pair.prepare_pair` and `methods.pair.check_result`.
         """
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
         shapes = pair.fixed.shape, pair.moving.shape
@@ -120,7 +121,7 @@ class SpatialTransformer:
 
     def _warn_of_another_size(self, *shapes: tuple[int, int]) -> None:
         for shape in shapes:
-            # Cropped by a tenth is as good as the same; vessels of another width are not.
+            # An image cropped by a tenth is no problem. Vessels of a different width are one.
             if not 0.9 < max(shape) / self.size < 1.5:
                 warnings.warn(
                     f"a photograph of {max(shape)} px is resized: this network was trained at "
@@ -164,33 +165,36 @@ def train_spatial_transformer(
     device: str | None = None,
     shown: bool = True,
 ) -> SpatialTransformer:
-    """Train a network on photographs: by known warps of each, then on pairs by their likeness.
+    """Train a network on known warps of each photograph, then on the similarity of real pairs.
 
     Parameters
     ----------
     images : sequence of float ndarray in [0, 1], shape (height, width)
-        One is enough for made-up pairs. They may be of many eyes.
+        One photograph is enough for synthetic pairs. The photographs may show different eyes.
     masks : sequence of bool ndarray or None, optional
         True inside the fields of view.
     pairs : sequence of (fixed, moving), optional
-        Positions of photographs of the same eye, to learn from without knowing the truth. None:
-        the first photograph with every other; empty: made-up pairs only.
+        Positions of photographs of the same eye. The network learns from them without knowing the
+        true transform. None: the first photograph with each of the others; empty: synthetic pairs
+        only.
     size : int
         Side of the finest canvas in pixels. Larger is more accurate and slower.
     epochs : int
-        On made-up pairs, on each canvas from coarse to fine.
+        Epochs on synthetic pairs, on each canvas from coarse to fine.
     pair_epochs : int
-        On the real pairs, on each canvas.
+        Epochs on real pairs, on each canvas.
     learning_rate : float
-        See `networks.Stage`; a third of it on the real pairs.
+        See `networks.Stage`. On real pairs a third of it is used.
     motion : Motion, optional
-        How far the made-up pairs lie apart on the coarsest canvas; half as far on each finer one.
+        Size of the random transforms of the synthetic pairs on the coarsest canvas. It is halved on
+        each finer canvas.
     patience, seed, checkpoint, shown
         See `networks.Stage` and `networks.train`.
     monitor : callable, optional
-        Given the method as it is, tells its landmark error for the history and the bar.
+        Function that returns the landmark error of the method during the training, for the history
+        and the progress bar.
     device : str, optional
-        ``cpu`` or ``cuda``; None: a GPU where there is one.
+        ``cpu`` or ``cuda``; None: a GPU if there is one.
 
     Returns
     -------
@@ -199,7 +203,7 @@ def train_spatial_transformer(
     Raises
     ------
     ValueError, RegistrationError
-        If a photograph cannot be used, or a pair names one that is not there.
+        If a photograph cannot be used, or if a pair names a photograph that does not exist.
     MemoryError, FloatingPointError
         See `networks.train`.
     """

@@ -15,7 +15,7 @@ from fundus_helpers.files import written_beside
 from fundus_helpers.methods.networks.tensors import one_thread
 from fundus_helpers.progress import progress
 
-LOSS, ERROR = "loss", "landmark error (px)"
+LOSS, ERROR = "loss", "landmark_error_px"
 
 
 MONITORED = 5  # epochs
@@ -104,7 +104,7 @@ def train(
     Returns
     -------
     DataFrame
-        A row an epoch: ``stage``, ``epoch``, ``loss``, and ``landmark error (px)`` where there is
+        A row an epoch: ``stage``, ``epoch``, ``loss``, and ``landmark_error_px`` where there is
         a monitor. Its ``attrs["interrupted"]`` says whether it was.
 
     Raises

@@ -1,4 +1,4 @@
-"""VoxelMorph in two dimensions: a network that learns the smooth field an affine method leaves.
+"""VoxelMorph in two dimensions: a network learns the smooth field that remains after an affine one.
 
 Balakrishnan et al., *VoxelMorph: a learning framework for deformable medical image registration*,
 IEEE TMI 2019, doi:10.1109/TMI.2019.2897538.
@@ -7,13 +7,16 @@ IEEE TMI 2019, doi:10.1109/TMI.2019.2897538.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 import torch
+from annotated_types import Interval
 
 from fundus_helpers import transforms
+from fundus_helpers.methods import Method
 from fundus_helpers.methods.knobs import check_choice, checked
 from fundus_helpers.methods.networks.batches import check_pairs
 from fundus_helpers.methods.networks.layers import VelocityNetwork, displaced
@@ -39,31 +42,26 @@ from fundus_helpers.methods.pair import Pair, check_result, prepare_image, prepa
 
 KIND = "voxelmorph"
 
+Likeness = Literal["local_correlation", "absolute_difference"]
+LIKENESSES = get_args(Likeness)
 
-LIKENESSES = ("local_correlation", "absolute_difference")
-
-
-# Pixels of the canvas that the loss is taken on, for each pixel that the U-Net looks at.
+# The loss is computed on a canvas this many times as large as the input of the U-Net.
 FINER = 2
-
-
-BYTES_PER_PIXEL = 2000  # of the loss's canvas, in training
-
-
-Method = Callable[..., sitk.Transform]
+# Memory of the training, in bytes per pixel of the canvas of the loss.
+BYTES_PER_PIXEL = 2000
 
 
 @dataclass
 class VoxelMorph:
-    """A trained network on top of an affine method: a method of the common contract.
+    """A linear method followed by a trained network. It is called like every method.
 
     Attributes
     ----------
     start : callable
-        The linear method that goes first.
+        The linear method that is applied first.
     network : VelocityNetwork
     history : DataFrame
-        How the training went; see `networks.train`.
+        Course of the training; see `networks.train`.
     """
 
     start: Method
@@ -79,8 +77,8 @@ class VoxelMorph:
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
-        looks: int = 1,
-        strength: float = 1.0,
+        looks: Annotated[int, Interval(ge=0, le=5)] = 1,
+        strength: Annotated[float, Interval(ge=0, le=2)] = 1.0,
     ) -> sitk.Transform:
         """Register two photographs.
 
@@ -90,20 +88,21 @@ class VoxelMorph:
         fixed_mask, moving_mask : bool ndarray, optional
             True inside the field of view; None: found by `loading.field_of_view`.
         looks : int in [0, 5]
-            Times the network is asked what is still left. It has learnt to be asked once; 0 leaves
-            the affine transform.
+            How often the network corrects the remaining displacement. It was trained to be applied
+            once. 0: the linear transform alone.
         strength : float in [0, 2]
-            Of the field's velocity: 1 as it has learnt, less stays nearer to the affine transform.
+            Factor of the velocity of the field. 1: as trained. With a smaller value the result is
+            closer to the linear transform.
 
         Returns
         -------
         sitk.Transform
-            Maps fixed points to moving points: the field, then the affine transform.
+            Maps fixed points to moving points. It applies the field, then the linear transform.
 
         Raises
         ------
         ValueError, RegistrationError
-            See `methods.prepare_pair` and `methods.check_result`.
+            See `methods.pair.prepare_pair` and `methods.pair.check_result`.
         """
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
         transform = self.start(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
@@ -113,7 +112,7 @@ class VoxelMorph:
         return transform
 
     def _left(self, pair: Pair, transform: sitk.Transform, strength: float) -> sitk.Transform:
-        """Ask the network for the field that a transform leaves."""
+        """Find the field that remains after a transform, by the network."""
         shape, device = pair.fixed.shape, next(self.network.parameters()).device
         moved = _moved((pair.moving, pair.moving_mask), transform, shape)
         sides = (pair.fixed, pair.fixed_mask), moved
@@ -123,7 +122,7 @@ class VoxelMorph:
             return field_to_transform(self.network.carried(strength * velocity)[0], shape)
 
     def save(self, path: Path | str) -> Path:
-        """Write the network's weights, not those of its start, to a ``.pt`` file."""
+        """Write the weights of the network, without those of its start, to a ``.pt`` file."""
         return save_weights(path, KIND, self.network.size, self.network.state_dict())
 
 
@@ -134,7 +133,8 @@ def load_voxelmorph(path: Path | str, start: Method) -> VoxelMorph:
     ----------
     path : path
     start : callable
-        The linear method that goes first: the one it was trained with, or one as accurate.
+        The linear method that is applied first. Use the method of the training, or one with the
+        same accuracy.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def train_voxelmorph(
     grid: int = 24,
     epochs: int = 50,
     smoothness: float = 5.0,
-    likeness: str = "local_correlation",
+    likeness: Likeness = "local_correlation",
     window: int = 15,
     learning_rate: float = 2e-3,
     patience: int = 20,
@@ -173,35 +173,38 @@ def train_voxelmorph(
     device: str | None = None,
     shown: bool = True,
 ) -> VoxelMorph:
-    """Train a network on pairs, without knowing the truth: by their likeness and its smoothness.
+    """Train a network on pairs without known transforms, by their similarity and a smooth field.
 
     Parameters
     ----------
     start : callable
-        A linear method of the common contract, for example a trained `SpatialTransformer`.
+        A linear method, for example a trained `SpatialTransformer`.
     images : sequence of float ndarray in [0, 1], shape (height, width)
     masks : sequence of bool ndarray or None, optional
         True inside the fields of view.
     pairs : sequence of (fixed, moving), optional
-        Positions of photographs of the same eye; None: the first with every other. One that
-        `start` refuses is left out.
+        Positions of photographs of the same eye; None: the first with each of the others. A pair
+        that `start` refuses is left out.
     grid : int
-        Velocities along a side of the canvas. More follow finer deformations and more noise.
+        Number of velocities along a side of the canvas. A larger number follows smaller
+        deformations and more noise.
     epochs : int
-        Over all pairs.
+        Number of passes over all pairs.
     smoothness : float
-        Weight of the field's roughness against the likeness. Larger is smoother; 0 lets it follow
-        the noise.
+        Weight of the roughness of the field against the similarity of the images. A larger weight
+        gives a smoother field. With 0 the field follows noise.
     likeness : {"local_correlation", "absolute_difference"}
-        The second is the article's; it takes what differs in contrast for what has moved.
+        Similarity of the images. The article uses the absolute difference, which mistakes a
+        difference in contrast for a displacement.
     window : int
-        Of the local correlation, in pixels of a canvas of ``16 * grid``.
+        Window of the local correlation, in pixels of a canvas of ``16 * grid``.
     learning_rate, patience, seed, checkpoint, shown
         See `networks.Stage` and `networks.train`.
     monitor : callable, optional
-        Given the method as it is, tells its landmark error for the history and the bar.
+        Function that returns the landmark error of the method during the training, for the history
+        and the progress bar.
     device : str, optional
-        ``cpu`` or ``cuda``; None: a GPU where there is one.
+        ``cpu`` or ``cuda``; None: a GPU if there is one.
 
     Returns
     -------
@@ -210,7 +213,7 @@ def train_voxelmorph(
     Raises
     ------
     ValueError, RegistrationError
-        If a photograph cannot be used, or there is no pair to learn from.
+        If a photograph cannot be used, or if there is no pair to learn from.
     MemoryError, FloatingPointError
         See `networks.train`.
     """
@@ -242,7 +245,7 @@ def train_voxelmorph(
     return method
 
 
-def _unlikeness(fixed: Stack, moved: Stack, likeness: str, window: int) -> torch.Tensor:
+def _unlikeness(fixed: Stack, moved: Stack, likeness: Likeness, window: int) -> torch.Tensor:
     if likeness == "absolute_difference":
         return masked_difference(fixed, moved)
     return 1 - masked_local_correlation(fixed, moved, window=window)
@@ -255,7 +258,7 @@ def _started(
     pairs: Sequence[tuple[int, int]],
     size: int,
 ) -> tuple[Stack, Stack]:
-    """Lay the moving sides of all pairs on the fixed ones by `start`."""
+    """Align the moving images of all pairs with the fixed ones by `start`."""
     masks = [None] * len(images) if masks is None else masks
     prepared = {i: prepare_image(f"photograph {i}:", images[i], masks[i]) for p in pairs for i in p}
     fixed, moved = [], []
@@ -263,7 +266,7 @@ def _started(
         try:
             affine = start(images[i], images[j], fixed_mask=masks[i], moving_mask=masks[j])
         except transforms.RegistrationError:
-            continue  # nothing can be learnt from it
+            continue  # the network cannot learn from this pair
         fixed.append(prepared[i])
         moved.append(_moved(prepared[j], affine, prepared[i][0].shape))
     if not fixed:

@@ -1,0 +1,57 @@
+"""Tables of measures as people read them: labels, units, better and worse."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from fundus_helpers.metrics.measures import MEASURES
+
+
+def show_table(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Styler:
+    """Show a table whose columns are keys of `MEASURES` under their labels, with their units.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns that are no measures keep their names and their values.
+    columns : sequence of str, optional
+        The columns to show, in this order, as far as the table has them; None: all.
+    """
+    shown = table if columns is None else table[[name for name in columns if name in table]]
+    known = [name for name in shown if name in MEASURES]
+    style = shown.style.format({name: MEASURES[name].write for name in known}, na_rep="-")
+    return style.format_index(lambda name: getattr(MEASURES.get(name), "title", name), axis=1)
+
+
+def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
+    """Lay measures before and after a registration side by side; better is green, worse red.
+
+    Parameters
+    ----------
+    before, after : Series
+        As `measure` gives them, or means of those; the same index.
+
+    Returns
+    -------
+    Styler
+        Columns ``before``, ``after``, ``change`` and ``verdict``, which says the colour in words.
+    """
+    table = pd.DataFrame({"before": before, "after": after})
+    table["change"] = table["after"] - table["before"]
+    sign = {"higher": 1.0, "lower": -1.0, None: np.nan}
+    gain = table["change"] * [sign[MEASURES[key].better] for key in table.index]
+    words = np.select(
+        [gain > 1e-9, gain < -1e-9, gain.abs() <= 1e-9], ["better", "worse", "same"], ""
+    )
+    table["verdict"] = words
+    colours = {"better": "#1a7f37", "worse": "#c62828"}
+
+    def colour(row: pd.Series) -> list[str]:
+        style = f"color: {colours.get(row['verdict'], 'inherit')}; font-weight: bold"
+        return ["", style, style, style] if row["verdict"] in colours else [""] * 4
+
+    numbers = {name: "{:.4g}" for name in ("before", "after")} | {"change": "{:+.3g}"}
+    style = table.style.apply(colour, axis=1).format(numbers, na_rep="-")
+    return style.format_index(lambda key: MEASURES[key].label, axis=0)

@@ -1,0 +1,89 @@
+"""The page of a report: sections that a template shows.
+
+The templates lie in ``templates``; they escape what is put into them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader
+
+TEMPLATES = Environment(
+    loader=PackageLoader("fundus_helpers.results"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """Words that link to another page.
+
+    Attributes
+    ----------
+    text : str
+    href : str
+        Path of the other page, seen from the page with the link.
+    """
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture with its caption, which is also its alternative text.
+
+    Attributes
+    ----------
+    path : str
+        Path of the file, seen from the page.
+    caption : str
+    """
+
+    path: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report. What is empty is not shown; the rest comes in this order.
+
+    Attributes
+    ----------
+    title : str
+    paragraphs : sequence of str or Link
+    pictures : sequence of Picture
+        They are shown side by side.
+    header : sequence of str
+        Names of the columns of the table.
+    rows : sequence of sequences of str or Link
+        Rows of the table.
+    items : sequence of str
+        Items of a list.
+    html : str
+        HTML that a library made. It is shown as it is, without escapes.
+    """
+
+    title: str = ""
+    paragraphs: Sequence[str | Link] = ()
+    pictures: Sequence[Picture] = ()
+    header: Sequence[str] = ()
+    rows: Sequence[Sequence[str | Link]] = ()
+    items: Sequence[str] = ()
+    html: str = ""
+
+
+def render_page(template: str, title: str, sections: Sequence[Section]) -> str:
+    """Fill a template with a report.
+
+    Parameters
+    ----------
+    template : str
+        Name of a file in ``templates`` that extends ``page.html.j2``.
+    title : str
+        Title of the page, and its heading.
+    sections : sequence of Section
+    """
+    return TEMPLATES.get_template(template).render(title=title, sections=sections)

@@ -1,0 +1,219 @@
+"""An eye assessed: what methods found of its visits, measured and judged in one tidy table."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from fundus_helpers import metrics
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.methods import METHODS, Method
+from fundus_helpers.metrics.verdict import Verdict
+from fundus_helpers.series.assessment import judge_visits, mean_table, measure_visits
+from fundus_helpers.series.outcomes import NOTHING, count_verdicts, outcome_records
+from fundus_helpers.series.registering import Registration, register_visit
+
+
+class AssessedEye:
+    """What methods found of the visits of an eye; measured and judged when it is asked for.
+
+    Parameters
+    ----------
+    eye : Eye
+    template : int
+        Position of the template among the visits.
+    jobs : int
+        Processes; -1: one for each core.
+
+    Attributes
+    ----------
+    registrations : dict of str to list of Registration or None
+        What each method found, in the order of the visits; None for a visit that was not tried.
+    """
+
+    def __init__(self, eye: Eye, template: int, *, jobs: int = -1):
+        self.eye, self.template, self.jobs = eye, template, jobs
+        self.registrations: dict[str, list[Registration | None]] = {}
+        self._measured: dict[str, pd.DataFrame] = {}
+        self._verdicts: dict[str, list[Verdict]] = {}
+        self._records: dict[str, list[dict[str, object]]] = {}
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """The image of the template."""
+        return self.eye.images[self.template]
+
+    @property
+    def fixed_mask(self) -> np.ndarray:
+        """The field of view of the template."""
+        return self.eye.masks[self.template]
+
+    @property
+    def others(self) -> list[int]:
+        """Positions of all visits but the template."""
+        return [i for i in range(len(self.eye.names)) if i != self.template]
+
+    @cached_property
+    def before(self) -> pd.DataFrame:
+        """Measures of every visit before registration: one row per visit."""
+        return measure_visits(self.eye, self.template)
+
+    @property
+    def has_landmarks(self) -> bool:
+        """Whether landmarks are known between the template and any visit."""
+        return bool(self.before["landmark_error_px"].notna().any())
+
+    @property
+    def by_distance(self) -> list[int]:
+        """Positions of the visits, from the nearest to the template to the farthest.
+
+        By landmarks where they are known, otherwise by correlation inside the overlap. Visits of
+        which nothing is known are left out.
+        """
+        by_landmarks, by_likeness = self.before["landmark_error_px"], -self.before["ncc"]
+        distance = (by_landmarks if self.has_landmarks else by_likeness).dropna()
+        return [self.eye.index(name) for name in distance.sort_values().index]
+
+    @property
+    def farthest(self) -> int:
+        """Position of the visit that lies farthest from the template."""
+        return self.by_distance[-1]
+
+    def add(self, label: str, found: Sequence[Registration | sitk.Transform | None]) -> list:
+        """Keep what was found elsewhere: registrations or transforms, one for each visit.
+
+        Parameters
+        ----------
+        label : str
+            What it is called in tables.
+        found : sequence
+            In the order of the visits; None for a visit that was not tried.
+        """
+        found = [
+            Registration(name, each, "", np.nan) if isinstance(each, sitk.Transform) else each
+            for name, each in zip(self.eye.names, found, strict=True)
+        ]
+        for kept in (self._measured, self._verdicts, self._records):
+            kept.pop(label, None)
+        self.registrations[label] = found
+        return found
+
+    def register_visit(
+        self, method: str | Method, visit: int, *, eye: Eye | None = None, **knobs: object
+    ) -> Registration:
+        """Register one visit to the template, in this process; nothing is kept.
+
+        Parameters
+        ----------
+        method, eye, **knobs
+            See `register`.
+        visit : int
+            Position of the visit.
+        """
+        eye, fixed = eye or self.eye, self.template
+        return register_visit(
+            METHODS[method] if isinstance(method, str) else method,
+            eye.images[fixed],
+            eye.images[visit],
+            eye.names[visit],
+            template_mask=eye.masks[fixed],
+            mask=eye.masks[visit],
+            **knobs,
+        )
+
+    def measure(self, registration: Registration) -> pd.Series:
+        """Take every measure of one registration; NaN where it failed. See `metrics.measure`."""
+        found = [None] * len(self.eye.names)
+        found[self.eye.index(registration.visit)] = registration.transform
+        measured = measure_visits(self.eye, self.template, found, shown=False)
+        return measured.loc[registration.visit]
+
+    def measured(self, label: str) -> pd.DataFrame:
+        """Return the measures of what a method found: one row per visit that was tried."""
+        if label not in self._measured:
+            found = self.registrations[label]
+            moved = [each and each.transform for each in found]
+            tried = [each.visit for each in found if each is not None]
+            table = measure_visits(self.eye, self.template, moved)
+            self._measured[label] = table.loc[[name for name in table.index if name in tried]]
+        return self._measured[label]
+
+    def judge(self, label: str) -> list[Verdict]:
+        """Judge what a method found of every visit, without landmarks. See `metrics.judge`."""
+        if label not in self._verdicts:
+            found = self.registrations[label]
+            self._verdicts[label] = judge_visits(
+                self.eye,
+                self.template,
+                [each.transform for each in found],
+                [each.reason for each in found],
+                jobs=self.jobs,
+            )
+        return self._verdicts[label]
+
+    def table(self, labels: Sequence[str] | None = None) -> pd.DataFrame:
+        """Tell what became of every visit: one row per method and visit, one column per number.
+
+        Parameters
+        ----------
+        labels : sequence of str, optional
+            Of the methods; None: all.
+
+        Returns
+        -------
+        DataFrame
+            See `series.outcome_records`. What has been judged is not judged again.
+        """
+        labels = [*self.registrations] if labels is None else labels
+        missing = [label for label in labels if label not in self._records]
+        records = outcome_records(
+            self.eye,
+            self.template,
+            {label: self.registrations[label] for label in missing},
+            self.before,
+            {label: self.measured(label) for label in missing},
+            verdicts={n: each for n, each in self._verdicts.items() if n in missing},
+            jobs=self.jobs,
+        )
+        for label in missing:
+            self._records[label] = [row for row in records if row["method"] == label]
+        return pd.DataFrame([row for label in labels for row in self._records[label]])
+
+    def verdicts(self) -> pd.DataFrame:
+        """Count the visits that were accepted, doubted and failed: one row per method."""
+        return count_verdicts(self.table())
+
+    def means(
+        self, labels: Sequence[str] | None = None, *, least: Mapping[str, str] | None = None
+    ) -> pd.DataFrame:
+        """Average every measure over the visits: one row per method, the first before registration.
+
+        Parameters
+        ----------
+        labels : sequence of str, optional
+            Of the methods; None: all.
+        least : mapping of str to str, optional
+            Methods by label, and the linear model (``affine`` and so on) that each of them fits:
+            the column ``best_possible_error_px`` then tells the error of that model fitted to the
+            landmarks themselves.
+        """
+        labels = [*self.registrations] if labels is None else labels
+        seconds = {n: [r.seconds for r in self.registrations[n] if r is not None] for n in labels}
+        seconds = {label: np.mean(each) for label, each in seconds.items()}
+        measured = {NOTHING: self.before, **{label: self.measured(label) for label in labels}}
+        table = mean_table(measured, seconds)
+        if least and self.has_landmarks:
+            pairs = [self.eye.landmarks_between(self.template, i) for i in self.others]
+            floors = {
+                label: np.nanmean([metrics.least_error(model, *pair) for pair in pairs])
+                for label, model in least.items()
+            }
+            table["best_possible_error_px"] = pd.Series(floors) * self.eye.full_factor
+        return table
+
+    def failures(self, label: str) -> dict[str, str]:
+        """Name the visits that a method could not register, each with its reason."""
+        found = self.registrations[label]
+        return {each.visit: each.reason for each in found if each is not None and each.reason}

@@ -1,0 +1,179 @@
+"""The report of an eye opens from disk, fetches nothing, and shows what every notebook left."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import nbformat.v4 as nb
+import pytest
+from PIL import Image
+
+from fundus_helpers.__main__ import main
+from fundus_helpers.results.folder import make_folder
+from fundus_helpers.results.metrics_file import METRICS_FILE, save_metrics
+from fundus_helpers.results.notebook_page import page_without_code
+from fundus_helpers.results.report import summarise, write_eye_report
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+TABLE = "<style>td { color: green }</style><table><tr><td>0.5</td></tr></table>"
+
+
+class Page(HTMLParser):
+    """The tags of a page, with their attributes, and what a browser fetches for it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.fetched = [], re.findall(r"@import\s+\S+|url\((?!['\"]?data:)[^)]*", text)
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append((tag, attributes))
+        names = ("src", "srcset", "poster", "data", *(["href"] if tag == "link" else []))
+        found = (attributes.get(name) for name in names)
+        self.fetched += [value for value in found if value and not value.startswith("data:")]
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def picture(kind):
+    """Return a grey picture as a notebook holds it."""
+    buffer = io.BytesIO()
+    Image.new("L", (4, 3), 128).save(buffer, kind)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def shown(**data):
+    """Return a code cell with one output; an underscore in a type stands for its slash."""
+    data = {name.replace("_", "/"): value for name, value in data.items()}
+    return nb.new_code_cell("secret = 1", outputs=[nb.new_output("display_data", data)])
+
+
+@pytest.fixture
+def executed(tmp_path):
+    """Return an executed notebook with outputs of every kind, those of widgets among them."""
+    cells = [
+        nb.new_markdown_cell('# 03 Rigid\n\nProse with $x$.\n\n## Shift & "turn"'),
+        shown(image_png=picture("PNG"), text_plain="<Figure>"),
+        nb.new_markdown_cell("*A caption, and no heading.*"),
+        shown(image_jpeg=picture("JPEG")),
+        nb.new_markdown_cell("## Tables"),
+        shown(text_html=TABLE, text_plain="plain"),
+        shown(text_html="<SCRIPT src='https://a.org/b.js'></SCRIPT>", text_plain="sortable table"),
+        shown(application_javascript="fetch('https://a.org')", text_plain="script object"),
+        shown(text_plain="sliders", **{WIDGET: {"model_id": "m", "version_major": 2}}),
+        nb.new_code_cell(outputs=[nb.new_output("stream", text="a line\n")]),
+    ]
+    states = {"application/vnd.jupyter.widget-state+json": {"state": {"m": {}}}}
+    notebook = nb.new_notebook(cells=cells, metadata={"widgets": states})
+    path = make_folder(tmp_path, "007", "L", "03_rigid") / "03_rigid.ipynb"
+    nbformat_write(notebook, path)
+    return path
+
+
+def nbformat_write(notebook, path):
+    path.write_text(nb.writes(notebook), encoding="utf-8")
+
+
+def test_the_page_of_a_notebook_has_no_script_and_fetches_nothing(executed):
+    text = page_without_code(executed)
+    assert "<script" not in text.lower()
+    assert Page(text).fetched == []
+    assert "a.org" not in text and "cdn" not in text
+
+
+def test_the_page_of_a_notebook_shows_prose_tables_and_outputs_without_code(executed):
+    text = page_without_code(executed)
+    assert "secret" not in text
+    assert TABLE in text and "Prose with" in text and "a line" in text
+    # In place of what needs a script.
+    assert "sortable table" in text and "script object" in text and "sliders" in text
+    assert "JupyterLab Light" in text and text.rstrip().endswith("</html>")
+
+
+def test_figures_have_alternative_texts_and_the_title_names_the_eye(executed):
+    page = Page(page_without_code(executed))
+    alternative = 'Figure of section: Shift & "turn"'
+    assert [image["alt"] for image in page.all("img")] == [alternative, alternative]
+    types = [re.match(r"data:(image/\w+);base64,", image["src"])[1] for image in page.all("img")]
+    assert types == ["image/png", "image/jpeg"]
+    assert "<title>007_L: 03_rigid</title>" in page_without_code(executed)
+
+
+def outcome(method, verdict, error):
+    """Return what became of one visit under a method."""
+    return {
+        "method": method,
+        "visit": "2020",
+        "template": "2019",
+        "verdict": verdict,
+        "reasons": [],
+        "failure": "",
+        "predicted_error_px": error,
+        "landmark_error_before_px": 20.0,
+        "landmark_error_px": error,
+        "ncc": 0.8,
+        "ssim": 0.7,
+        "folding": 0.0,
+        "seconds": 0.1,
+    }
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Return a folder of results: an eye with two notebooks, one run by hand."""
+    content = {"patient": "007", "laterality": "L"}
+    content["left_out"] = [{"file": "a.png", "reason": "1 < 2 visits"}]
+    content |= {"visits": 2, "before": {"2020": {"landmark_error_px": 20.0}}}
+    content["after"] = {"2020": {"landmark_error_px": 0.5}}
+    for notebook, method, error in (("03_rigid", "a<b", 2.5), ("09_own", "R & D", 0.25)):
+        folder = make_folder(tmp_path, "007", "L", notebook)
+        outcomes = [outcome(method, "accepted", error)]
+        save_metrics(folder, None, {}, content | {"outcomes": outcomes})
+    nbformat_write(nb.new_notebook(), folder.with_name("03_rigid") / "03_rigid.ipynb")
+    for name in ("before.jpg", "after.jpg"):
+        (folder / name).touch()
+    return tmp_path
+
+
+def test_a_report_names_the_eye_the_method_to_take_and_what_was_left_out(results):
+    text = write_eye_report(results / "007_L" / "report.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and '<html lang="en">' in text
+    assert "<title>007_L: registration report</title>" in text
+    assert "Method to take: R &amp; D (09_own)" in text
+    assert "<td>a&lt;b</td><td>1</td><td>0</td><td>0</td><td>2.5</td>" in text
+    assert "a.png: 1 &lt; 2 visits" in text
+    assert "landmark error 20.00 px before, 0.50 px after" in text
+    page = Page(text)
+    assert [meta["name"] for meta in page.all("meta") if "name" in meta] == ["viewport"]
+    assert page.fetched == ["09_own/before.jpg", "09_own/after.jpg"]
+    assert all(image["alt"] for image in page.all("img"))
+
+
+@pytest.mark.parametrize("left", [None, ""])
+def test_a_notebook_run_by_hand_is_told_as_such_and_has_no_page(results, left):
+    if left is not None:  # as Snakemake leaves it after an earlier run that was killed
+        (results / "007_L" / "09_own" / "09_own.ipynb").write_text(left)
+    assert main(["report", str(results / "007_L" / "report.html")]) == 0
+    text = (results / "007_L" / "report.html").read_text(encoding="utf-8")
+    links = [link["href"] for link in Page(text).all("a")]
+    assert links == ["03_rigid/03_rigid.html"] and (results / "007_L" / links[0]).is_file()
+    (row,) = re.findall(r"<tr><td>09_own</td>.*?</tr>", text)
+    assert "2 usable visits" in row and "run by hand" in row
+    assert text.count("run by hand") == 1
+
+
+def test_an_eye_without_results_has_no_report(results, caplog):
+    (results / "008_L").mkdir()
+    assert main(["report", str(results / "008_L" / "report.html")]) == 2
+    assert "no results of 008_L" in caplog.text
+    assert list((results / "008_L").iterdir()) == []
+
+
+def test_numbers_that_cannot_be_read_are_a_failure_with_its_reason(results):
+    (results / "007_L" / "03_rigid" / METRICS_FILE).write_text('{"outcomes": []}')
+    table = summarise(results).set_index("notebook")
+    assert table["state"].to_dict() == {"03_rigid": "FAILED", "09_own": "done"}
+    assert "run the notebook again" in table.loc["03_rigid", "in numbers"]
