@@ -39,7 +39,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
 	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
 
-.PHONY: help install demo eye cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark register clean
+.PHONY: help install demo eye cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -124,13 +124,16 @@ benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new 
 	$(BIN)/python benchmarks/tuning.py
 
 benchmark-cohort: .venv/installed  ## Overhead, time and memory of cohorts, by eyes and jobs: ARGS="--eyes 200"
-	$(BIN)/python benchmarks/cohort.py $(ARGS)
+	PYTHONPATH=tests $(BIN)/python benchmarks/cohort.py $(ARGS)
 
 benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
 benchmark-verdict: .venv/installed  ## How far verdicts and predicted errors can be trusted: FIRE=folder
 	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"
+
+schema: .venv/installed  ## Write the schema of metrics.json into docs/ anew
+	@$(BIN)/python -c 'import json, fundus_helpers as fh; print(json.dumps(fh.results.metrics_schema(), indent=1))' > docs/metrics.schema.json
 
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
 	@$(BIN)/fundus register "$(FIXED)" "$(MOVING)" "$(INTO)"

@@ -50,7 +50,8 @@ def row(eye: Eye, method: Method, **knobs: object) -> dict[str, float]:
         transforms.folding(t, transforms.overlap(eye.masks[0], eye.masks[i], t)) for i, t in done
     ]
     seconds = np.median([r.seconds for r in found[1:]])
-    values = {"error, px": np.mean(errors), "worst": np.max(errors), "folding": np.max(folding)}
+    values = {"landmark_error_px": np.mean(errors), "worst_landmark_error_px": np.max(errors)}
+    values["folding"] = np.max(folding)
     failed = len(found) - 1 - len(done)
     return values | {"a visit, s": seconds, "a visit, core s": core, "failed": failed}
 

@@ -58,7 +58,7 @@ ARTICLE = {
 def row(eye: Eye, found: list[Registration], template: int | None) -> dict[str, float]:
     """Measure what a method found; a group (template None) only over pairs of visits."""
     done = [r.transform for r in found]
-    values = {"all pairs, px": np.nanmean(pairwise_errors(eye, done).to_numpy())}
+    values = {"pairwise_landmark_error_px": np.nanmean(pairwise_errors(eye, done).to_numpy())}
     others = [i for i, t in enumerate(done) if t is not None and i != template]
     masks = eye.masks if template is None else [eye.masks[template]] * len(done)
     folds = [
@@ -74,11 +74,11 @@ def row(eye: Eye, found: list[Registration], template: int | None) -> dict[str, 
         metrics.landmark_errors(done[i], *points).mean() for i, points in known if len(points[0])
     ]
     values |= {
-        "error, px": np.mean(errors) * eye.full_factor,
-        "worst": np.max(errors) * eye.full_factor,
+        "landmark_error_px": np.mean(errors) * eye.full_factor,
+        "worst_landmark_error_px": np.max(errors) * eye.full_factor,
     }
     if eye.patient in DEMO_PATIENTS:
-        values["end point, px"] = end_points(
+        values["end_point_error_px"] = end_points(
             eye, template, [(i, done[i]) for i, _ in known if len(_[0])]
         )
     return values
@@ -127,9 +127,10 @@ def main() -> None:
         points = (eye.landmarks_between(0, i) for i in range(1, len(eye.names)))
         best = np.nanmean([metrics.least_error(model, *pair) for pair in points]) * eye.full_factor
         for name in (model, f"elastix_{model}"):
-            table.loc[name, "best possible"] = best
-    columns = [c for c in ("error, px", "best possible", "worst", "end point, px") if c in table]
-    columns += ["all pairs, px", "folding", "seconds", "failed"]
+            table.loc[name, "best_possible_error_px"] = best
+    columns = ["landmark_error_px", "best_possible_error_px", "worst_landmark_error_px"]
+    columns += ["end_point_error_px", "pairwise_landmark_error_px", "folding", "seconds", "failed"]
+    columns = [name for name in columns if name in table]
     sys.stdout.write(table[columns].to_string(float_format="{:.3f}".format, na_rep="-") + "\n")
     ratio = table.loc["trial: elastix affine", "seconds"] / table.loc["elastix_affine", "seconds"]
     sys.stdout.write(f"elastix affine: {ratio:.1f} times faster than with its own settings\n")

@@ -40,7 +40,7 @@ def judged(images: list, masks: list, method: str, name: str) -> tuple[object, d
 
 
 def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]:
-    """Rows of verdicts, and of the signs and errors at every landmark, one a method."""
+    """Rows of verdicts, and of the signs and errors at every landmark; one row per method."""
     images, masks, points, factor = load_pair(pair, SIZE)
     ready = prepare_pair(*images, *masks)
     verdicts, landmarks = [], []
@@ -50,7 +50,7 @@ def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]
         if transform is None:
             continue
         errors = metrics.landmark_errors(transform, *points)
-        verdicts[-1]["error_px"] = errors.mean() * factor
+        verdicts[-1]["landmark_error_px"] = errors.mean() * factor
         warped = transforms.warp(ready.moving, transform, interpolation="cubic")
         common = transforms.overlap(ready.fixed_mask, ready.moving_mask, transform)
         signs = evidence.error_signs(ready.fixed, warped, common)
@@ -62,7 +62,7 @@ def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]
 
 
 def unrelated_pair(pair: FirePair) -> list[dict]:
-    """Rows of verdicts of two photographs of different eyes, one a method."""
+    """Rows of verdicts of two photographs of different eyes; one row per method."""
     images, masks, *_ = load_pair(pair, SIZE)
     return [judged(images, masks, method, "unrelated")[1] for method in UNRELATED]
 

@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if all went well; 1 if what was asked for failed (a registration, a notebook); 2 if it
         could not be begun, with the reason on standard error.
     """
-    SCREEN.setStream(sys.stderr)
+    SCREEN.stream = sys.stderr
     log.setLevel(logging.INFO)
     log.addHandler(SCREEN)
     options = _parser().parse_args(arguments)

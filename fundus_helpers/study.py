@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -291,7 +292,7 @@ class Study(AssessedEye):
     def save(
         self,
         chosen: str | Sequence[Registration],
-        parameters: Mapping[str, object],
+        parameters: Mapping[str, object] = MappingProxyType({}),
         **findings: object,
     ) -> Path:
         """Save what a method found, and the numbers of all methods.

@@ -1,9 +1,10 @@
-"""The painted retina of the demo eye, with geographic atrophy that grows, and its camera.
+"""The synthetic retina of the demo eye, with growing geographic atrophy, and its camera.
 
-The healthy retina is `skimage.data.retina()` (CC0, inside scikit-image's wheel, from
-https://commons.wikimedia.org/wiki/File:Fundus_photograph_of_normal_left_eye.jpg). The layers lie
-on its pixel grid. Atrophy is where a smooth function exceeds a threshold: lesions of growing
-area are nested, foci appear and merge, and border and area are known exactly.
+The healthy retina is `skimage.data.retina()` (CC0, part of scikit-image, from
+https://commons.wikimedia.org/wiki/File:Fundus_photograph_of_normal_left_eye.jpg). It is called the
+source; all layers have its pixel grid. There is atrophy where a smooth function, the level, exceeds
+a threshold. Lesions of growing area are therefore nested, foci appear and merge, and border and
+area are known exactly.
 """
 
 from dataclasses import dataclass
@@ -14,39 +15,36 @@ import skimage.data
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-FIELD_MM = 8.7  # width of a frame on the retina (30 degrees, average eye), whatever its pixels
-
-
-FRAME_WIDTH = 1.1 * 768  # source pixels across one frame
-
-
+FIELD_MM = 8.7  # width of a frame on the retina (30 degrees, average eye), for any number of pixels
+FRAME_WIDTH = 1.1 * 768  # width of a frame in source pixels
 MM_PER_SOURCE_PIXEL = FIELD_MM / FRAME_WIDTH
-
-
-CAMERA_RADIUS = 0.96  # of the circle a colour camera sees, in half frames
-
+CAMERA_RADIUS = 0.96  # radius of the circular field of view of the colour camera, in half frames
 
 # Measured on the source photograph: (x, y) in its pixels.
 FIELD_CENTRE, FIELD_RADIUS, FOVEA = np.array([704, 703]), 686, np.array([709, 700])
-
-
 DISC_CENTRE, DISC_SEMI_AXES = np.array([216, 655]), np.array([98, 106])
-
-
-# As near the disc as keeps the lesion, and nothing but retina, in the frame.
+# As near to the disc as possible with the whole lesion, and only retina, in the frame.
 FRAME_CENTRE = {"colour": np.array([585, 695]), "autofluorescence": np.array([668, 702])}
-
 
 Layers = tuple[np.ndarray, np.ndarray, np.ndarray]  # healthy, atrophic, rim
 
 
 @dataclass(frozen=True)
 class Retina:
-    """One retina for one look; every layer is float32 (rows, columns) of the source photograph.
+    """One retina in one modality; every layer is a float32 image with the source's pixel grid.
 
-    `healthy` and `atrophic` are the channels (0..1) without atrophy and with nothing else,
-    `level` the atrophy function, `vessels` the relative darkness of the retinal vessels and
-    `rim` how much brighter the border of a lesion is than healthy retina.
+    Attributes
+    ----------
+    look : {"colour", "autofluorescence"}
+        The modality.
+    healthy, atrophic : list of ndarray
+        The channels (0 to 1) of a retina without atrophy, and of one that is atrophic everywhere.
+    level : ndarray
+        There is atrophy where it exceeds a threshold.
+    vessels : ndarray
+        Relative darkness of the retinal vessels.
+    rim : ndarray
+        By how much the border of a lesion is brighter than healthy retina.
     """
 
     look: str
@@ -57,15 +55,15 @@ class Retina:
     rim: np.ndarray
 
     def threshold_of_area(self, area_mm2: float) -> float:
-        """Return the level above which the lesion has just this area (mm2)."""
+        """Return the threshold of the level at which the lesion has an area in mm2."""
         pixels = round(area_mm2 / MM_PER_SOURCE_PIXEL**2)
         return float(np.partition(self.level.ravel(), -pixels)[-pixels])
 
     def splines(self, size: int) -> "Retina":
         """Return the layers as cubic spline coefficients, smoothed for frames of `size` pixels."""
-        blur = max(0.4 * FRAME_WIDTH / size, 0.3)  # else small frames would alias
+        blur = max(0.4 * FRAME_WIDTH / size, 0.3)  # without it, small frames would show aliasing
         smooth = [cv2.GaussianBlur(layer, (0, 0), blur) for layer in self.healthy + self.atrophic]
-        layers = *smooth, self.level, self.rim  # the border must stay where it is
+        layers = *smooth, self.level, self.rim  # not blurred: the border must stay in place
         *seen, level, rim = (ndimage.spline_filter(n, 3, np.float32, "mirror") for n in layers)
         channels = len(self.healthy)
         return Retina(self.look, seen[:channels], seen[channels:], level, self.vessels, rim)
@@ -73,30 +71,31 @@ class Retina:
     def photograph(
         self, source: np.ndarray, threshold: float, rng: np.random.Generator, blink: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Photograph the retina once; the layers must be the splines for this frame.
+        """Render one photograph; the layers must be the result of `splines` for this frame.
 
         Parameters
         ----------
         source : ndarray, (size * size, 2), float64
-            The source pixel (x, y) that every pixel of the frame sees, row after row.
+            The point (x, y) of the source that each pixel of the frame shows, row after row.
         threshold : float
-            The level above which there is atrophy.
+            There is atrophy where the level exceeds it.
         rng : numpy.random.Generator
-            For illumination, blur and noise.
+            Draws illumination, blur and noise.
         blink : bool
             Whether the photograph is spoilt by a blink.
 
         Returns
         -------
         photograph : ndarray, (size, size) or (size, size, 3), uint8
-            Grey for autofluorescence, else RGB.
+            Grey for autofluorescence, otherwise RGB.
         lesion : ndarray, (size, size), uint8
-            255 where this photograph shows atrophy, else 0.
+            255 where the photograph shows atrophy, otherwise 0.
         """
         size = round(len(source) ** 0.5)
         place = source.T[::-1].reshape(2, size, size)
         above = _sample(self.level, place) - threshold
-        # Roughly the pixels inside the lesion's border; hilltops have no slope.
+        # About the distance in pixels from the border of the lesion. The least slope prevents a
+        # division by zero at maxima of the level.
         distance = above / np.maximum(np.hypot(*np.gradient(above)), 2.3 / size)
         atrophy = 1 / (1 + np.exp(-np.clip(distance / 0.6, -30, 30)))
         border = np.exp(-((distance * 128 / size + 1) ** 2)) * _sample(self.rim, place)
@@ -108,24 +107,24 @@ class Retina:
         return _expose(np.float32(image), self.look, rng, blink), np.uint8(255) * (above > 0)
 
     def landmark_candidates(self, largest_mm2: float) -> np.ndarray:
-        """Return points (x, y) of the source on vessels off a lesion of this area, best first."""
+        """Return points (x, y) of the source on vessels outside a lesion in mm2, best first."""
         smooth = cv2.GaussianBlur(self.vessels, (0, 0), 2)
         skeleton = skeletonize(smooth > 0.1)
         neighbours = ndimage.convolve(skeleton.astype(np.uint8), np.ones((3, 3), np.uint8)) - 1
         lesion = (self.level > self.threshold_of_area(largest_mm2)).astype(np.uint8)
         rows, columns = np.nonzero(skeleton & (cv2.dilate(lesion, np.ones((31, 31))) == 0))
-        # Dark surroundings tell a vessel from a speck; branchings and crossings are best.
+        # Dark surroundings distinguish a vessel from a speck; branchings and crossings are best.
         score = cv2.GaussianBlur(smooth, (0, 0), 6) * np.where(neighbours >= 3, 2, 1)
         best = np.argsort(-score[rows, columns], kind="stable")
         points = np.column_stack([columns, rows])[best].astype(np.float64)
         in_field = np.linalg.norm(points - FIELD_CENTRE, axis=1) < FIELD_RADIUS - 10
-        # Dark pigment lies along the disc.
+        # The edge of the optic disc has dark pigment, which is not a vessel.
         off_disc = np.linalg.norm((points - DISC_CENTRE) / DISC_SEMI_AXES, axis=1) > 1.4
         return points[in_field & off_disc]
 
 
 def paint_retina(look: str, rng: np.random.Generator) -> Retina:
-    """Paint the retina as seen in one look, "colour" or "autofluorescence" (else KeyError)."""
+    """Paint the retina in one modality, "colour" or "autofluorescence"."""
     photograph = _without_black_surround(skimage.data.retina())
     vessels = _vessel_darkness(photograph)
     level = _atrophy_level(vessels.shape, rng)
@@ -135,12 +134,12 @@ def paint_retina(look: str, rng: np.random.Generator) -> Retina:
 
 
 def _sample(spline: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Interpolate spline coefficients at places (2, ...), rows first."""
+    """Interpolate spline coefficients at points (2, ...), given as rows, then columns."""
     return ndimage.map_coordinates(spline, place, order=3, mode="mirror", prefilter=False)
 
 
 def _expose(image: np.ndarray, look: str, rng: np.random.Generator, blink: bool) -> np.ndarray:
-    """Add one visit's illumination, blur and noise; return 8 bits."""
+    """Add the illumination, blur and noise of one visit; return 8-bit values."""
     size = len(image)
     axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / (size / 2)
     x, y = axis[np.newaxis, :, np.newaxis], axis[:, np.newaxis, np.newaxis]
@@ -150,7 +149,7 @@ def _expose(image: np.ndarray, look: str, rng: np.random.Generator, blink: bool)
     patch_shape = np.exp(-((x - patch[0]) ** 2 + (y - patch[1]) ** 2) / (2 * 0.35**2))
     light = light * (1 + rng.uniform(-0.22, 0.15) * patch_shape)
     blur, grain = rng.uniform(0.3, 1.1) * size / 768, rng.uniform(0.6, 1.3)
-    if blink:  # the lid's shadow from above, and nothing in focus
+    if blink:  # the shadow of the eyelid from above, and everything out of focus
         image = cv2.GaussianBlur(image, (0, 0), 0.07 * size).reshape(image.shape)
         image = image.mean((0, 1)) + 0.4 * (image - image.mean((0, 1)))
         light = light * (0.22 + 0.3 / (1 + np.exp(-(y + 0.25 * x - 0.1) / 0.2)))
@@ -159,14 +158,14 @@ def _expose(image: np.ndarray, look: str, rng: np.random.Generator, blink: bool)
     if look == "colour":
         image = image + 0.012 * grain * noise
         image = image * np.clip(CAMERA_RADIUS * size / 2 - np.hypot(x, y) * size / 2 + 0.5, 0, 1)
-    else:  # laser speckle is proportional to the signal and coarser than a pixel
+    else:  # laser speckle is proportional to the signal, and coarser than a pixel
         coarse = cv2.GaussianBlur(noise[..., 0], (0, 0), 0.8)[..., np.newaxis]
         image = image * (1 + grain * (0.05 * noise + 0.16 * coarse)) + 0.006 * noise
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).squeeze()
 
 
 def _without_black_surround(photograph: np.ndarray) -> np.ndarray:
-    """Mirror the retina outwards at its circular border, so that no filter meets the black."""
+    """Mirror the retina at its circular border, so that no filter sees the black surround."""
     offset = np.moveaxis(np.indices(photograph.shape[:2])[::-1], 0, 2) - FIELD_CENTRE
     factor = np.minimum(2 * FIELD_RADIUS / np.maximum(np.hypot(*offset.T).T, 1) - 1, 1)
     column, row = np.rint(FIELD_CENTRE + offset * factor[..., np.newaxis]).astype(int).T
@@ -174,54 +173,58 @@ def _without_black_surround(photograph: np.ndarray) -> np.ndarray:
 
 
 def _vessel_darkness(photograph: np.ndarray) -> np.ndarray:
-    """Keep what is darker in green than its surroundings and narrower than a large vessel."""
+    """Return how dark, in green, narrow structures are relative to their surroundings."""
     green = cv2.GaussianBlur(photograph[..., 1].astype(np.float32), (0, 0), 1.3)
-    # A closing, unlike a mean, has no halo at the bright disc.
+    # Unlike a mean, a closing gives no halo around the bright optic disc.
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (29, 29))
     around = cv2.GaussianBlur(cv2.morphologyEx(green, cv2.MORPH_CLOSE, disc), (0, 0), 4)
-    darkness = np.clip(1 - green / around - 0.05, 0, 0.7)  # 0.05: what grain alone gives
-    # Fill the bright reflex along the middle of arteries, which only colour photographs show.
+    darkness = np.clip(1 - green / around - 0.05, 0, 0.7)  # 0.05 is the darkness of grain
+    # Fill the bright reflex along the centre of arteries, which only colour photographs show.
     darkness = cv2.morphologyEx(darkness, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     avascular = np.exp(-((np.hypot(*_millimetres_from_fovea(darkness.shape)) / 0.5) ** 4))
     return (darkness * (1 - avascular)).astype(np.float32)
 
 
 def _millimetres_from_fovea(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return x (1, columns) and y (rows, 1)."""
+    """Return the distances x (1, columns) and y (rows, 1) from the fovea in millimetres."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     return (x - FOVEA[0]) * MM_PER_SOURCE_PIXEL, (y - FOVEA[1]) * MM_PER_SOURCE_PIXEL
 
 
 def _texture(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> np.ndarray:
-    """Return smooth noise of standard deviation about 1 and a grain size in source pixels."""
+    """Return smooth noise with standard deviation of about 1 and grains of `cell` source pixels."""
     coarse = rng.standard_normal([int(n / cell) + 4 for n in shape]).astype(np.float32)
     wide = [round(n * cell) for n in coarse.shape[::-1]]
-    coarse = cv2.GaussianBlur(coarse, (0, 0), 0.5) / 0.5  # which makes the spread 1 again
+    coarse = (
+        cv2.GaussianBlur(coarse, (0, 0), 0.5) / 0.5
+    )  # the division makes the standard deviation 1 again
     return cv2.resize(coarse, wide, interpolation=cv2.INTER_CUBIC)[: shape[0], : shape[1]]
 
 
 def _atrophy_level(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Sum foci around the fovea, which is spared at first, and roughen their borders."""
+    """Sum foci of atrophy around the fovea, which is spared at first, with rough borders."""
     x, y = _millimetres_from_fovea(shape)
     level = 0.3 * np.exp(-(x**2 + y**2) / 1.25**2 / 2) - 0.35 * np.exp(-(x**2 + y**2) / 0.4**2 / 2)
-    for focus in range(12):  # on a spiral, weaker and smaller outwards
+    for focus in range(12):  # on a spiral, weaker and smaller with growing distance
         angle, away, radius = 2.4 * focus, 1.1 + 0.075 * focus, 0.41 - 0.011 * focus
         squared = (x - away * np.cos(angle)) ** 2 + (y - away * np.sin(angle)) ** 2
         level = level + (1 - 0.04 * focus) * np.exp(-squared / radius**2 / 2)
-    roughness = np.minimum(2 * level, 1)  # none far away, where there must be no atrophy
+    roughness = np.minimum(2 * level, 1)  # none far from the fovea, where no atrophy may appear
     for cell, weight in ((64, 0.09), (28, 0.06), (13, 0.03)):
         level = level + weight * roughness * _texture(shape, cell, rng)
     return (level - 0.02 * np.hypot(x, y)).astype(np.float32)
 
 
 def _choroidal_vessels(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Let broad, soft vessels (0..1) wander across the macula, branch and thin out."""
+    """Draw wide, soft vessels (0 to 1) that cross the macula, branch and become thinner."""
     drawn, angles = np.zeros(shape, np.float32), np.arange(6) + rng.uniform(-0.3, 0.3, 6)
     tips = [(300 * np.exp(1j * a), a + rng.uniform(2.4, 3.9), rng.uniform(11, 20)) for a in angles]
     while tips:
         start, heading, width = tips.pop()
         headings = heading + ndimage.gaussian_filter1d(rng.normal(0, 2.4, 80), 5)
-        path = start + 8 * np.cumsum(np.exp(1j * headings))  # complex, from the fovea
+        path = start + 8 * np.cumsum(
+            np.exp(1j * headings)
+        )  # complex numbers, relative to the fovea
         corners = np.rint(16 * (FOVEA + path.view(float).reshape(-1, 2))).astype(np.int32)
         vessel = cv2.polylines(0 * drawn, [corners], False, 1, round(width), cv2.LINE_8, 4)
         drawn = np.maximum(drawn, rng.uniform(0.6, 1) * cv2.GaussianBlur(vessel, (0, 0), 4))
@@ -231,12 +234,12 @@ def _choroidal_vessels(shape: tuple[int, int], rng: np.random.Generator) -> np.n
 
 
 def _paint_colour(photograph: np.ndarray, vessels: np.ndarray, rng: np.random.Generator) -> Layers:
-    """Paint healthy and atrophic retina (channels first); a rim is not seen in colour."""
+    """Paint healthy and atrophic retina (channels first); colour shows no rim around atrophy."""
     healthy = photograph.astype(np.float32) / 255
     around = cv2.GaussianBlur(cv2.medianBlur(photograph, 61) / np.float32(255), (0, 0), 6)
     sclera, blood = np.array([[1.0, 0.61, 0.41], [0.93, 0.38, 0.23]])
     bare = sclera + (blood - sclera) * _choroidal_vessels(vessels.shape, rng)[..., np.newaxis]
-    # Pigment is left, and the retinal vessels in front are as photographed.
+    # Some pigment is left, and the retinal vessels in front are those of the photograph.
     atrophic = (0.7 * bare + 0.3 * around) * (healthy / around) ** np.array([1.0, 1.4, 1.4])
     return np.moveaxis(healthy, 2, 0), np.moveaxis(atrophic, 2, 0), np.zeros_like(vessels)
 
@@ -252,10 +255,10 @@ def _paint_autofluorescence(_: np.ndarray, vessels: np.ndarray, rng: np.random.G
     from_disc = (np.indices(shape).T[..., ::-1] - DISC_CENTRE) / DISC_SEMI_AXES
     disc = 1 / (1 + np.exp(np.clip((np.hypot(*from_disc.T) - 1) / 0.025, -30, 30)))
     healthy = healthy + (0.13 * through_vessels - healthy) * disc
-    bands = np.zeros(shape)  # of the choroid, hardly seen
+    bands = np.zeros(shape)  # of the choroid, hardly visible
     for slope, period, width, cell in ((0.4, 0.55, 0.55, 95), (-0.7, 0.9, 0.35, 70)):
         phase = np.pi * (y + slope * x) / period + 2.4 * _texture(shape, cell, rng)
-        visible = np.clip(0.6 + 0.35 * _texture(shape, 50, rng), 0, 1)  # some lie deeper
+        visible = np.clip(0.6 + 0.35 * _texture(shape, 50, rng), 0, 1)  # some are deeper
         bands = np.maximum(bands, visible * np.exp(-((np.sin(phase) / width) ** 2)))
     atrophic = (0.075 + 0.015 * bands) * np.sqrt(through_vessels)
     rim = np.clip(0.22 + 0.14 * _texture(shape, 26, rng), 0.02, 0.5)

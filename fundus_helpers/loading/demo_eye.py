@@ -1,9 +1,10 @@
-"""A demo eye: twelve visits over six years with a known lesion and known geometry.
+"""A demo eye: twelve visits over six years with a known lesion and a known geometry.
 
-Every visit i has a map G_i from its pixels to the retina ("anatomy", in pixels of an undistorted
-frame): a projective map plus nine smooth bumps. A photograph asks the retina once for its colour
-at G_i(x), so the exact transform from visit f (fixed) to m (moving) is G_f, then G_m backwards.
-Points are (x, y) in pixels with pixel centres at integers; arrays are [row, column].
+Every visit i has a map G_i from its pixels to the retina (called anatomy here, in pixels of an
+undistorted frame): a projective map plus nine smooth bumps. Pixel x of the photograph has the
+colour of the retina at G_i(x). The exact transform from visit f (fixed) to visit m (moving) is
+therefore G_f followed by the inverse of G_m. Points are (x, y) in pixels with pixel centres at
+integers; arrays are [row, column].
 """
 
 import json
@@ -31,47 +32,37 @@ from fundus_helpers.transforms.transform import from_displacement
 
 VERSION = 2
 
-
 DATES = (
     "2016-03-14 2016-08-29 2017-03-06 2017-09-18 2018-02-26 2018-07-12 2018-10-15 "
     "2019-04-08 2019-11-21 2020-02-03 2020-07-20 2021-01-11 2021-08-16 2022-03-21"
 ).split()
-
-
 BLINK, WRONG_SIZE = "hopeless: blink, no vessel to be seen", "wrong size: 3/4 of the others"
+WHY_NOT = {"2018-07-12": BLINK, "2020-02-03": WRONG_SIZE}  # the other visits are usable
 
-
-WHY_NOT = {"2018-07-12": BLINK, "2020-02-03": WRONG_SIZE}  # the others are usable
-
-
-AREAS_MM2 = (4.0, 12.0)  # at the first and at the last visit
-
-
+AREAS_MM2 = (4.0, 12.0)  # of the lesion, at the first and at the last visit
 LANDMARKS_PER_PAIR = 20
-
-
-BUMP_NODES, BUMP_WIDTH = np.array([-0.7, 0.0, 0.7]), 0.45  # in half frames from the middle
+BUMP_NODES, BUMP_WIDTH = np.array([-0.7, 0.0, 0.7]), 0.45  # in half frames from the centre
 
 
 def make_demo_eye(
     data: Path | str, patient: str = "demo_colour", *, size: int = 768, seed: int = 0
 ) -> Path:
-    """Write a demo eye as ordinary files, unless it is there already.
+    """Write a demo eye as ordinary files, unless it already exists.
 
-    `<patient>_<YYYY-MM-DD>_L.png` are the photographs (8-bit, RGB or grey): 12 usable ones, a
-    hopeless one and one of the wrong size. Beside them are `truth.json`, `landmarks.csv` (20
-    points for every pair of usable visits) and `truth/lesion_<file stem>.png` (0 or 255).
+    The photographs are `<patient>_<YYYY-MM-DD>_L.png` (8-bit, RGB or grey): twelve usable ones, one
+    spoilt by a blink and one of the wrong size. The folder also holds `truth.json`, `landmarks.csv`
+    (20 points for every pair of usable visits) and `truth/lesion_<file stem>.png` (0 or 255).
 
     Parameters
     ----------
-    data : Path or str
-        The folder of all patients; made if missing.
-    patient : str
-        One of `PATIENTS`, which gives the look.
+    data : path
+        Folder with one folder per patient; it is made if it is missing.
+    patient : {"demo_colour", "demo_autofluorescence"}
+        Name of the patient's folder, which also chooses the modality.
     size : int
-        Width and height of the photographs in pixels; they show 8.7 mm whatever the size.
+        Width and height of the photographs in pixels. They show 8.7 mm of the retina at any size.
     seed : int
-        Same settings, byte-identical files.
+        The same settings give identical files.
 
     Returns
     -------
@@ -81,44 +72,69 @@ def make_demo_eye(
     Raises
     ------
     ValueError
-        If the patient is unknown, or the folder holds something else than is asked for.
+        If the patient is unknown, or the folder exists with other settings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fundus_helpers as fh
+    >>> with tempfile.TemporaryDirectory() as data:
+    ...     folder = fh.make_demo_eye(data, size=64)
+    ...     len(list(folder.glob("*.png")))
+    14
     """
     if patient not in PATIENTS:
-        raise ValueError(f"no demo patient {patient!r}; there are {', '.join(PATIENTS)}")
+        raise ValueError(f"no demo patient {patient!r}; give one of {', '.join(PATIENTS)}")
     wanted = {"version": VERSION, "look": PATIENTS[patient], "size": size, "seed": seed}
     folder = Path(data) / patient
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed when complete: a kill leaves no half eye, two processes do not clash.
+        # Renamed when complete, so that a killed program leaves no half eye, and so that two
+        # processes do not disturb each other.
         with tempfile.TemporaryDirectory(prefix=".making_", dir=folder.parent) as temporary:
             made = _write_eye(Path(temporary) / patient, wanted)
             try:
                 made.rename(folder)
             except OSError:
-                if not folder.exists():  # else another process was first
+                if not folder.exists():  # otherwise another process was first
                     raise
     truth = read_truth(folder) if (folder / "truth.json").is_file() else {}
     if (found := {key: truth.get(key) for key in wanted}) != wanted:
-        raise ValueError(f"{folder} holds {found}, wanted is {wanted}: delete it to make it anew")
+        raise ValueError(f"{folder} holds {found}, not {wanted}: delete it to make it again")
     return folder
 
 
 def read_truth(folder: Path | str) -> dict[str, Any]:
-    """Read `truth.json` of a demo patient's folder.
+    """Read `truth.json` from the folder of a demo patient.
 
-    It has `version`, `look`, `size` (pixels), `seed`, `mm_per_pixel` (of the anatomy) and
-    `visits`: a list of `file`, `date`, `usable`, `why_not`, `lesion_area_mm2` (in the anatomy)
-    and `geometry` (a `homography` (3, 3) and `bump_vectors` (node in y, node in x, (x, y)), in
-    half frames from the middle of the frame). FileNotFoundError if there is no truth.
+    Parameters
+    ----------
+    folder : path
+        The patient's folder.
+
+    Returns
+    -------
+    dict
+        `version`, `look` (the modality), `size` (pixels), `seed`, `mm_per_pixel` (of the anatomy)
+        and `visits`: a list of dictionaries with `file`, `date`, `usable`, `why_not`,
+        `lesion_area_mm2` (in the anatomy) and `geometry` (a `homography` (3, 3) and `bump_vectors`
+        (node in y, node in x, (x, y)), in half frames from the centre of the frame).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no `truth.json`.
     """
     path = Path(folder) / "truth.json"
     if not path.is_file():
-        raise FileNotFoundError(f"no {path}: the truth is known for demo eyes only")
+        raise FileNotFoundError(
+            f"no {path}: the truth is known for demo eyes only; `make demo` makes them"
+        )
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def true_points(truth: dict[str, Any], fixed: str, moving: str, points: np.ndarray) -> np.ndarray:
-    """Carry points exactly from one visit to another.
+    """Map points exactly from one visit to another.
 
     Parameters
     ----------
@@ -147,10 +163,14 @@ def true_points(truth: dict[str, Any], fixed: str, moving: str, points: np.ndarr
 
 
 def true_transform(truth: dict[str, Any], fixed: str, moving: str) -> sitk.Transform:
-    """Return `true_points` as a float64 displacement field on the fixed pixel grid.
+    """Return the exact transform from one visit to another as a displacement field.
 
-    It maps fixed to moving points; it is linear between pixels and the identity off the grid.
-    Arguments and errors are those of `true_points`.
+    The field is linear between the pixels of the fixed photograph and zero outside of it.
+
+    Parameters
+    ----------
+    truth, fixed, moving
+        See `true_points`.
     """
     size = truth["size"]
     grid = _pixel_grid(size)
@@ -171,10 +191,10 @@ def _to_anatomy(geometry: dict[str, Any], size: int, points: np.ndarray) -> np.n
 
 
 def _from_anatomy(geometry: dict[str, Any], size: int, points: np.ndarray) -> np.ndarray:
-    """Map points (n, 2) of the retina to one visit: G_i backwards."""
+    """Map points (n, 2) of the retina to one visit: the inverse of G_i."""
     target = normal = (np.asarray(points, dtype=np.float64) - (size - 1) / 2) / (size / 2)
     inverse = np.linalg.inv(geometry["homography"])
-    for _ in range(8):  # bumps are shallow: every round shrinks the error at least tenfold
+    for _ in range(8):  # the bumps are shallow: each round reduces the error at least tenfold
         normal = _project(inverse, target - _bumps(geometry["bump_vectors"], normal))
     return normal * (size / 2) + (size - 1) / 2
 
@@ -193,7 +213,7 @@ def _bumps(vectors: Any, points: np.ndarray) -> np.ndarray:
 
 
 def _draw_geometry(rng: np.random.Generator) -> dict[str, Any]:
-    """Draw how one visit is seen (see `read_truth`); pixels here are those of a 768 frame."""
+    """Draw the random geometry of one visit (see `read_truth`); pixels are those of a 768 frame."""
     angle, direction = np.radians(rng.uniform(-4, 4)), rng.uniform(0, 2 * np.pi)
     scale, shift, height = rng.uniform((0.97, 8, 1.5), (1.03, 40, 3)) / (1, 384, 384)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
@@ -213,15 +233,15 @@ def _to_source(look: str, size: int) -> tuple[float, np.ndarray]:
 
 
 def _landmarks(retina: Retina, visits: list[dict[str, Any]], size: int) -> np.ndarray:
-    """Choose points of the anatomy (20, 2) on vessels, far apart and seen at every visit."""
+    """Choose points of the anatomy (20, 2) on vessels, far apart and visible at every visit."""
     factor, offset = _to_source(retina.look, size)
     points = (retina.landmark_candidates(AREAS_MM2[1]) - offset) / factor
-    norm = 2 if retina.look == "colour" else np.inf  # a circle is seen, or a square
+    norm = 2 if retina.look == "colour" else np.inf  # the field of view is a circle or a square
     for visit in visits:
         from_middle = _from_anatomy(visit["geometry"], size, points) - (size - 1) / 2
         points = points[np.linalg.norm(from_middle, norm, axis=1) < 0.92 * size / 2]
     spacing, chosen = 0.3 * size, []
-    while len(chosen) < LANDMARKS_PER_PAIR:  # the widest spacing that leaves enough
+    while len(chosen) < LANDMARKS_PER_PAIR:  # the widest spacing that leaves enough points
         spacing, chosen, left = 0.96 * spacing, [], points
         while len(left) and len(chosen) < LANDMARKS_PER_PAIR:
             chosen.append(left[0])
@@ -235,7 +255,7 @@ def _write_eye(folder: Path, settings: dict[str, Any]) -> Path:
     look, size, seed = settings["look"], settings["size"], settings["seed"]
     retina = paint_retina(look, np.random.default_rng([seed, len(DATES)]))
     days = np.array(DATES, dtype="datetime64[D]").astype(int)
-    # Linear in the square root of the area (doi:10.1186/s12874-021-01356-0).
+    # The square root of the area grows linearly (doi:10.1186/s12874-021-01356-0).
     areas = np.interp(days, days[[0, -1]], np.sqrt(AREAS_MM2)) ** 2
     splines = {pixels: retina.splines(pixels) for pixels in (size, size * 3 // 4)}
     visits = []
@@ -260,7 +280,7 @@ def _write_eye(folder: Path, settings: dict[str, Any]) -> Path:
 
 
 def _write_landmarks(path: Path, visits: list[dict[str, Any]], size: int, points: Any) -> None:
-    """Write where points of the anatomy are seen, for every pair of visits in order of date."""
+    """Write the coordinates of points of the anatomy in every pair of visits, in order of date."""
     seen = {v["file"]: _from_anatomy(v["geometry"], size, points) for v in visits}
     rows = [
         (fixed, moving, *fixed_point, *moving_point)

@@ -1,7 +1,7 @@
 """FIRE, the Fundus Image Registration dataset: its pairs, its landmarks, its protocol.
 
 Hernandez-Matas et al., *FIRE: Fundus Image Registration Dataset*, Journal for Modeling in
-Ophthalmology 2017, doi:10.35119/maio.v1i4.42. `data/README.md` says where to get it.
+Ophthalmology 2017, doi:10.35119/maio.v1i4.42. `data/README.md` explains where to get it.
 """
 
 import datetime
@@ -24,18 +24,12 @@ from fundus_helpers.loading.photographs import read_photograph, resize, single_c
 from fundus_helpers.transforms.transform import rescale_points
 
 CATEGORIES = {"S": "large overlap", "P": "small overlap", "A": "the retina changed"}
-
-
-LARGEST_THRESHOLD = 25  # pixels of the full-size image, as every published result has it
-
-
-WRONG_LANDMARKS = ("P37",)  # known to be wrong in the dataset, left out by everyone
-
-
+LARGEST_THRESHOLD = 25  # in pixels of the full-size image, as in every published result
+WRONG_LANDMARKS = ("P37",)  # known errors of the dataset, left out in published results too
 _POINTS_NAME = re.compile(r"control_points_(([SPA])\d+)_1_2\.txt")
 
-
-# AUC of each class, their mean, over all pairs, and where it was reported (NaN: it was not).
+# Area under the success curve (AUC) for each class, the mean of the three, the AUC over all pairs,
+# and the source. NaN: not reported.
 PUBLISHED = pd.DataFrame(
     [
         ("retinalysis-registration 1.0.0", 0.948, 0.894, 0.783, 0.875, 0.911, "its makers, PyPI"),
@@ -51,7 +45,18 @@ PUBLISHED = pd.DataFrame(
 
 @dataclass(frozen=True)
 class FirePair:
-    """Two photographs of one eye with landmarks, in pixels (x, y) of the full-size images."""
+    """Two photographs of one eye with their landmarks.
+
+    Attributes
+    ----------
+    name : str
+        For example ``S01``.
+    category : {"S", "P", "A", ""}
+        See `CATEGORIES`; empty for a pair that is not from FIRE.
+    fixed_path, moving_path : Path
+    fixed_points, moving_points : float ndarray, shape (n, 2)
+        The same n landmarks (x, y), in pixels of the full-size images.
+    """
 
     name: str
     category: str
@@ -62,30 +67,32 @@ class FirePair:
 
 
 def read_pairs(folder: Path | str) -> list[FirePair]:
-    """List the pairs of a FIRE folder, all of the dataset or a part, in the order of their names.
+    """List the pairs in a FIRE folder, which may hold only a part of the dataset.
 
     Parameters
     ----------
     folder : path
-        With ``Images/S01_1.jpg`` (fixed), ``Images/S01_2.jpg`` (moving) and
+        Holds ``Images/S01_1.jpg`` (fixed), ``Images/S01_2.jpg`` (moving) and
         ``Ground Truth/control_points_S01_1_2.txt`` (lines ``x1 y1 x2 y2``).
 
     Returns
     -------
     list of FirePair
-        Without P37, whose landmarks are wrong.
+        In the order of their names, without P37, whose landmarks are wrong.
 
     Raises
     ------
     FileNotFoundError
-        If the folder is not laid out so, or an image of a pair is missing.
+        If the folder does not have these files, or an image of a pair is missing.
+    ValueError
+        If a file of landmarks has another content.
     """
     folder = Path(folder)
     truth = folder / "Ground Truth"
     if not truth.is_dir():
         raise FileNotFoundError(
             f"{folder}: no folder 'Ground Truth' in it; a FIRE folder holds 'Images' and "
-            "'Ground Truth' (data/README.md says where to get it)"
+            "'Ground Truth' (data/README.md explains where to get it)"
         )
     pairs = []
     for path in sorted(truth.iterdir()):
@@ -96,7 +103,10 @@ def read_pairs(folder: Path | str) -> list[FirePair]:
         images = [folder / "Images" / f"{name}_{side}.jpg" for side in (1, 2)]
         for image in images:
             if not image.is_file():
-                raise FileNotFoundError(f"Images/{image.name}: missing, but has landmarks")
+                raise FileNotFoundError(
+                    f"Images/{image.name}: missing, but {path.name} has its landmarks; copy the "
+                    "image, or delete the landmarks"
+                )
         points = _read_points(path)
         pairs.append(FirePair(name, category, *images, points[:, :2], points[:, 2:]))
     if not pairs:
@@ -108,21 +118,24 @@ def _read_points(path: Path) -> np.ndarray:
     try:
         points = np.loadtxt(path, ndmin=2)
     except ValueError as error:
-        raise ValueError(f"{path.name}: not lines of four numbers x1 y1 x2 y2") from error
+        message = f"{path.name}: cannot be read; lines of four numbers x1 y1 x2 y2 are needed"
+        raise ValueError(message) from error
     if points.size == 0 or points.shape[1] != 4:
         raise ValueError(f"{path.name}: shape {points.shape}; lines of x1 y1 x2 y2 are needed")
     return points
 
 
 def area_under_curve(errors: Iterable[float]) -> float:
-    """Area under the success curve, in [0, 1].
+    """Compute the area under the success curve, in [0, 1].
 
-    The mean, over the thresholds 1, 2, ... 25 px, of the share of pairs whose error is smaller.
+    This is the share of pairs whose error is smaller than a threshold, averaged over the thresholds
+    1, 2, ... 25 px.
 
     Parameters
     ----------
     errors : iterable of float
-        Mean landmark error of each pair in pixels of the full-size image; inf or NaN: no result.
+        Mean landmark error of each pair, in pixels of the full-size image; inf or NaN if the
+        registration failed.
 
     Examples
     --------
@@ -136,21 +149,21 @@ def area_under_curve(errors: Iterable[float]) -> float:
 
 
 def summarise(results: pd.DataFrame) -> pd.Series:
-    """Condense the errors of one method on FIRE as the published tables do.
+    """Summarise the errors of one method on FIRE as in published tables.
 
     Parameters
     ----------
     results : DataFrame
-        One row a pair with ``category`` (S, P or A) and ``error_px``.
+        One row per pair with ``category`` (S, P or A) and ``landmark_error_px``.
 
     Returns
     -------
     Series
-        ``S``, ``P``, ``A``: area under the success curve of the class; ``mAUC``: their mean;
-        ``pooled``: over all pairs; ``mean_error_px``: over the pairs with a result; ``failed``:
-        pairs without a result; ``pairs``.
+        ``S``, ``P``, ``A``: area under the success curve for each class; ``mAUC``: the mean of
+        the three; ``pooled``: the area over all pairs; ``mean_landmark_error_px``: over the pairs
+        with a result; ``failed``: number of pairs without a result; ``pairs``: number of pairs.
     """
-    error = results["error_px"]
+    error = results["landmark_error_px"]
     curves = {
         category: area_under_curve(error[results["category"] == category])
         for category in CATEGORIES
@@ -160,7 +173,7 @@ def summarise(results: pd.DataFrame) -> pd.Series:
         | {
             "mAUC": float(np.mean(list(curves.values()))),
             "pooled": area_under_curve(error),
-            "mean_error_px": error[np.isfinite(error)].mean(),
+            "mean_landmark_error_px": error[np.isfinite(error)].mean(),
             "failed": int((~np.isfinite(error)).sum()),
             "pairs": len(error),
         }
@@ -168,7 +181,7 @@ def summarise(results: pd.DataFrame) -> pd.Series:
 
 
 def group_by_eye(pairs: Iterable[FirePair]) -> dict[str, int]:
-    """Tell which pairs show the same eye, as far as shared photographs tell.
+    """Group pairs by eye: pairs that share a photograph show the same eye.
 
     Parameters
     ----------
@@ -177,9 +190,9 @@ def group_by_eye(pairs: Iterable[FirePair]) -> dict[str, int]:
     Returns
     -------
     dict
-        The name of each pair, and a number for its eye. Pairs that share a photograph, told by
-        its content, are of one eye. In a part of FIRE the pairs that join two others may be
-        missing, and one eye count as two.
+        From the name of each pair to the number of its eye. Photographs are compared by their
+        content. In a part of FIRE, pairs that connect others may be missing; one eye may then
+        get two numbers.
     """
     pairs = list(pairs)
     photographs: dict[str, int] = {}
@@ -200,20 +213,22 @@ def _content(path: Path) -> str:
 def lay_out_eye(
     pairs: Iterable[FirePair], data: Path | str, patient: str, *, laterality: str = "L"
 ) -> Path:
-    """Lay out the photographs of one eye of FIRE as a patient's folder, with their landmarks.
+    """Make a patient's folder with the photographs and landmarks of one eye of FIRE.
 
-    FIRE stores a photograph once for every pair it is in; here the copies, told by their content,
-    become one visit. FIRE gives no dates: the visits get the first of January of made-up years.
+    FIRE stores a photograph once for every pair that it belongs to; copies with the same content
+    become one visit. FIRE has no dates, so the visits get invented ones: the first of January of
+    consecutive years.
 
     Parameters
     ----------
     pairs : iterable of FirePair
-        All of one eye, for example those named S07 to S42.
+        All pairs of one eye, for example S07 to S42.
     data : path
-        The folder of patients.
+        Folder with one folder per patient.
     patient : str
-        Name of the folder to make in it; running again changes nothing.
+        Name of the folder to make. A second call changes nothing.
     laterality : {"L", "R"}
+        Written into the names of the files; FIRE does not say which eye it is.
 
     Returns
     -------
@@ -242,9 +257,19 @@ def lay_out_eye(
 
 
 def lay_out_cohort(pairs: Iterable[FirePair], data: Path | str) -> list[Path]:
-    """Lay out every eye of FIRE as a patient's folder, named after its first pair: ``fire_S07``.
+    """Make a patient's folder for every eye of FIRE, named after its first pair: ``fire_S07``.
 
-    Eyes are told apart by `group_by_eye`, laid out by `lay_out_eye`: see there.
+    Parameters
+    ----------
+    pairs : iterable of FirePair
+        Grouped by `group_by_eye`.
+    data : path
+        Folder with one folder per patient.
+
+    Returns
+    -------
+    list of Path
+        The folders; see `lay_out_eye`.
     """
     pairs = list(pairs)
     eye_of, eyes = group_by_eye(pairs), {}
@@ -254,6 +279,7 @@ def lay_out_cohort(pairs: Iterable[FirePair], data: Path | str) -> list[Path]:
 
 
 def _place(source: Path, target: Path) -> None:
+    """Link a file, or copy it where a link is not possible, unless it is there already."""
     if target.exists():
         return
     try:
@@ -265,20 +291,20 @@ def _place(source: Path, target: Path) -> None:
 def load_pair(
     pair: FirePair, size: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray], float]:
-    """Read the photographs of a pair as every method gets them.
+    """Read a pair in the form that all registration methods take.
 
     Parameters
     ----------
     pair : FirePair
     size : int
-        Longer side in pixels.
+        Longer side of the images in pixels.
 
     Returns
     -------
     images, masks, points : lists of ndarray
-        Of the fixed and of the moving photograph; points (x, y) in pixels of `images`.
+        One for the fixed and one for the moving photograph; points (x, y) in pixels of `images`.
     factor : float
-        Full-size pixels of the fixed photograph per pixel.
+        Full-size pixels of the fixed photograph per pixel of its image.
     """
     photographs = [single_channel(read_photograph(p)) for p in (pair.fixed_path, pair.moving_path)]
     images = [resize(photograph, size) for photograph in photographs]
@@ -289,18 +315,18 @@ def load_pair(
 
 
 def pairs_of_eye(eye: Eye, count: int | None = None) -> list[FirePair]:
-    """Make pairs of an eye's own landmarks, to measure methods where FIRE says nothing.
+    """Make pairs from the landmarks of an eye, to measure methods on photographs other than FIRE.
 
     Parameters
     ----------
     eye : Eye
     count : int, optional
-        So many pairs at most, spread over all; None: all.
+        Largest number of pairs, spread evenly over all. None: all pairs.
 
     Returns
     -------
     list of FirePair
-        Without a category; none if no landmarks are known.
+        Without a category; empty if no landmarks are known.
     """
     visits = dict(zip(eye.used["file"], eye.names, strict=True))
     pairs = []

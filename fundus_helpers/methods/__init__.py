@@ -1,17 +1,14 @@
 """Registration methods, by name. A new method adds its line here and touches nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-import SimpleITK as sitk
-
 from fundus_helpers.methods import elastix, optical_flow, rigid
 from fundus_helpers.methods.keypoints import registration as keypoints
+from fundus_helpers.methods.pair import Method
 
 __all__ = ["METHODS", "Method"]
-
-Method = Callable[..., sitk.Transform]
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {

@@ -15,7 +15,12 @@ from annotated_types import Interval
 from fundus_helpers import transforms
 from fundus_helpers.methods import elastix_run
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, check_choice, check_range, checked
-from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
+from fundus_helpers.methods.pair import (
+    LEAST_FLEXIBLE_CORRELATION,
+    Pair,
+    check_result,
+    prepare_pair,
+)
 from fundus_helpers.methods.start import Initialisation, find_start
 
 # What elastix calls the stages and the metrics.
@@ -30,10 +35,6 @@ METRICS = {
     "mutual_information": "AdvancedMattesMutualInformation",
     "mean_squares": "AdvancedMeanSquares",
 }
-
-# B-splines give some correlation between any two retinas. Between two photographs of the same
-# retina they give at least 0.5.
-LEAST_BSPLINE_CORRELATION = 0.45
 
 # The settings of the article: raw grey images with their black border, and the default settings of
 # elastix. Use them with masks that are True everywhere, and only for a comparison.
@@ -165,7 +166,7 @@ def register(
     )
     transform = transforms.compose(*found, start)
     if normalise:
-        least = {"least_correlation": LEAST_BSPLINE_CORRELATION} if "bspline" in stages else {}
+        least = {"least_correlation": LEAST_FLEXIBLE_CORRELATION} if "bspline" in stages else {}
         check_result(transform, pair, **least)
     return transform
 

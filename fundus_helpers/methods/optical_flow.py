@@ -19,14 +19,10 @@ from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.knobs import ImageUnit, check_range, checked
-from fundus_helpers.methods.pair import check_result, prepare_pair
+from fundus_helpers.methods.pair import LEAST_FLEXIBLE_CORRELATION, check_result, prepare_pair
 from fundus_helpers.methods.start import Initialisation, find_start
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
-
-# A flexible field gives some correlation between any two retinas. Between two photographs of the
-# same retina it gives at least 0.5.
-LEAST_CORRELATION = 0.45
 
 # The settings of the article: raw grey images with their black border, from the identity, without
 # smoothing. Use them with masks that are True everywhere, and only for a comparison.
@@ -248,5 +244,5 @@ def _register(
         bent = transforms.from_displacement(fields.smooth(field, common, 0))
     transform = transforms.compose(bent, start)
     if normalise:
-        check_result(transform, pair, least_correlation=LEAST_CORRELATION)
+        check_result(transform, pair, least_correlation=LEAST_FLEXIBLE_CORRELATION)
     return transform

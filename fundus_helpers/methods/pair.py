@@ -1,5 +1,6 @@
 """What all methods have in common: a pair of images is prepared, and the result is checked."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -24,9 +25,15 @@ SCALE_LIMIT = 1.5
 # Registered photographs of one eye have a correlation of at least 0.4 if the model fits, and of at
 # least 0.13 after a shift only. If one image shows no vessels, the correlation is below 0.1.
 LEAST_CORRELATION = 0.12
+# A flexible transform (optical flow, B-splines) gives some correlation between any two retinas.
+# Between two photographs of the same retina it gives at least 0.5.
+LEAST_FLEXIBLE_CORRELATION = 0.45
 
 # Results are checked on images with a longer side of at most this number of pixels.
 CHECK_SIZE = 384
+
+# A registration method: (fixed, moving, *, fixed_mask=None, moving_mask=None, **knobs).
+Method = Callable[..., sitk.Transform]
 
 
 @dataclass(frozen=True)

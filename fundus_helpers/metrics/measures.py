@@ -228,6 +228,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             # Known from elsewhere.
             Measure("landmark_error_before_px", "landmark error before", "px", "lower"),
             Measure("best_possible_error_px", "best possible landmark error", "px", "lower"),
+            Measure("mean_landmark_error_px", "landmark error, mean", "px", "lower"),
             Measure("worst_landmark_error_px", "worst landmark error", "px", "lower"),
             Measure("pairwise_landmark_error_px", "landmark error, all pairs", "px", "lower"),
             Measure("worst_pairwise_error_px", "worst pair", "px", "lower"),
@@ -239,6 +240,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             Measure("mean_displacement_px", "mean displacement", "px", "lower"),
             Measure("seconds", "time", "s", "lower"),
             Measure("visits", "visits"),
+            Measure("pairs", "pairs"),
             Measure("accepted", "accepted", "", "higher"),
             Measure("doubtful", "doubtful", "", "lower"),
             Measure("failed", "failed", "", "lower"),

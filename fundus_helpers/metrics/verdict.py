@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.keypoints.features import Keypoints
-from fundus_helpers.methods.pair import LEAST_OVERLAP, Pair, prepare_pair
+from fundus_helpers.methods.pair import LEAST_OVERLAP, SCALE_LIMIT, Pair, prepare_pair
 from fundus_helpers.metrics.evidence import BOUND, SIZE, Evidence, gather, keypoints_of
 from fundus_helpers.transforms.transform import RegistrationError
 
@@ -31,9 +31,6 @@ CORRELATIONS = 0.25, 0.45
 # Shares of the width: an expected error beyond which pictures should be looked at, and by which the
 # two ways round may miss each other.
 LARGEST_ERROR, LARGEST_DISAGREEMENT = 0.005, 0.005
-
-
-SCALE_LIMIT = 1.5
 
 
 SMALL_OVERLAP = 0.2

@@ -1,4 +1,4 @@
-"""What moves on a screen: sliders, previews, pictures to compare."""
+"""Interactive panels: sliders, previews of a registration, and pictures to compare."""
 
 import lazy_loader as lazy
 
@@ -17,8 +17,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "quick_enough",
             "shrink_pair",
         ],
-        "swipe": ["Comparison", "OVERLAY_CAPTION", "difference"],
+        "swipe": ["Comparison", "VIEWS", "View"],
         "tuning": ["Tuner", "label", "tune"],
-        "worker": ["Worker"],
     },
 )

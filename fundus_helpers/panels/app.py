@@ -1,4 +1,4 @@
-"""A page for a colleague: choose patient, eye and method, then move the sliders."""
+"""A page with sliders for users who do not program: select an eye and a method, then try knobs."""
 
 import os
 from pathlib import Path
@@ -10,23 +10,25 @@ from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS, EyeError, find_eyes
 from fundus_helpers.methods import METHODS
+from fundus_helpers.panels._worker import Worker
 from fundus_helpers.panels.panel import STYLE
 from fundus_helpers.panels.tuning import Tuner
-from fundus_helpers.panels.worker import Worker
 
-# Folders that `make app` hands on.
+# Environment variables by which `make app` names the folders.
 DATA, RESULTS = "FUNDUS_DATA", "FUNDUS_RESULTS"
 
 
 class App:
-    """Lists of what is in the data folder, above the sliders of the eye chosen from them.
+    """A list of the eyes in the data folder, above the sliders of the selected eye.
 
     Parameters
     ----------
-    data, results : path, optional
-        Folder with a folder for each patient, and of all results; None: those that the
-        environment variables ``FUNDUS_DATA`` and ``FUNDUS_RESULTS`` name. A data folder without
-        any eye gets the demo eye.
+    data : path, optional
+        Folder that contains one folder per patient. If it contains no eye, the demo eye is made
+        in it. None: the folder in the environment variable ``FUNDUS_DATA``, or ``data``.
+    results : path, optional
+        Folder of all results. None: the folder in the environment variable ``FUNDUS_RESULTS``, or
+        ``results``.
     """
 
     def __init__(self, data: Path | str | None = None, results: Path | str | None = None):
@@ -48,7 +50,7 @@ class App:
         display(self.widget)
 
     def finish(self) -> None:
-        """Wait until all is done that was asked for; raise what went wrong meanwhile."""
+        """Wait until all work is done, and raise the last error that occurred."""
         self._worker.finish()
         if self.tuner is not None:
             self.tuner.finish()
@@ -61,7 +63,7 @@ class App:
     def _open(self, patient: str, laterality: str) -> None:
         try:
             eye = load_eye(self._data, patient, laterality, shown=False)
-        except EyeError as error:  # an eye of one photograph: no fault of the page
+        except EyeError as error:  # for example, an eye with one photograph only
             self._say(str(error))
             return
         last = len(eye.names) - 1

@@ -1,49 +1,47 @@
-"""What a panel of sliders looks like: lists, buttons, pictures, numbers, and what it says."""
+"""The widgets of a panel of sliders: lists, buttons, pictures, numbers and messages."""
 
-import html
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import ipywidgets
-import numpy as np
 import pandas as pd
+from jinja2 import Template
 
 from fundus_helpers.methods import Method
 from fundus_helpers.methods.knobs import Knob, Value, read_knobs
+from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.panels.swipe import VIEWS, Comparison
 
 STYLE = {"description_width": "105px"}
-
-
 LAYOUT = {"width": "auto"}
-
-
-COLOURS = {"busy": "#8a5a00", "done": "inherit", "refused": "#a04000", "error": "#b00020"}
-
-
-SIGNS = {"busy": '<span class="fundus-spinner"></span> ', "refused": "refused: "}
-
-
 RUN, STOP = "Run all visits at full size", "Stop"
+
+# The macros of this template make the HTML of the panel.
+TEMPLATE = Template(
+    Path(__file__).with_name("panel.html.j2").read_text(encoding="utf-8"),
+    autoescape=True,
+    trim_blocks=True,
+).module
 
 
 def box(place: str, *widgets: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Put widgets into a box that ``swipe.css`` arranges as its place in the panel."""
+    """Put widgets into a box that ``swipe.css`` arranges by the name of its place in the panel."""
     made = ipywidgets.VBox(widgets)
     made.add_class(f"fundus-{place}")
     return made
 
 
 class Sliders:
-    """One widget a knob: a slider for a number, a list for a word, a box to tick for a bool.
+    """One widget per knob: a slider for a number, a list for a choice, a check box for a switch.
 
     Parameters
     ----------
     method : callable
-        One of `fundus_helpers.METHODS`.
+        One of `fundus_helpers.METHODS`, or another function that `read_knobs` can read.
     values : mapping of str to value
-        Where they stand at first; knobs left out stand at their defaults.
+        First values of the knobs; the other knobs start at their defaults.
     changed : callable
-        Called, without arguments, after a knob has been turned.
+        Called without arguments after the value of a knob has changed.
     """
 
     def __init__(self, method: Method, values: Mapping[str, Value], changed: Callable[[], None]):
@@ -52,22 +50,18 @@ class Sliders:
         self.widgets = {name: make_widget(self._knobs[name], start[name]) for name in start}
         for widget in self.widgets.values():
             widget.observe(self._on_change, "value")
-        lines = [
-            f"<p><b>{name}</b> {html.escape(knob.explanation.replace('`', ''))}</p>"
-            for name, knob in self._knobs.items()
-        ]
-        help_text = ipywidgets.HTML(f"<div style='line-height: 1.4'>{''.join(lines)}</div>")
+        help_text = ipywidgets.HTML(TEMPLATE.help(self._knobs.values()))
         help_box = ipywidgets.Accordion([help_text], titles=["What the knobs do"])
         self.box = ipywidgets.VBox([box("columns", *self.widgets.values()), help_box])
         self._show_what_acts()
 
     @property
     def values(self) -> dict[str, Value]:
-        """What every knob is set to."""
+        """The current value of every knob."""
         return {name: widget.value for name, widget in self.widgets.items()}
 
     def words(self, values: Mapping[str, Value] | None) -> str:
-        """Name the values that are not their knobs' defaults; None is nothing done."""
+        """Describe values by those that differ from their defaults; None: no registration."""
         if values is None:
             return "nothing done"
         turned = {n: value for n, value in values.items() if value != self._knobs[n].default}
@@ -75,7 +69,7 @@ class Sliders:
         return said or "all knobs at their defaults"
 
     def turn(self, values: Mapping[str, Value]) -> None:
-        """Set knobs, those left out to their defaults; tells of it once."""
+        """Set some knobs, and all others to their defaults. `changed` is called once."""
         self._silent = True
         try:
             for name, knob in self._knobs.items():
@@ -88,7 +82,7 @@ class Sliders:
         self._on_change()
 
     def lock(self, locked: bool) -> None:
-        """Keep all knobs from being turned, or let them go."""
+        """Disable all knobs, or enable them again."""
         for widget in self.widgets.values():
             widget.disabled = locked
 
@@ -99,7 +93,7 @@ class Sliders:
 
     def _show_what_acts(self) -> None:
         given = {}
-        for name, widget in self.widgets.items():  # one that depends on another comes after it
+        for name, widget in self.widgets.items():  # a knob comes after the one it depends on
             acts = self._knobs[name].acts(given)
             given[name] = acts and widget.value
             widget.layout.display = None if acts else "none"
@@ -112,7 +106,7 @@ def make_widget(knob: Knob, value: Value) -> ipywidgets.ValueWidget:
     ----------
     knob : Knob
     value : bool, int, float or str
-        What it is set to.
+        First value.
 
     Raises
     ------
@@ -136,16 +130,16 @@ def _options(knob: Knob, value: float) -> list[tuple[str, float]]:
 
 
 class Panel:
-    """The widgets of one eye, arranged; `tuning.Tuner` brings them to life.
+    """All widgets of one eye and their arrangement. `tuning.Tuner` connects them to functions.
 
     Parameters
     ----------
     visits : sequence of (name, position)
-        To choose from.
+        Visits that can be selected.
     moving : int
-        Position of the visit chosen at first.
+        Position of the visit that is selected at first.
     methods : sequence of str
-        To choose from; the first is chosen at first.
+        Methods that can be selected. The first one is selected at first.
     """
 
     def __init__(self, visits: Sequence[tuple[str, int]], moving: int, methods: Sequence[str]):
@@ -174,7 +168,7 @@ class Panel:
         self.widget = self._arranged()
 
     def _arranged(self) -> ipywidgets.Widget:
-        """Knobs beside the pictures; in a narrow window below them (``swipe.css``)."""
+        """Arrange the knobs beside the pictures, or below them in a narrow window."""
         buttons = ipywidgets.HBox([self.defaults, self.best, self.save])
         series = ipywidgets.HBox([self.run_all, self.bar])
         chosen, pressed = box("columns", self.visit, self.method), box("columns", buttons, series)
@@ -191,7 +185,7 @@ class Panel:
         self._knobs.children = [sliders.box]
 
     def lock(self, locked: bool) -> None:
-        """Leave nothing to press but *Stop*, or let everything go."""
+        """Disable everything except the button *Stop*, or enable everything again."""
         self.bar.value, self.bar.layout.visibility = 0, "visible" if locked else "hidden"
         self.run_all.description = STOP if locked else RUN
         self.sliders.lock(locked)
@@ -199,48 +193,45 @@ class Panel:
             widget.disabled = locked
 
     def tell(self, kind: str, words: str) -> None:
-        """Say something below the pictures.
+        """Show a message below the pictures.
 
         Parameters
         ----------
         kind : {"busy", "done", "refused", "error"}
-            Decides colour and sign.
+            Determines the colour of the message and the sign before it.
         words : str
         """
-        style = f"color: {COLOURS[kind]}; font-size: 14px; line-height: 1.4; margin: 4px 0"
-        text = SIGNS.get(kind, "") + html.escape(words)
-        self.status.value = f'<p role="status" class="fundus-{kind}" style="{style}">{text}</p>'
+        self.status.value = TEMPLATE.status(kind, words)
 
     def tabulate(self, rows: Mapping[str, pd.Series], note: str = "") -> None:
-        """Show numbers.
+        """Show a table of numbers.
 
         Parameters
         ----------
         rows : mapping of str to Series
-            Measures, all with one index; what is known of none is left out.
+            Rows of the table. Every row has the same index, keys of `metrics.MEASURES`. Measures
+            that are unknown in all rows are left out.
         note : str
-            Below the table.
+            Text below the table.
         """
-        table = pd.DataFrame(rows).dropna(how="all").T.map(_number)
+        columns = pd.DataFrame(rows).dropna(how="all").T.items()
+        table = pd.DataFrame({MEASURES[k].title: row.map(MEASURES[k].write) for k, row in columns})
         text = table.to_html(border=0, classes="fundus-numbers", justify="right")
-        self.numbers.value = f'{text}<p class="fundus-note">{html.escape(note)}</p>'
+        self.numbers.value = TEMPLATE.numbers(text, note)
 
     def judge(self, verdicts: Sequence[Mapping[str, object]]) -> None:
-        """Show what to think of registrations, in words.
+        """Show a table of verdicts with their reasons.
 
         Parameters
         ----------
         verdicts : sequence of mapping
-            A visit's name and `verdict.Verdict.summary`, each.
+            One per visit: the name of the visit, and `metrics.Verdict.summary`.
         """
         text = ""
         if verdicts:
             table = pd.DataFrame(verdicts).set_index("visit").rename_axis(None)
             table["reasons"] = table.pop("reasons").map("; ".join)
-            table = table.astype({"predicted_error_px": float})
+            measure = MEASURES["predicted_error_px"]
+            table = table.astype({measure.key: float}).rename(columns={measure.key: measure.title})
             text = table.to_html(border=0, classes="fundus-numbers fundus-verdicts", na_rep="-")
         self.verdicts.value = text
-
-
-def _number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

@@ -1,5 +1,5 @@
 // Two pictures: side by side, under one divider (swipe), or in turn (flicker).
-// Dividers and speeds are native range inputs: they drag, and arrow keys move them.
+// The divider and the speed are native range inputs. The mouse and the arrow keys move them.
 
 function element(tag, className, parent) {
   const made = document.createElement(tag);

@@ -1,33 +1,80 @@
-"""Two pictures beside each other, under one divider, or in turn, to judge a registration by."""
+"""A widget that compares two pictures: side by side, under one divider, or in turn."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import anywidget
 import cv2
 import numpy as np
 import traitlets
 
-from fundus_helpers.plotting.pictures import brightened, checkerboard, overlay
+from fundus_helpers.methods.knobs import check_choice
+from fundus_helpers.plotting.pictures import (
+    TURN_CAPTION,
+    brightened,
+    checkerboard,
+    difference,
+    overlay,
+    overlay_caption,
+)
 
+# Of the JPEG files, in percent.
 QUALITY = 92
 
-
-OVERLAY_CAPTION = "red: template only, cyan: visit only, grey: both agree"
-
-
+OVERLAY_CAPTION = overlay_caption("template", "visit")
 DIFFERENCE_CAPTION = (
     "mid-grey: both agree; lighter: the visit is brighter; darker: the template is brighter"
 )
-
-
 BOARD_CAPTION = "tiles of the template and of the visit in turn: vessels should run on across edges"
-
-
 SWIPE_CAPTION = "drag the divider, or move it with the arrow keys"
 
+Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-TURN_CAPTION = "what still moves is not aligned, what fades has changed"
+
+@dataclass(frozen=True)
+class View:
+    """One way to show a registered pair by two pictures.
+
+    Attributes
+    ----------
+    mode : {"side", "swipe", "flicker"}
+        See `Comparison`.
+    caption : str
+        What to look for, and what the colours mean.
+    draw : callable or None
+        Draws the fixed image together with a moving image: before the registration for the first
+        picture, after it for the second. None: the first picture is the fixed image, the second
+        one is the registered moving image.
+    """
+
+    mode: Literal["side", "swipe", "flicker"]
+    caption: str
+    draw: Draw | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of the two pictures."""
+        return ["before", "after"] if self.draw else ["template", "visit, registered"]
+
+    def first(self, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        """Draw the first picture from the fixed image and the moving image as it was."""
+        return self.draw(fixed, moving) if self.draw else brightened(fixed)[0]
+
+    def second(self, fixed: np.ndarray, warped: np.ndarray) -> np.ndarray:
+        """Draw the second picture from the fixed image and the registered moving image."""
+        return self.draw(fixed, warped) if self.draw else brightened(warped)[0]
+
+
+VIEWS = {
+    "overlay": View("side", OVERLAY_CAPTION, overlay),
+    "grey difference": View("side", DIFFERENCE_CAPTION, difference),
+    "checkerboard": View("side", BOARD_CAPTION, checkerboard),
+    "swipe": View("swipe", f"{SWIPE_CAPTION}: vessels should run on across it"),
+    "swipe before/after": View("swipe", f"{SWIPE_CAPTION}; {OVERLAY_CAPTION}", overlay),
+    "flicker": View("flicker", TURN_CAPTION),
+}
 
 
 class Comparison(anywidget.AnyWidget):
@@ -36,19 +83,21 @@ class Comparison(anywidget.AnyWidget):
     Attributes
     ----------
     first, second : bytes
-        JPEG files, of one size.
+        The pictures as JPEG files; both have the same size.
     labels : list of str
-        Of the two.
+        Labels of the two pictures.
     caption : str
-        Below them: what to look for, and what the colours mean.
+        Text below the pictures: what to look for, and what the colours mean.
     mode : {"side", "swipe", "flicker"}
-        Beside each other; the second to the right of a divider; in turn.
+        The pictures are side by side; or the second one lies on the first, to the right of a
+        divider; or they are shown in turn.
     position : float
-        Of the divider, in percent of the width.
+        Position of the divider in percent of the width.
     milliseconds : int
-        Each picture stays that long in its turn; never less than 200, for the eyes' sake.
+        How long each picture is shown in its turn. At least 200, because faster flicker is
+        unpleasant.
     playing : bool
-        False stops the turns.
+        False: the pictures do not change.
     """
 
     _esm = Path(__file__).with_name("swipe.js")
@@ -78,70 +127,20 @@ class Comparison(anywidget.AnyWidget):
         ValueError
             For any other view.
         """
-        if view not in VIEWS:
-            raise ValueError(f"view {view!r} is not one of {[*VIEWS]}")
-        mode, labels, caption, draw_first, draw_second = VIEWS[view]
-        images = fixed, moving, warped
+        check_choice("view", view, VIEWS)
+        shown = VIEWS[view]
         with self.hold_sync():
-            if not self._is_drawn(view, fixed, moving):  # the first stays while knobs turn
-                self.first, self._drawn = _jpeg(draw_first(*images)), (view, fixed, moving)
-            self.second = _jpeg(draw_second(*images))
-            self.labels, self.caption, self.mode = [*labels], caption, mode
+            if not self._is_drawn(view, fixed, moving):  # knobs change the second picture only
+                self.first, self._drawn = _jpeg(shown.first(fixed, moving)), (view, fixed, moving)
+            self.second = _jpeg(shown.second(fixed, warped))
+            self.labels, self.caption, self.mode = shown.labels, shown.caption, shown.mode
 
     def _is_drawn(self, view: str, fixed: np.ndarray, moving: np.ndarray) -> bool:
         drawn_view, drawn_fixed, drawn_moving = self._drawn
         return drawn_view == view and drawn_fixed is fixed and drawn_moving is moving
 
 
-def difference(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Subtract two images, each about its own brightness: mid-grey where both agree.
-
-    The alternative to `plotting.overlay` for eyes that do not tell red from cyan.
-
-    Parameters
-    ----------
-    fixed, moving : float ndarray in [0, 1], shape (height, width)
-
-    Returns
-    -------
-    float ndarray in [0, 1], shape (height, width)
-    """
-    detail = [
-        image - cv2.GaussianBlur(image, (0, 0), 0.03 * max(image.shape))
-        for image in (fixed, moving)
-    ]
-    fixed, moving = (each / max(each.std(), 1e-6) for each in detail)
-    return np.clip(0.5 + (moving - fixed) / 8, 0, 1)
-
-
 def _jpeg(picture: np.ndarray) -> bytes:
     eight_bit = np.uint8(np.round(np.clip(picture, 0, 1) * 255))
     ordered = eight_bit[..., ::-1] if eight_bit.ndim == 3 else eight_bit  # OpenCV writes BGR
     return cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-
-
-def _views() -> dict[str, tuple[str, tuple[str, str], str, Callable, Callable]]:
-    """How two pictures are shown, their labels and caption, and what draws either of them.
-
-    Both are drawn from the fixed, the moving and the warped image.
-    """
-
-    def before_after(caption: str, draw: Callable, mode: str = "side") -> tuple:
-        before, after = lambda f, m, w: draw(f, m), lambda f, m, w: draw(f, w)
-        return mode, ("before", "after"), caption, before, after
-
-    def template_visit(caption: str, mode: str) -> tuple:
-        template, visit = lambda f, m, w: brightened(f)[0], lambda f, m, w: brightened(w)[0]
-        return mode, ("template", "visit, registered"), caption, template, visit
-
-    return {
-        "overlay": before_after(OVERLAY_CAPTION, overlay),
-        "grey difference": before_after(DIFFERENCE_CAPTION, difference),
-        "checkerboard": before_after(BOARD_CAPTION, checkerboard),
-        "swipe": template_visit(f"{SWIPE_CAPTION}: vessels should run on across it", "swipe"),
-        "swipe before/after": before_after(f"{SWIPE_CAPTION}; {OVERLAY_CAPTION}", overlay, "swipe"),
-        "flicker": template_visit(TURN_CAPTION, "flicker"),
-    }
-
-
-VIEWS = _views()

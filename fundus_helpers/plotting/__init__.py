@@ -27,8 +27,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "methods": ["draw_error", "draw_matches", "learning_curves"],
         "pictures": [
             "OVERLAY_CAPTION",
+            "TURN_CAPTION",
             "brightened",
             "checkerboard",
+            "difference",
             "flicker",
             "flicker_view",
             "overlay",

@@ -68,7 +68,7 @@ def time_against_accuracy(ax: Axes, table: pd.DataFrame) -> Axes:
         Rows of a benchmark.
     """
     for name, rows in table.groupby("method"):
-        error = np.median(rows["error_px"])
+        error = np.median(rows["landmark_error_px"])
         if np.isfinite(error):
             place = rows["seconds"].median(), error
             ax.scatter(*place, color="C0")
@@ -87,14 +87,12 @@ def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
     table : DataFrame
         Rows of a benchmark. Those that were not judged, or that failed, are left out.
     """
-    judged = table[table["predicted_error_px"].notna() & np.isfinite(table["error_px"])]
+    judged = table[table["predicted_error_px"].notna() & np.isfinite(table["landmark_error_px"])]
     markers = {"accepted": "o", "doubtful": "X", "failed": "v"}
     for name, rows in judged.groupby("verdict"):
-        ax.scatter(
-            rows["error_px"], rows["predicted_error_px"], s=18, alpha=0.6, marker=markers[name],
-            label=name,
-        )  # fmt: skip
-    ends = np.array([judged["error_px"].min(), judged["error_px"].max()])
+        errors = rows["landmark_error_px"], rows["predicted_error_px"]
+        ax.scatter(*errors, s=18, alpha=0.6, marker=markers[name], label=name)
+    ends = np.array([judged["landmark_error_px"].min(), judged["landmark_error_px"].max()])
     ax.plot(ends, ends, color="grey", linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="mean landmark error (px)")
     ax.set(ylabel="predicted mean error (px)")
@@ -135,7 +133,8 @@ def errors_by_method(
     ax.set_ylim(-0.7, len(order) - 0.3)
     plain_ticks(ax.xaxis)
     ax.grid(axis="x", color="0.9")
-    ax.legend(fontsize=8)
+    if errors:
+        ax.legend(fontsize=8)
     left = np.zeros(len(order))
     for verdict, shade, hatch in zip(outcomes, (0, 1, 7), ("", "//", "xx"), strict=True):
         widths = outcomes.loc[order, verdict].to_numpy(float)

@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 from IPython.display import HTML
 from jinja2 import Template
@@ -114,3 +115,26 @@ def flicker_view(
     """
     data = base64.b64encode(flicker(fixed, moving, milliseconds=milliseconds)).decode()
     return HTML(FIGURE.render(data=data, caption=caption))
+
+
+def difference(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """Show the difference of two images in grey: mid-grey where both agree.
+
+    It replaces `overlay` for people who cannot distinguish red from cyan. The local brightness is
+    removed from both images first, and their contrast is made equal.
+
+    Parameters
+    ----------
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+
+    Returns
+    -------
+    float ndarray in [0, 1], shape (height, width)
+        Lighter where the moving image is brighter, darker where the fixed image is brighter.
+    """
+    detail = [
+        image - cv2.GaussianBlur(image, (0, 0), 0.03 * max(image.shape))
+        for image in (fixed, moving)
+    ]
+    fixed, moving = (each / max(each.std(), 1e-6) for each in detail)
+    return np.clip(0.5 + (moving - fixed) / 8, 0, 1)

@@ -115,21 +115,21 @@ def save_metrics(
     everything = {"version": VERSION, "notebook": folder.name, **(_whose(eye) if eye else {})}
     everything |= content
     everything["provenance"] = provenance_of(parameters, files)
-    plain = as_plain(everything)
-    _check(plain, folder.name)
+    plain = _checked(as_plain(everything), f"{METRICS_FILE} of {folder.name}")
     path = folder / METRICS_FILE
     with written_beside(path) as part:
         part.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n")
     return path
 
 
-def _check(content: object, name: str) -> None:
+def _checked(content: object, name: str) -> dict[str, Any]:
+    """Hold content against the schema, and fill in what it leaves out."""
     try:
-        Metrics.model_validate(content)
+        return Metrics.model_validate(content).model_dump()
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{METRICS_FILE} of {name}: {place}: {first['msg']}") from error
+        raise ValueError(f"{name}: {place}: {first['msg']}") from error
 
 
 def _whose(eye: Eye) -> dict[str, object]:
@@ -168,12 +168,7 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
             f"{name}: written by another version of this project (schema {version}, needed "
             f"{VERSION}); run the notebook again"
         )
-    try:
-        return Metrics.model_validate(content).model_dump()
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{name}: {place}: {first['msg']}; run the notebook again") from error
+    return _checked(content, name)
 
 
 def read_metrics(

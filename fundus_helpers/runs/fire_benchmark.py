@@ -1,4 +1,4 @@
-"""Methods and peers over the pairs of FIRE: in processes, resumable, a row a method and pair."""
+"""Methods and peers over the pairs of FIRE: in processes, resumable, one row for each."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,17 @@ from fundus_helpers.runs import peers
 from fundus_helpers.series.registering import register_visit
 from fundus_helpers.transforms.transform import RegistrationError
 
-COLUMNS = ["method", "pair", "category", "error_px", "max_error_px", "seconds"]
-
-
-COLUMNS += ["verdict", "predicted_error_px"]
-
-
+COLUMNS = [
+    "method",
+    "pair",
+    "category",
+    "landmark_error_px",
+    "worst_landmark_error_px",
+    "seconds",
+    "verdict",
+    "predicted_error_px",
+]
 NOT_JUDGED = "not judged"  # a peer gives points, not a transform
-
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +59,10 @@ def run_benchmark(
     Returns
     -------
     DataFrame
-        The rows of `out`: ``error_px`` and ``max_error_px`` are the mean and the largest landmark
-        error (inf for a pair that was refused), ``seconds`` the method alone, on one thread,
-        without decoding; ``verdict`` and ``predicted_error_px``, the mean over the overlap, are
-        those of `metrics.judge`, which knows no landmarks.
+        The rows of `out`: ``landmark_error_px`` and ``worst_landmark_error_px`` are the mean and
+        the largest landmark error of the pair (inf for a pair that was refused), ``seconds`` the
+        method alone, on one thread, without decoding; ``verdict`` and ``predicted_error_px``, the
+        mean over the overlap, are those of `metrics.judge`, which knows no landmarks.
 
     Raises
     ------
@@ -148,13 +151,14 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a method, the best mAUC first; ``worst_px`` of the pairs with a result, mean
-        ``seconds``, and how many pairs were ``accepted``.
+        One row per method, the best mAUC first: the columns of `loading.summarise`;
+        ``worst_landmark_error_px``, that of the worst pair with a result; mean ``seconds``; and
+        how many pairs were ``accepted``.
     """
     rows = {}
     for name, results in table.groupby("method"):
-        finite = results["error_px"][np.isfinite(results["error_px"])]
-        more = {"worst_px": finite.max(), "seconds": results["seconds"].mean()}
+        finite = results["landmark_error_px"][np.isfinite(results["landmark_error_px"])]
+        more = {"worst_landmark_error_px": finite.max(), "seconds": results["seconds"].mean()}
         more |= {"accepted": (results["verdict"] == "accepted").sum()}
         rows[name] = pd.concat([summarise(results), pd.Series(more)])
     return pd.DataFrame(rows).T.sort_values(["mAUC", "pooled"], ascending=False)

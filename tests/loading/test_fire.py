@@ -92,14 +92,15 @@ def test_of_no_pairs_there_is_no_area():
 
 def test_the_summary_is_that_computed_by_hand():
     results = pd.DataFrame(
-        {"category": list("SSPA"), "error_px": [0.5, 10.5, np.inf, 5.5]}, index=[4, 5, 6, 7]
+        {"category": list("SSPA"), "landmark_error_px": [0.5, 10.5, np.inf, 5.5]},
+        index=[4, 5, 6, 7],
     )
     summary = fire.summarise(results)
     assert summary["S"] == pytest.approx((25 + 15) / 50)
     assert summary["P"] == 0 and summary["A"] == pytest.approx(20 / 25)
     assert summary["mAUC"] == pytest.approx((0.8 + 0 + 0.8) / 3)
     assert summary["pooled"] == pytest.approx((25 + 15 + 0 + 20) / 100)
-    assert summary["mean_error_px"] == pytest.approx(5.5)
+    assert summary["mean_landmark_error_px"] == pytest.approx(5.5)
     assert summary["failed"] == 1 and summary["pairs"] == 4
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from annotated_types import Interval
 
@@ -18,10 +19,10 @@ from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.cache import MOST, remembering
 from fundus_helpers.methods.knobs import ImageUnit, read_knobs
 from fundus_helpers.panels import preview, tuning
+from fundus_helpers.panels._worker import Worker
 from fundus_helpers.panels.panel import Sliders
 from fundus_helpers.panels.swipe import VIEWS, Comparison
 from fundus_helpers.panels.tuning import Tuner
-from fundus_helpers.panels.worker import Worker
 from fundus_helpers.results.tuned import (
     read_tuned,
     save_tuned,
@@ -29,6 +30,7 @@ from fundus_helpers.results.tuned import (
     tuned_parameter,
     tuned_path,
 )
+from fundus_helpers.study import Study
 from fundus_helpers.transforms.transform import RegistrationError
 
 
@@ -149,17 +151,17 @@ def test_numbers_of_a_preview_are_in_pixels_of_the_photographs(eye):
     judged = preview.measure_pair(pair, transforms.identity())
     fixed, moving = eye.landmarks_between(0, len(eye.names) - 1)
     expected = np.linalg.norm(fixed - moving, axis=1).mean() * eye.full_factor
-    assert judged["landmark error (px)"] == pytest.approx(expected, rel=0.01)
-    assert list(judged.index) == list(preview.MEASURES)
+    assert judged["landmark_error_px"] == pytest.approx(expected, rel=0.01)
+    assert list(judged.index) == list(preview.SHOWN_MEASURES)
 
 
 def test_landmarks_decide_what_is_better_and_vessels_where_there_are_none(eye):
     pair = preview.shrink_pair(eye, 0, 1, 96)
     one = preview.measure_pair(pair, transforms.identity())
     fewer = one.copy()
-    fewer["landmark error (px)"], fewer["vessel correlation"] = 0.1, 0.0
+    fewer["landmark_error_px"], fewer["vessel_correlation"] = 0.1, 0.0
     assert preview.is_better(fewer, one) and not preview.is_better(one, fewer)
-    unknown = [numbers.drop("landmark error (px)") for numbers in (one, fewer)]
+    unknown = [numbers.drop("landmark_error_px") for numbers in (one, fewer)]
     unknown = [n.reindex(one.index) for n in unknown]
     assert preview.is_better(*unknown) and not preview.is_better(unknown[1], unknown[0])
     assert not preview.is_better(one * np.nan, one)  # a refused one is never the best
@@ -269,6 +271,28 @@ def test_a_move_changes_picture_and_numbers(tuner):
     assert numbers(made) != before[0] and made.panel.picture.second != before[1]
     assert made.panel.picture.first == before[2]  # what was before stays
     assert "fundus-done" in made.panel.status.value
+
+
+def test_numbers_are_shown_with_their_labels_and_units(tuner):
+    made = tuner("translation")
+    for title in ("landmark error (px)", "vessel correlation", "overlap (%)"):
+        assert f"<th>{title}</th>" in numbers(made)
+    share = float(
+        re.search(
+            r"now</th>.*?<td>([0-9.]+)</td>\s*<td>[0-9.]+</td>\s*</tr>", numbers(made), re.DOTALL
+        )[1]
+    )
+    assert 50 < share <= 100
+    assert "<th>predicted error (px)</th>" in verdicts(made)
+
+
+def test_what_is_said_is_text_and_never_html(tuner):
+    panel = tuner("translation").panel
+    panel.tell("error", "<b> & 'a'")
+    assert "&lt;b&gt; &amp; &#39;a&#39;</p>" in panel.status.value
+    panel.tabulate({"now": pd.Series({"ssim": 0.5})}, "<b>")
+    assert '<p class="fundus-note">&lt;b&gt;</p>' in panel.numbers.value
+    assert "<td>0.5</td>" in panel.numbers.value
 
 
 def test_the_best_is_remembered_and_found_again(tuner):
@@ -424,7 +448,7 @@ def test_an_error_in_a_callback_is_said_in_words_and_fails_a_test(tuner, monkeyp
     def broken(*_, **__):
         raise RuntimeError("the lens cap is on")
 
-    monkeypatch.setattr(preview, "preview", broken)
+    monkeypatch.setattr(preview, "preview_pair", broken)
     move(made, "iterations", 5)
     with pytest.raises(RuntimeError, match="lens cap"):
         made.finish()
@@ -560,9 +584,10 @@ def test_a_broken_file_of_knobs_is_said_in_words(tuner, tmp_path, eye):
 # Nobody watches
 
 
-def test_a_headless_run_makes_no_sliders(eye, tmp_path, monkeypatch):
+def test_a_headless_run_makes_no_sliders(demo, tmp_path, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
+    study = Study(demo, "demo_colour", "L", results=tmp_path)
     begin = time.perf_counter()
-    shown = tuning.tune(eye, 0, ["affine"], tmp_path)
+    shown = tuning.tune(study, ["affine"])
     assert time.perf_counter() - begin < 0.5
     assert "sliders" in shown.data.lower() and list(tmp_path.iterdir()) == []

@@ -21,10 +21,16 @@ from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.results.folder import (
     make_folder,
-    read_metrics,
     save_image,
-    save_metrics,
     save_registrations,
+)
+from fundus_helpers.results.metrics_file import (
+    METRICS_FILE,
+    OutdatedError,
+    metrics_schema,
+    read_metrics,
+    read_metrics_file,
+    save_metrics,
 )
 from fundus_helpers.series.registering import Registration
 
@@ -172,14 +178,14 @@ def test_metrics_are_json_with_everything_needed_to_repeat_them(tmp_path):
     eye = make_eye(tmp_path, np.uint8)
     (eye.folder / "bad_2018-01-01_L.png").write_text("no image")
     eye = load_eye(tmp_path / "data", "p", "L", size=40)
-    index = pd.MultiIndex.from_tuples([("landmark error", "full-size px"), ("NCC", "overlap")])
-    content = {
-        "after": pd.DataFrame([[1.5, np.nan]], index=["a"], columns=index),
+    found = {
         "mean": pd.Series([np.float32(0.5), np.inf], index=["x", "y"]),
         "best": np.array([1, 2]),
         "flag": np.bool_(True),
         "nested": [{"a": np.int64(3), "b": (1.0, np.nan)}],
     }
+    after = pd.DataFrame([[1.5, np.nan]], index=["a"], columns=["landmark_error_px", "ncc"])
+    content = {"after": after, "findings": found}
     folder = make_folder(tmp_path / "results", "p", "L", "03_rigid")
     path = save_metrics(folder, eye, {"size": 40, "method": "rigid"}, content)
     assert path == folder / "metrics.json"
@@ -190,10 +196,11 @@ def test_metrics_are_json_with_everything_needed_to_repeat_them(tmp_path):
     saved = json.loads(path.read_text(), parse_constant=refuse)
     assert saved == read_metrics(tmp_path / "results", "p", "L", "03_rigid")
     assert saved["patient"] == "p" and saved["laterality"] == "L"
-    assert saved["after"] == {"a": {"landmark error, full-size px": 1.5, "NCC, overlap": None}}
-    assert saved["mean"] == {"x": 0.5, "y": None}
-    assert saved["best"] == [1, 2] and saved["flag"] is True
-    assert saved["nested"] == [{"a": 3, "b": [1.0, None]}]
+    assert saved["after"] == {"a": {"landmark_error_px": 1.5, "ncc": None}}
+    told = saved["findings"]
+    assert told["mean"] == {"x": 0.5, "y": None}
+    assert told["best"] == [1, 2] and told["flag"] is True
+    assert told["nested"] == [{"a": 3, "b": [1.0, None]}]
     assert [row["file"] for row in saved["left_out"]] == ["bad_2018-01-01_L.png"]
     provenance = saved["provenance"]
     assert provenance["parameters"] == {"size": 40, "method": "rigid"}
@@ -208,6 +215,40 @@ def test_metrics_are_json_with_everything_needed_to_repeat_them(tmp_path):
 def test_results_that_are_not_there_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no results of 03_rigid for 007 L: run it first"):
         read_metrics(tmp_path, "007", "L", "03_rigid")
+
+
+def test_numbers_that_fit_no_field_are_refused_and_named(tmp_path):
+    eye = make_eye(tmp_path, np.uint8)
+    folder = make_folder(tmp_path / "results", "p", "L", "03_rigid")
+    with pytest.raises(ValueError, match="metrics.json of 03_rigid: clusters: .*not permitted"):
+        save_metrics(folder, eye, {}, {"clusters": 3})
+    assert not (folder / METRICS_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"version": 1}, OutdatedError, "another version.*run the notebook again"),
+        ({"version": 99}, OutdatedError, "another version.*run the notebook again"),
+        ({"laterality": "left"}, ValueError, "laterality"),
+        ({"outcomes": [{"visit": "a"}]}, ValueError, r"outcomes\.0\.method"),
+        (None, ValueError, "damaged; delete it and run the notebook again"),
+    ],
+)
+def test_a_file_that_does_not_fit_the_schema_is_refused_and_named(tmp_path, change, error, words):
+    eye = make_eye(tmp_path, np.uint8)
+    path = save_metrics(make_folder(tmp_path, "p", "L", "03_rigid"), eye, {}, {})
+    text = path.read_text()
+    path.write_text(json.dumps(json.loads(text) | change) if change else text[:50])
+    with pytest.raises(error, match=rf"03_rigid \(p_L\).*{words}"):
+        read_metrics_file(path)
+
+
+def test_the_schema_in_the_docs_is_that_of_the_code():
+    docs = Path(__file__).parents[2] / "docs"
+    assert json.loads((docs / "metrics.schema.json").read_text()) == metrics_schema()
+    told = (docs / "metrics.md").read_text()
+    assert [name for name in metrics_schema()["properties"] if f"`{name}`" not in told] == []
 
 
 def test_a_folder_is_made_for_every_notebook_of_an_eye(tmp_path):

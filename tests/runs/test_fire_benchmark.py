@@ -40,9 +40,9 @@ def test_a_pair_is_measured_in_its_own_pixels_and_one_that_fails_is_told(folder,
         read_pairs(folder), ["similarity"], tmp_path / "out.csv", size=128, jobs=1
     )
     rows = table.set_index("pair")
-    assert rows.loc["S01", "error_px"] < 1 and rows.loc["S01", "verdict"] == "accepted"
-    assert rows.loc["S01", "error_px"] <= rows.loc["S01", "max_error_px"] < 2
-    assert rows.loc["P01", "error_px"] == np.inf and rows.loc["P01", "verdict"] == "failed"
+    assert rows.loc["S01", "landmark_error_px"] < 1 and rows.loc["S01", "verdict"] == "accepted"
+    assert rows.loc["S01", "landmark_error_px"] <= rows.loc["S01", "worst_landmark_error_px"] < 2
+    assert rows.loc["P01", "landmark_error_px"] == np.inf and rows.loc["P01", "verdict"] == "failed"
     assert tabulate(table).loc["similarity", ["pairs", "failed"]].tolist() == [2, 1]
 
 
@@ -78,4 +78,4 @@ def test_errors_are_in_pixels_of_the_fixed_photograph_when_sizes_differ(folder, 
     assert [image.shape for image in images] == [(128, 128)] * 2 and factor == 4
     assert np.allclose(rescale_points(loaded[0], factor), points)
     row = run_benchmark([pair], ["similarity"], tmp_path / "out.csv", size=128, jobs=1).iloc[0]
-    assert 0 < row["error_px"] < 2 and 0.2 < row["predicted_error_px"] < 4
+    assert 0 < row["landmark_error_px"] < 2 and 0.2 < row["predicted_error_px"] < 4

@@ -19,16 +19,19 @@ from small_project import run as run_command
 from fundus_helpers.__main__ import main
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
-from fundus_helpers.results import notebooks, reading
-from fundus_helpers.results.notebooks import known_parameters
+from fundus_helpers.results import reading
+from fundus_helpers.results.notebooks import known_parameters, registering_notebooks
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
+REGISTERING = registering_notebooks(PROJECT / "notebooks")
 COLUMNS = ["needs", "gives", "minutes", "previous", "next"]
 PARAMETER = re.compile(r"[a-z_]+: (str|int|float|bool) = \S.*?  # \S.*")
-# `plotting.best_and_worst` writes its own caption.
-FIGURE = re.compile(r"figures\.(gallery|before_after)\(|flicker\w*\(|plt\.(subplots|figure)\(")
-ERROR = "landmark error, full-size px"
+# A study, and `plotting.best_and_worst`, write captions of their own.
+FIGURE = re.compile(
+    r"plotting\.(gallery|before_after|flows|draw_\w+|flicker_view)\(|plt\.(subplots|figure)\("
+)
+ERROR = "landmark_error_px"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
@@ -145,7 +148,7 @@ def test_a_notebook_of_a_method_has_its_sliders_by_one_call():
     for notebook in NOTEBOOKS:
         code = "\n".join(cell.source for cell in cells_of(notebook, "code"))
         assert not re.search(r"ipywidgets|interact|observe\(", code), notebook.name
-        tuned[notebook.stem[:2]] = len(re.findall(r"tuning\.tune\(", code))
+        tuned[notebook.stem[:2]] = len(re.findall(r"fh\.tune\(", code))
         declared = re.search(r"^tuned: str = \"{}\"", code, re.MULTILINE)
         assert bool(tuned[notebook.stem[:2]]) == bool(declared), notebook.name
     assert {tuned[number] for number in ("03", "04", "05", "06", "08", "09")} == {1}
@@ -240,6 +243,11 @@ def mean_errors(results, notebook):
     return errors
 
 
+def findings_of(results, notebook):
+    """Return what one notebook alone found out."""
+    return json.loads((results / notebook / "metrics.json").read_text())["findings"]
+
+
 def strings_in(value):
     """Return every string in what a JSON file holds, keys included."""
     if isinstance(value, dict):
@@ -259,7 +267,7 @@ def compared(executed, tmp_path_factory):
         for path in executed.glob("*/metrics.json"):
             metrics = json.loads(path.read_text()) | {"patient": f"p{i}"}
             for row in metrics.get("outcomes", []):
-                for key in ("predicted_error_px", "landmark_error_px", "error_before_px"):
+                for key in ("predicted_error_px", "landmark_error_px", "landmark_error_before_px"):
                     row[key] = row[key] and row[key] * 1.2**i
             copy = folder / "results" / f"p{i}_L" / path.parent.name / path.name
             copy.parent.mkdir(parents=True)
@@ -278,7 +286,7 @@ def test_every_notebook_leaves_its_metrics_and_where_they_come_from(executed, pa
     assert "144 x 144" in reasons["demo_colour_2020-02-03_L.png"]
 
 
-@pytest.mark.parametrize("notebook", notebooks.REGISTERING)
+@pytest.mark.parametrize("notebook", REGISTERING)
 def test_a_notebook_that_registers_tells_what_became_of_every_visit(executed, notebook):
     metrics = json.loads((executed / notebook / "metrics.json").read_text())
     visits, told = {row["visit"] for row in metrics["outcomes"]}, {}
@@ -325,10 +333,10 @@ def test_splines_leave_less_than_an_eighth_though_a_lesion_grows(executed):
 
 
 def test_a_group_agrees_better_than_its_visits_did(executed):
-    methods = json.loads((executed / "08_groupwise" / "metrics.json").read_text())["methods"]
-    error = {name: row["landmark error, all pairs (px)"] for name, row in methods.items()}
-    assert error["nothing"] > 5
-    assert max(error["iterated_mean"], error["elastix_stack"]) < error["nothing"] / 10
+    methods = findings_of(executed, "08_groupwise")["methods"]
+    error = {name: row["pairwise_landmark_error_px"] for name, row in methods.items()}
+    assert error["nothing done"] > 5
+    assert max(error["iterated_mean"], error["elastix_stack"]) < error["nothing done"] / 10
     assert methods["iterated_mean"]["folding"] == 0
 
 
@@ -341,17 +349,17 @@ def test_rigid_registration_does_so_in_autofluorescence_too(executed_grey):
 def test_keypoints_leave_little_and_know_how_little(executed):
     before, after = mean_errors(executed, "09_retinal_keypoints")
     assert after < before / 10
-    metrics = json.loads((executed / "09_retinal_keypoints" / "metrics.json").read_text())
-    rows = [row for row in metrics["verdicts"].values() if row["found error, px"] is not None]
+    verdicts = findings_of(executed, "09_retinal_keypoints")["verdicts"]
+    rows = [row for row in verdicts.values() if row[ERROR] is not None]
     assert sum(row["verdict"] == "accepted" for row in rows) > 0.8 * len(rows)
-    ratios = [row["predicted_error_px"] / row["found error, px"] for row in rows]
+    ratios = [row["predicted_error_px"] / row[ERROR] for row in rows]
     assert 0.5 < np.median(ratios) < 2
-    failed = [row for row in metrics["verdicts"].values() if row["verdict"] == "failed"]
+    failed = [row for row in verdicts.values() if row["verdict"] == "failed"]
     assert failed and all("keypoints agree" in row["reasons"] for row in failed)
 
 
 def test_the_benchmark_runs_on_an_eye_s_own_landmarks(executed):
-    metrics = json.loads((executed / "10_fire_benchmark" / "metrics.json").read_text())
+    metrics = findings_of(executed, "10_fire_benchmark")
     assert metrics["pairs"] == 3
     assert metrics["methods"]["keypoints"]["pooled"] > 0.95
     rows = (executed / "10_fire_benchmark" / "benchmark.csv").read_text().splitlines()
@@ -360,13 +368,13 @@ def test_the_benchmark_runs_on_an_eye_s_own_landmarks(executed):
 
 def test_the_comparison_has_every_outcome_and_calls_nobody_better_on_one_eye(executed):
     folder = executed / "11_compare_methods"
-    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics = findings_of(executed, folder.name)
     told = reading.read_outcomes(executed.parent, [executed.name])
     assert len((folder / "outcomes.csv").read_text().splitlines()) == 1 + len(told)
     assert set(metrics["methods"]) == set(told["method"]) and metrics["not_run"] == {}
     choice = metrics["methods"][metrics["taken_without_landmarks"]]
     assert choice["accepted"] == max(row["accepted"] for row in metrics["methods"].values())
-    assert choice["landmark error"] < metrics["medians"]["nothing done"]["median"] / 10
+    assert choice["landmark_error_px"] < metrics["medians"]["nothing done"]["median"] / 10
     assert [*metrics["in_words"]] == ["every visit", "visits that both registered"]
     for said in metrics["in_words"].values():
         assert len(said) == 8
@@ -374,9 +382,10 @@ def test_the_comparison_has_every_outcome_and_calls_nobody_better_on_one_eye(exe
 
 
 def test_a_cohort_is_compared_over_its_eyes_with_intervals(executed, compared):
-    alone = json.loads((executed / "11_compare_methods" / "metrics.json").read_text())
-    metrics = json.loads((compared / "metrics.json").read_text())
-    assert metrics["eyes"] == 6 and "patient" not in metrics
+    alone = findings_of(executed, "11_compare_methods")
+    assert json.loads((compared / "metrics.json").read_text())["patient"] is None
+    metrics = findings_of(compared.parent, compared.name)
+    assert metrics["eyes"] == 6
     for name, row in metrics["medians"].items():
         one = alone["medians"][name]["median"]
         assert row["eyes"] == 6
@@ -397,14 +406,14 @@ def test_an_eye_without_landmarks_on_which_everything_fails_is_told_as_well(
     (folder / "data" / "small" / "landmarks.csv").unlink()
     path = executed / "03_rigid" / "metrics.json"
     metrics = json.loads(path.read_text())
-    unknown = dict.fromkeys(("predicted_error_px", "landmark_error_px", "error_before_px"))
+    unknown = dict.fromkeys(("predicted_error_px", "landmark_error_px", "landmark_error_before_px"))
     for row in metrics["outcomes"]:
         row |= unknown | {"verdict": "failed", "reasons": ["too dark"], "failure": "too dark"}
     copy = folder / "results" / "small_L" / "03_rigid" / path.name
     copy.parent.mkdir(parents=True)
     copy.write_text(json.dumps(metrics))
     left = run(folder, "small", [path for path in NOTEBOOKS if path.stem[:2] == "11"], size="192")
-    told = json.loads((left / "11_compare_methods" / "metrics.json").read_text())
+    told = findings_of(left, "11_compare_methods")
     assert told["hardest"] is None and told["medians"]["affine"]["eyes"] == 0
     assert {row["failed"] for row in told["methods"].values()} == {len(VISITS) - 2}
 
@@ -429,8 +438,9 @@ def test_networks_leave_less_than_a_third_of_the_landmark_error(executed, notebo
 
 def test_the_article_s_network_leaves_the_landmark_error_as_it_is(executed):
     metrics = json.loads((executed / "06_spatial_transformer" / "metrics.json").read_text())
+    tables = {"before": metrics["before"]} | metrics["findings"]
     errors = {
-        when: np.mean([row[ERROR] for row in metrics[when].values() if row[ERROR] is not None])
+        when: np.mean([row[ERROR] for row in tables[when].values() if row[ERROR] is not None])
         for when in ("before", "after_affine", "after_article")
     }
     assert errors["after_article"] > 0.8 * errors["before"] > 2 * errors["after_affine"]
@@ -438,7 +448,7 @@ def test_the_article_s_network_leaves_the_landmark_error_as_it_is(executed):
 
 def test_voxelmorph_does_not_fold(executed):
     metrics = json.loads((executed / "06_spatial_transformer" / "metrics.json").read_text())
-    folding = [row["folding, share of overlap"] for row in metrics["after"].values()]
+    folding = [row["folding"] for row in metrics["after"].values()]
     assert max(share for share in folding if share is not None) < 1e-4
 
 

@@ -1,4 +1,4 @@
-"""Registration on the retina's own landmarks: its vessels and their crossings."""
+"""Registration by natural landmarks of the retina: keypoints, then its vessels."""
 
 import lazy_loader as lazy
 
@@ -8,8 +8,25 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "features": ["Keypoints", "find_keypoints"],
         "following": ["follow_vessels", "limit_area_change"],
         "matches": ["Matches"],
-        "matching": ["chance_matches", "guided_matches", "join", "mutual_matches", "refine", "robust_homography"],
-        "radial": ["RADIAL_CONSTANT", "RadialHomography", "estimate_radial_constant", "fit_homography", "from_plane", "load_radial_constant", "radial_misfit", "save_radial_constant", "to_plane"],
+        "matching": [
+            "chance_matches",
+            "guided_matches",
+            "join",
+            "mutual_matches",
+            "refine",
+            "robust_homography",
+        ],
+        "radial": [
+            "RADIAL_CONSTANT",
+            "RadialHomography",
+            "estimate_radial_constant",
+            "fit_homography",
+            "from_plane",
+            "load_radial_constant",
+            "radial_misfit",
+            "save_radial_constant",
+            "to_plane",
+        ],
         "registration": ["find_homography", "register"],
         "vessels": ["vessel_strength", "vessel_weight"],
     },

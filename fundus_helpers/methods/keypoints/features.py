@@ -1,4 +1,4 @@
-"""Keypoints: places of an image that one would know again in another, and how they look."""
+"""Keypoints: points of an image that can be recognised in another one, and their descriptors."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from fundus_helpers.methods.cache import remembered
 
 @dataclass(frozen=True)
 class Keypoints:
-    """Places one would know again, found in one image.
+    """The keypoints of one image.
 
     Attributes
     ----------
@@ -19,9 +19,9 @@ class Keypoints:
     sizes, angles : float ndarray, shape (n,)
         Diameter in pixels, and direction in degrees.
     descriptors : float32 ndarray, shape (n, 128)
-        RootSIFT, of unit length.
+        RootSIFT descriptors of unit length.
     shape : (height, width)
-        Of the image.
+        Shape of the image.
     """
 
     points: np.ndarray
@@ -40,10 +40,11 @@ def find_keypoints(
     contrast: float = 0.01,
     size: int = 400,
 ) -> Keypoints:
-    """Find and describe keypoints.
+    """Find keypoints and compute their descriptors.
 
-    SIFT (Lowe, IJCV 2004, doi:10.1023/B:VISI.0000029664.99615.94), its descriptors as RootSIFT
-    (Arandjelovic and Zisserman, CVPR 2012, doi:10.1109/CVPR.2012.6248018).
+    The keypoints are SIFT (Lowe, IJCV 2004, doi:10.1023/B:VISI.0000029664.99615.94), the
+    descriptors are RootSIFT (Arandjelovic and Zisserman, CVPR 2012,
+    doi:10.1109/CVPR.2012.6248018).
 
     Parameters
     ----------
@@ -51,12 +52,13 @@ def find_keypoints(
     mask : bool ndarray, shape (height, width)
         True where keypoints may lie.
     count : int
-        The strongest so many are kept. More finds more matches in poor images, and is slower.
+        Number of keypoints; the strongest are kept. More give more matches in poor images, and
+        take longer.
     contrast : float
-        Weakest contrast of a keypoint. Smaller finds more, and more in the grain.
+        Least contrast of a keypoint. A smaller value finds more keypoints, but also more in noise.
     size : int
-        A larger image is shrunk to this longer side first. Larger is slower, and finds no more that
-        can be found again.
+        A larger image is first shrunk to this longer side in pixels. A larger size takes longer
+        and does not give more keypoints that can be found again.
     """
     factor = min(size / max(image.shape), 1)
     small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
@@ -66,7 +68,8 @@ def find_keypoints(
     found, descriptors = sift.detectAndCompute(grey, mask)
     if not found:
         descriptors = np.zeros((0, 128), np.float32)
-    # Roots of histograms that sum to one: of unit length, and strong gradients no longer rule.
+    # The square root of a histogram that sums to one has unit length, and gives strong gradients
+    # less influence.
     descriptors = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-9))
     points = np.array([keypoint.pt for keypoint in found], float).reshape(-1, 2)
     points = (points + 0.5) / factor - 0.5

@@ -1,10 +1,11 @@
-"""A smooth displacement that follows the vessels, and nothing else.
+"""A smooth displacement field that follows the vessels only.
 
-Lucas and Kanade's least squares (IJCAI 1981; the windows as weights, Simoncelli et al., CVPR 1991,
-doi:10.1109/CVPR.1991.139707) from windows of a sixth of the image to windows as wide as a vessel's
-surroundings. Every pixel has a weight: vessels count, what changed and what has no vessels does
-not. Where a window holds nothing to follow, the displacement of the wider window around it stays;
-where one vessel is all there is, only the displacement across it is taken from it.
+The method is the least squares of Lucas and Kanade (IJCAI 1981; with windows as weights, Simoncelli
+et al., CVPR 1991, doi:10.1109/CVPR.1991.139707). It uses windows from a sixth of the image down to
+the surroundings of a vessel. Every pixel has a weight: it is high on vessels, and low where there
+are no vessels or where the images differ. In a window without vessels, the displacement of the
+wider window is kept. Where a window holds only one vessel, it determines only the displacement
+across that vessel.
 """
 
 from collections.abc import Sequence
@@ -19,26 +20,17 @@ from fundus_helpers.transforms.warping import remap
 
 # Standard deviations of the windows, as shares of the longer side: 128, 64, ... 8 px of 728.
 WINDOWS = (0.176, 0.088, 0.044, 0.022, 0.011)
-
-
-# The displacement is found on nodes so many pixels apart.
-NODE_SPACING = 4
-
-
-# Wide windows look at images of half the size, blurred, which forgives a larger displacement.
+# Windows wider than this use blurred images of half the size, which allows larger displacements.
 COARSE_WINDOW = 0.03
-
-
-COARSE_BLUR = 2.0
-
-
+COARSE_BLUR = 2.0  # standard deviation in pixels
 STEPS = 2  # in each window
+NODE_SPACING = 4  # pixels between the nodes of the displacement field
 
-
-# What differs over more than this share of the longer side is a change: 6 px of 728.
+# A difference of brightness that is wider than this share of the longer side is a change: 6 px of
+# 728.
 CHANGE_WIDTH = 0.0082
 
-
+# The change of area is limited to this factor by at most this number of smoothing rounds.
 LARGEST_AREA_CHANGE, ROUNDS = 1.22, 20
 
 
@@ -53,33 +45,34 @@ def follow_vessels(
     change_level: float = 0.04,
     windows: Sequence[float] = WINDOWS,
 ) -> np.ndarray:
-    """Find the displacement that lays the vessels of two roughly aligned images on each other.
+    """Find the displacement field that aligns the vessels of two roughly registered images.
 
     Parameters
     ----------
     fixed, warped : float32 ndarray in [0, 1], shape (height, width)
-        Evenly lit; the moving image on the grid of the fixed one.
+        Images with even illumination. `warped` is the moving image on the fixed grid.
     mask : bool ndarray, shape (height, width)
         The overlap of both fields of view.
     changing : bool ndarray, shape (height, width), optional
-        True where the retina may have changed: left out, and filled smoothly from around.
+        True where the retina may have changed. These pixels are ignored; the field is interpolated
+        smoothly from around them.
     protect : bool
-        Follow vessels only, and leave out what differs in brightness over more than a vessel's
-        width. False follows everything, the border of a growing lesion too: a warning, not a
-        setting to use.
+        Follow vessels only, and ignore differences of brightness that are wider than a vessel.
+        False follows everything, including the border of a growing lesion; it exists only to show
+        why this is wrong.
     stiffness : float
-        Weight of the wider window's displacement against a window of average content. More is
-        smoother, and follows less.
+        Weight of the displacement of the wider window, relative to a window of average content.
+        Larger gives a smoother field that follows the vessels less closely.
     change_level : float
-        Difference of brightness, in grey values of the evenly lit images, that halves a weight
-        and more. Less protects fainter changes, and loses vessels beside them.
+        Difference of brightness, in grey values of the images, at which the weight of a pixel falls
+        to one quarter. Smaller protects fainter changes, but loses vessels beside them.
     windows : sequence of float
-        Standard deviations, wide to narrow, as shares of the longer side.
+        Standard deviations from wide to narrow, as shares of the longer side.
 
     Returns
     -------
     float32 ndarray, shape (height, width, 2)
-        (dx, dy) in pixels: pixel x of `fixed` shows what `warped` shows at x + d.
+        Displacements d = (dx, dy) in pixels: `fixed` at x shows what `warped` shows at x + d.
     """
     inside = mask.astype(np.float32)
     weight = inside
@@ -97,7 +90,7 @@ def follow_vessels(
             equations = _equations(*level, displacement, change_level if protect else None)
             displacement = _solve(equations, window * max(prior.shape), prior, stiffness)
     displacement = displacement * np.float32(max(fixed.shape))
-    # On every second pixel, which is what a transform keeps of it.
+    # On every second pixel, as in the transform that is made of it.
     shape = half[0].shape[::-1]
     displacement = cv2.resize(displacement, shape, interpolation=cv2.INTER_CUBIC)
     if protect:
@@ -119,9 +112,10 @@ def _equations(
     displacement: np.ndarray,
     change_level: float | None,
 ) -> np.ndarray:
-    """Weighted normal equations of the brightness difference on the nodes, shape (h, w, 5).
+    """Return the weighted normal equations of the brightness difference, shape (h, w, 5).
 
-    Displacements are in longer sides of the image, so that they hold at every level.
+    Displacements are relative to the longer side of the image, so that they are valid at every
+    image size.
     """
     height, width = fixed.shape
     size = np.float32(max(fixed.shape))
@@ -132,7 +126,7 @@ def _equations(
     difference = fixed - moved
     if change_level is not None:
         weight = weight * _unchanged(difference, inside, change_level)
-    # The gradient of the mean of both images: of one alone, its grain would pull.
+    # The gradient of the mean of both images: the noise of a single one would bias the result.
     mean = (fixed + moved) / 2
     x, y = (cv2.Scharr(mean, -1, *order, scale=size / 32) for order in ((1, 0), (0, 1)))
     ahead = weight * (difference + x * dx + y * dy)
@@ -143,10 +137,10 @@ def _equations(
 
 
 def _unchanged(difference: np.ndarray, inside: np.ndarray, level: float) -> np.ndarray:
-    """Weight that falls where brightness differs over more than a vessel's width.
+    """Return a weight that is low where brightness differs over more than the width of a vessel.
 
-    A vessel that is not yet in place leaves a dark and a bright stripe, which cancel; a lesion
-    that has grown leaves a patch, which does not.
+    A vessel that is not yet aligned leaves a dark and a bright stripe, whose mean is zero. A lesion
+    that has grown leaves a patch, whose mean is not.
     """
     sigma = CHANGE_WIDTH * max(difference.shape)
     mean = gaussian(difference * inside, sigma) / (gaussian(inside, sigma) + np.float32(0.01))
@@ -154,7 +148,7 @@ def _unchanged(difference: np.ndarray, inside: np.ndarray, level: float) -> np.n
 
 
 def _solve(equations: np.ndarray, window: float, prior: np.ndarray, stiffness: float) -> np.ndarray:
-    """Displacement on the nodes: least squares in each window, held to the prior."""
+    """Return the displacements at the nodes: least squares in each window, with a prior."""
     content = float(np.mean(equations[..., 0] + equations[..., 2])) / 2
     hold = np.float32(stiffness * content + 1e-12)
     xx, xy, yy, x, y = cv2.split(gaussian(equations, window))
@@ -171,18 +165,18 @@ def limit_area_change(
     largest: float = LARGEST_AREA_CHANGE,
     spacing: int = 1,
 ) -> np.ndarray:
-    """Smooth a displacement where it swells or shrinks the retina more than is plausible.
+    """Smooth a displacement field where it changes the area more than is plausible.
 
     Parameters
     ----------
     displacement : float32 ndarray, shape (height, width, 2)
         (dx, dy) in pixels.
     mask : bool ndarray, shape (height, width)
-        Where the limit must hold.
+        Where the limit applies.
     largest : float
-        Area may grow by this factor, or shrink by it. Nearer to 1 is smoother.
+        The area may grow or shrink by this factor. A value nearer to 1 gives a smoother field.
     spacing : int
-        Pixels from one entry of the displacement to the next.
+        Distance between neighbouring nodes of the field in pixels.
 
     Returns
     -------
@@ -201,6 +195,6 @@ def limit_area_change(
         smooth = gaussian(displacement, sigma) / gaussian(whole, sigma)[..., None]
         displacement = displacement + around * (smooth - displacement)
         sigma *= 1.3
-    # Nothing left but to follow less everywhere.
+    # If smoothing was not sufficient, reduce the displacements everywhere.
     steepest = max(np.abs(np.diff(displacement, axis=axis)).max() for axis in (0, 1)) / spacing
     return displacement * np.float32(min(1, (largest**0.5 - 1) / (2 * steepest)))

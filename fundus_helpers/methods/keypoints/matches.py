@@ -1,4 +1,4 @@
-"""The same places in two images."""
+"""Points of two images that show the same place of the retina."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Matches:
-    """The same places in two images.
+    """Points of two images that show the same places of the retina.
 
     Attributes
     ----------
     fixed_points, moving_points : float ndarray, shape (n, 2)
-        (x, y) in pixels of either image.
+        (x, y) in pixels of each image; points with the same index belong together.
     fixed_shape, moving_shape : (height, width)
-        Of the two images.
+        Shapes of the two images.
     """
 
     fixed_points: np.ndarray
@@ -23,5 +23,5 @@ class Matches:
     moving_shape: tuple[int, int]
 
     def __len__(self) -> int:
-        """Count the matches."""
+        """Return the number of matches."""
         return len(self.fixed_points)

@@ -1,4 +1,4 @@
-"""Which keypoints of two images are the same place."""
+"""Keypoints of two images matched with each other, and the homography that fits the matches."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,30 +16,26 @@ from fundus_helpers.methods.keypoints.radial import (
 )
 from fundus_helpers.transforms.transform import RegistrationError
 
-# Two photographs of one eye are turned and magnified against each other by no more than this.
+# Largest rotation in degrees, and largest ratio of sizes, of two photographs of one eye.
 LARGEST_ROTATION, LARGEST_SCALE = 30.0, 1.7
-
-
-# Of guided matches, as shares of the longer side: 20, 10, 5 and 5 px of 728.
+# Search radii of guided matching, as shares of the longer side: 20, 10, 5 and 5 px of 728.
 RADII = (0.0275, 0.0137, 0.0069, 0.0069)
-
-
-# A match this near to the model agrees with it: 3.75 px of 728.
+# Least inner product of the descriptors of a guided match.
+LEAST_SIMILARITY = 0.6
+# A match agrees with a homography if it is nearer than this share of the longer side: 3.75 px of
+# 728.
 AGREEMENT = 0.00515
 
 
-LEAST_SIMILARITY = 0.6
-
-
 def mutual_matches(fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93) -> Matches:
-    """Match keypoints that are each other's most similar, wherever they lie.
+    """Match keypoints whose descriptors are mutual nearest neighbours, at any position.
 
     Parameters
     ----------
     fixed, moving : Keypoints
     ratio : float
-        Largest ratio of the distances to the most and to the second most similar descriptor.
-        Smaller keeps fewer and surer matches.
+        Largest ratio of the distances to the most similar and to the second most similar
+        descriptor. Smaller keeps fewer, more reliable matches.
     """
     if min(len(fixed.points), len(moving.points)) < 2:
         return _matches(fixed, moving, np.zeros(0, int), np.zeros(0, int))
@@ -59,15 +55,15 @@ def guided_matches(
     model: Callable[[np.ndarray], np.ndarray],
     radius: float,
 ) -> Matches:
-    """Match keypoints that are each other's most similar near where a model expects them.
+    """Match keypoints whose descriptors are mutual nearest neighbours, near expected positions.
 
     Parameters
     ----------
     fixed, moving : Keypoints
     model : callable
-        Maps fixed points, shape (n, 2), to moving points.
+        Maps fixed points, shape (n, 2), to the expected moving points.
     radius : float
-        Largest distance from the expected place, in pixels of the moving image.
+        Largest distance from the expected point, in pixels of the moving image.
     """
     if min(len(fixed.points), len(moving.points)) < 1:
         return _matches(fixed, moving, np.zeros(0, int), np.zeros(0, int))
@@ -83,11 +79,12 @@ def guided_matches(
     good = (similarity >= np.maximum(best_fixed[i], best_moving[j])) & (
         similarity > LEAST_SIMILARITY
     )
-    order = np.lexsort((j[good], i[good]))  # sums in the same order, whatever the tree's
+    order = np.lexsort((j[good], i[good]))  # so that sums do not depend on the order in the tree
     return _matches(fixed, moving, i[good][order], j[good][order])
 
 
 def _alike(fixed: Keypoints, moving: Keypoints, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+    """Return which of the paired keypoints have a plausible rotation and ratio of sizes."""
     turned = (fixed.angles[i] - moving.angles[j] + 180) % 360 - 180
     magnified = np.abs(np.log(fixed.sizes[i] / moving.sizes[j]))
     return (np.abs(turned) < LARGEST_ROTATION) & (magnified < np.log(LARGEST_SCALE))
@@ -98,7 +95,7 @@ def _matches(fixed: Keypoints, moving: Keypoints, i: np.ndarray, j: np.ndarray) 
 
 
 def join(parts: Sequence[Matches]) -> Matches:
-    """Put the matches of several maps of the same two images together."""
+    """Join the matches found in several versions of the same two images."""
     fixed, moving = (
         [getattr(part, n) for part in parts] for n in ("fixed_points", "moving_points")
     )
@@ -108,10 +105,10 @@ def join(parts: Sequence[Matches]) -> Matches:
 def robust_homography(
     matches: Matches, constant: float = RADIAL_CONSTANT
 ) -> tuple[RadialHomography, int]:
-    """Find the homography that most matches agree with, however many are wrong.
+    """Find the homography that most matches agree with, even if many matches are wrong.
 
-    MAGSAC++ (Barath et al., CVPR 2020, doi:10.1109/CVPR42600.2020.00138) in the radially corrected
-    plane; OpenCV's sampling starts from the same seed every time.
+    The estimator is MAGSAC++ (Barath et al., CVPR 2020, doi:10.1109/CVPR42600.2020.00138) in the
+    radially corrected plane. OpenCV uses a fixed seed, so the result is reproducible.
 
     Parameters
     ----------
@@ -123,9 +120,10 @@ def robust_homography(
     -------
     model : RadialHomography
     agreeing : int
-        How many matches agree; 0, with a model that maps planes to themselves, if none is found.
+        Number of matches that agree. If no homography is found, 0, and the model is the identity
+        of the plane.
     """
-    # The estimator takes pixels for granted; with coordinates of order one it fails.
+    # The estimator expects coordinates in pixels and fails with coordinates of order one.
     unit = np.array([max(matches.fixed_shape), max(matches.moving_shape)]) / 2
     source = unit[0] * to_plane(matches.fixed_points, matches.fixed_shape, constant)
     target = unit[1] * to_plane(matches.moving_points, matches.moving_shape, constant)
@@ -150,28 +148,30 @@ def refine(
     constant: float = RADIAL_CONSTANT,
     radii: Sequence[float] = RADII,
 ) -> tuple[RadialHomography, Matches]:
-    """Match again near where a model expects the keypoints, fit again, in shrinking radii.
+    """Repeat guided matching and fitting with smaller and smaller search radii.
 
     Parameters
     ----------
     model : callable
-        Maps fixed points to moving points, to within the first radius.
+        Maps fixed points to moving points with an error smaller than the first radius.
     fixed, moving : sequence of Keypoints
-        Of the same maps of both images; each is matched with its like.
+        Keypoints of several versions of both images (for example the image and its vessels);
+        each version is matched separately.
     constant : float
         See `keypoints.to_plane`.
     radii : sequence of float
-        Shares of the longer side of the image. A larger first radius forgives a worse model.
+        Shares of the longer side of the image. A larger first radius allows a less accurate model.
 
     Returns
     -------
-    (RadialHomography, Matches)
-        With the matches of the last round.
+    model : RadialHomography
+    matches : Matches
+        The matches of the last round.
 
     Raises
     ------
     RegistrationError
-        If fewer than four are left.
+        If fewer than four matches are left.
     """
     for share in radii:
         radius = share * max(moving[0].shape)
@@ -189,9 +189,17 @@ def refine(
 def chance_matches(
     model: RadialHomography, fixed: Sequence[Keypoints], moving: Sequence[Keypoints]
 ) -> float:
-    """Count the matches of `refine`'s last round if the model were beside the truth.
+    """Estimate how many matches the last round of `refine` finds by chance.
 
-    The mean over eight shifts by four radii: what guided matching finds where nothing matches.
+    The model is shifted by four radii in eight directions, so that no match can be right. The
+    result is the mean number of matches.
+
+    Parameters
+    ----------
+    model : callable
+        Maps fixed points to moving points.
+    fixed, moving : sequence of Keypoints
+        See `refine`.
     """
     radius = RADII[-1] * max(moving[0].shape)
     angles = np.arange(8) * np.pi / 4

@@ -1,8 +1,8 @@
-"""The article's spatial transformer and its loss, as they are, to be looked at and not to be used.
+"""The article's spatial transformer and its loss, unchanged, to examine but not to use.
 
 C. O'Neill, *Image registration for medical datasets: from SimpleElastix to spatial transformer
-networks*, 2023: one photograph in, an affine matrix out; 361 000 numbers of raw features go into a
-linear layer of 11 million weights; plain gradient descent.
+networks*, 2023. The network takes one photograph and returns an affine matrix: 361 000 raw features
+enter a linear layer with 11 million weights. It is trained by plain gradient descent.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class ArticleNetwork(nn.Module):
     Parameters
     ----------
     size : int
-        Side of the images in pixels; the article's are 768 wide.
+        Width and height of the images in pixels; 768 in the article.
     """
 
     def __init__(self, size: int = 768) -> None:
@@ -38,7 +38,9 @@ class ArticleNetwork(nn.Module):
         )  # fmt: skip
         side = ((size - 6) // 2 - 4) // 2  # 188 for 768
         if side < 1:
-            raise ValueError(f"size {size} px is too small for the article's network")
+            raise ValueError(
+                f"size {size} px is too small for the article's network; give 16 or more"
+            )
         self.regression = nn.Sequential(
             nn.Linear(10 * side * side, 32), nn.ReLU(), nn.Linear(32, 6)
         )
@@ -47,7 +49,7 @@ class ArticleNetwork(nn.Module):
             self.regression[-1].bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]))
 
     def matrices(self, images: torch.Tensor) -> torch.Tensor:
-        """Find matrices, shape (n, 2, 3), in half widths, for images, shape (n, 1, size, size).
+        """Compute matrices, shape (n, 2, 3), in half widths, from images, shape (n, 1, size, size).
 
         Raises
         ------
@@ -58,18 +60,18 @@ class ArticleNetwork(nn.Module):
         if tuple(images.shape[1:]) != needed:
             raise ValueError(
                 f"images of shape {tuple(images.shape[1:])}; the article's network takes {needed} "
-                "only: its linear layer has a weight for every pixel"
+                "only, because its linear layer has a weight for every pixel: resize the images"
             )
         return self.regression(self.localisation(images).flatten(1)).view(-1, 2, 3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Warp images, shape (n, 1, size, size), by the matrices found for them."""
+        """Warp images, shape (n, 1, size, size), by the matrices computed from them."""
         grid = functional.affine_grid(self.matrices(images), images.shape, align_corners=False)
         return functional.grid_sample(images, grid, align_corners=False)
 
 
 def article_penalty(target: torch.Tensor) -> torch.Tensor:
-    """Take the article's smoothness penalty: of the target *image*, whatever the network does."""
+    """Compute the article's smoothness penalty: that of the target *image*, not of the network."""
     down = target[:, :-1, :-1] - target[:, 1:, :-1]
     right = target[:, :-1, :-1] - target[:, :-1, 1:]
     return down.abs().mean() + right.abs().mean()
@@ -82,16 +84,16 @@ def article_loss(
     target_weight: float = 1.0,
     smoothness_weight: float = 0.001,
 ) -> torch.Tensor:
-    """Take the article's "VoxelMorph loss" of images, shape (n, size, size).
+    """Compute the article's "VoxelMorph loss" of images, shape (n, size, size).
 
     Parameters
     ----------
     moved, target : float32 tensor
     target_weight : float
-        Of the mean absolute difference, the only term with a gradient: it scales the learning
-        rate and balances nothing.
+        Weight of the mean absolute difference. It is the only term with a gradient, so its weight
+        acts like the learning rate.
     smoothness_weight : float
-        Of `article_penalty`, a constant: it changes the loss and never the network.
+        Weight of `article_penalty`, which is constant: it changes the loss, but not the network.
     """
     return (moved - target).abs().mean() * target_weight + smoothness_weight * article_penalty(
         target
@@ -108,7 +110,7 @@ def train_article_network(
     seed: int = 0,
     shown: bool = True,
 ) -> tuple[ArticleNetwork, pd.DataFrame]:
-    """Train the article's network as the article does.
+    """Train the article's network in the same way as the article.
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ def train_article_network(
 
 
 def article_transforms(network: ArticleNetwork, images: np.ndarray) -> list[sitk.AffineTransform]:
-    """Find the transform of every image, shape (n, size, size), from the target to it."""
+    """Compute the transforms from the target to every image, shape (n, size, size)."""
     stack = torch.from_numpy(np.ascontiguousarray(images, np.float32))[:, None]
     shape = images.shape[1:]
     with torch.no_grad():

@@ -1,7 +1,8 @@
-"""Photographs made up from photographs: moved as eyes and cameras move, lit as cameras light.
+"""Augmentation: synthetic photographs made from real ones by plausible motion and illumination.
 
-What the article's augmentation does to any picture (crops, flips, three channels of 224 px) does
-not belong to a fundus camera. These changes do, and masks and true transforms come along.
+The article uses the augmentation of general pictures (crops, flips, three channels of 224 px), which
+does not occur with a fundus camera. The changes here do occur, and masks and true transforms are
+known.
 """
 
 from dataclasses import dataclass, replace
@@ -17,20 +18,21 @@ from fundus_helpers.methods.networks.tensors import Stack, enlarged, mapped, pix
 
 @dataclass(frozen=True)
 class Motion:
-    """How far photographs of one eye lie apart: standard deviations of what is drawn.
+    """How far photographs of one eye differ: standard deviations of random motions.
 
     Attributes
     ----------
     rotation : float
-        Degrees.
+        In degrees.
     shift : float
-        Share of half the image's width, along each axis.
+        Along each axis, as a share of half the width of the image.
     scale, shear : float
-        Share of the magnification.
+        As a share of the magnification.
     perspective : float
-        Change of magnification across half the image: the camera looks askew.
+        Change of the magnification over half the image, as from a tilted camera.
     elastic : float
-        Smooth deformation, as a share of half the width: another angle of view on a curved retina.
+        Smooth deformation, as a share of half the width, as from another angle of view on a curved
+        retina.
     """
 
     rotation: float = 2.0
@@ -41,12 +43,12 @@ class Motion:
     elastic: float = 0.004
 
     def times(self, factor: float) -> "Motion":
-        """Make every motion larger or smaller."""
+        """Return a motion in which every standard deviation is multiplied by a factor."""
         return replace(self, **{name: value * factor for name, value in vars(self).items()})
 
 
 def random_matrices(count: int, motion: Motion, generator: torch.Generator) -> torch.Tensor:
-    """Draw maps of places in half widths: shape (count, 3, 3)."""
+    """Draw random perspective matrices for points in half widths, shape (count, 3, 3)."""
     drawn = torch.randn(count, 8, generator=generator)
     angle = torch.deg2rad(drawn[:, 0] * motion.rotation)
     scale = torch.exp(drawn[:, 1] * motion.scale)
@@ -62,7 +64,7 @@ def random_matrices(count: int, motion: Motion, generator: torch.Generator) -> t
 def random_places(
     count: int, size: int, motion: Motion, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw smooth warps: for every pixel the place it shows, shape (count, size, size, 2)."""
+    """Draw random smooth warps: the point that each pixel shows, shape (count, size, size, 2)."""
     places = mapped(random_matrices(count, motion, generator), pixel_places(size))
     cells = int(torch.randint(3, 7, (1,), generator=generator))
     bumps = torch.randn(count, 2, cells, cells, generator=generator) * motion.elastic
@@ -72,17 +74,17 @@ def random_places(
 def synthetic_pairs(
     stack: Stack, count: int, motion: Motion, generator: torch.Generator
 ) -> tuple[Stack, Stack, torch.Tensor]:
-    """Draw pairs of photographs that lie on each other in a known way.
+    """Draw random pairs of photographs with a known transform.
 
-    Each pair comes of one photograph, moved twice behind an aperture that stays, and changed twice
-    (`changed`).
+    Each pair is made from one photograph. It is moved twice, behind an aperture that stays in
+    place, and its appearance is changed twice (`changed`).
 
     Parameters
     ----------
     stack : Stack
         Photographs to draw from.
     count : int
-        Pairs.
+        Number of pairs.
     motion : Motion
     generator : torch.Generator
 
@@ -90,7 +92,7 @@ def synthetic_pairs(
     -------
     fixed, moving : Stack
     truth : float32 tensor, shape (count, size, size, 2)
-        For every pixel of fixed its place in moving, in half widths.
+        For each pixel of `fixed` the corresponding point of `moving`, in half widths.
     """
     chosen = stack[torch.randint(len(stack), (count,), generator=generator)]
     first = random_matrices(count, motion, generator)
@@ -109,15 +111,15 @@ def synthetic_pairs(
 def changed(
     images: torch.Tensor, generator: torch.Generator, *, noise: float = 0.4
 ) -> torch.Tensor:
-    """Change evenly lit images as visits differ: contrast, lesions, noise.
+    """Change images in the way that visits differ: in contrast, lesions and noise.
 
     Parameters
     ----------
     images : float32 tensor, shape (n, 1, size, size)
-        Mean 0, deviation 1.
+        With even illumination, mean 0 and standard deviation 1.
     generator : torch.Generator
     noise : float
-        Largest standard deviation.
+        Largest standard deviation of the noise.
     """
     count, size = len(images), images.shape[-1]
 
@@ -125,7 +127,7 @@ def changed(
         return enlarged(torch.randn(count, 1, cells, cells, generator=generator), size)
 
     contrast = torch.exp(0.3 * field(4))
-    lesion = torch.sigmoid(6 * (field(5) - 1))  # about a tenth of the view
+    lesion = torch.sigmoid(6 * (field(5) - 1))  # about a tenth of the field of view
     images = images * contrast * (1 - lesion) + lesion * field(12)
     strength = noise * torch.rand(count, 1, 1, 1, generator=generator)
     return images + strength * torch.randn(images.shape, generator=generator)
@@ -146,26 +148,26 @@ def augment(
     Parameters
     ----------
     image : float32 ndarray in [0, 1], shape (height, width)
-        As photographed, not evenly lit.
+        The photograph, without correction of its illumination.
     mask : bool ndarray, shape (height, width)
         True inside the field of view.
     seed : int
     motion : Motion, optional
-        None: ``Motion()``; ``Motion().times(0)`` leaves it where it is.
+        None: ``Motion()``. ``Motion().times(0)`` does not move the photograph.
     illumination : float
-        Largest coefficient of MONAI's smooth bias field; 0 leaves the light as it is.
+        Largest coefficient of MONAI's smooth bias field; 0 does not change the illumination.
     blur : float
-        Largest standard deviation, as a share of the longer side: the photograph is out of focus.
+        Largest standard deviation of the blur, as a share of the longer side.
     noise : float
-        Largest standard deviation of the grain.
+        Largest standard deviation of the noise.
 
     Returns
     -------
     image : float32 ndarray in [0, 1], shape (height, width)
     mask : bool ndarray, shape (height, width)
-        The aperture stays where it is; what the first photograph did not show is masked out.
+        The aperture stays in place. What the given photograph does not show is masked out.
     transform : sitk.Transform
-        Maps points of the new photograph to points of the old one.
+        Maps points of the new photograph to points of the given one.
     """
     generator, longer = torch.Generator().manual_seed(seed), max(image.shape)
     places = random_places(1, longer, Motion() if motion is None else motion, generator)[0]

@@ -1,4 +1,4 @@
-"""What the spatial transformer learns from, batch by batch: made-up pairs, then real ones."""
+"""The training batches of the spatial transformer: synthetic pairs first, then real pairs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,36 +11,46 @@ from fundus_helpers.methods.networks.tensors import Stack, affine_places, mapped
 from fundus_helpers.methods.networks.training import Losses
 from fundus_helpers.methods.pair import LEAST_CORRELATION
 
-# Batches in an epoch and pairs in a batch, on the coarsest canvas; half as many on each finer one.
+# Batches per epoch, and pairs per batch, on the coarsest canvas; half as many on each finer one.
 BATCHES = 8
 
 
 def check_pairs(pairs: Sequence[tuple[int, int]] | None, count: int) -> list[tuple[int, int]]:
-    """List pairs of photographs: those given, or the first of `count` with every other.
+    """Return pairs of positions of photographs, after a check.
+
+    Parameters
+    ----------
+    pairs : sequence of (fixed, moving), optional
+        None: the first photograph with every other one.
+    count : int
+        Number of photographs.
 
     Raises
     ------
     ValueError
-        If a pair names a photograph that is not there.
+        If a pair contains a position that does not exist.
     """
     pairs = [(0, i) for i in range(1, count)] if pairs is None else list(pairs)
     if any(not 0 <= i < count for pair in pairs for i in pair):
-        raise ValueError(f"pairs name photographs beyond the {count} that are given")
+        raise ValueError(
+            f"pairs name photographs beyond the {count} that are given; positions start at 0"
+        )
     return pairs
 
 
 def made_up_pairs(network: AffineNetwork, stack: Stack, motion: Motion, level: int) -> Losses:
-    """Take the distance of the places found from the true ones, for pairs made up of photographs.
+    """Return the losses of synthetic pairs: the distance between the found and the true points.
 
     Parameters
     ----------
     network : AffineNetwork
     stack : Stack
-        Photographs to make pairs of.
+        Photographs from which the pairs are made.
     motion : Motion
-        How far the two of a pair lie apart.
+        How far the two photographs of a pair differ.
     level : int
-        0 on the coarsest canvas; each finer one has half as many batches, of half as many pairs.
+        0 for the coarsest canvas. Each finer canvas has half as many batches, with half as many
+        pairs.
     """
     device = next(network.parameters()).device
     count = max(BATCHES >> level, 1)
@@ -61,15 +71,16 @@ def made_up_pairs(network: AffineNetwork, stack: Stack, motion: Motion, level: i
 def real_pairs(
     network: AffineNetwork, stack: Stack, sizes: Sequence[int], pairs: Sequence[tuple[int, int]]
 ) -> Losses:
-    """Take what is missing to full correlation, for pairs whose truth is not known.
+    """Return the losses of real pairs, whose true transform is unknown: 1 minus the correlation.
 
     Parameters
     ----------
     network : AffineNetwork
     stack : Stack
-        On the finest canvas.
+        Photographs on the finest canvas.
     sizes : sequence of int
-        Canvases from coarse to fine. It learns on the last, starting where the others lead.
+        Sizes of the canvases from coarse to fine. The network is trained on the last one, and
+        starts from its result on the others.
     pairs : sequence of (fixed, moving)
         Positions of photographs of the same eye.
     """
@@ -84,7 +95,7 @@ def real_pairs(
             matrix = find_matrices(network, fixed, moving, sizes[-1:], start)
             moved = moving.warped(affine_places(matrix, stack.size))
             correlation = masked_correlation(fixed, moved).mean()
-            if correlation > LEAST_CORRELATION:  # else one shows no vessels: nothing to learn
+            if correlation > LEAST_CORRELATION:  # otherwise one image shows no vessels
                 yield 1 - correlation
 
     return losses

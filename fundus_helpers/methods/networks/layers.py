@@ -1,8 +1,8 @@
-"""Two small networks that register: one gives an affine matrix, one a smooth field.
+"""Two small networks for registration: one computes an affine matrix, the other a smooth field.
 
-The spatial transformer of Jaderberg et al. (NeurIPS 2015, arXiv:1506.02025) and VoxelMorph
-(Balakrishnan et al., IEEE TMI 2019, doi:10.1109/TMI.2019.2897538), for photographs of a retina.
-Neither depends on the size of the canvas.
+They adapt the spatial transformer of Jaderberg et al. (NeurIPS 2015, arXiv:1506.02025) and
+VoxelMorph (Balakrishnan et al., IEEE TMI 2019, doi:10.1109/TMI.2019.2897538) to photographs of the
+retina. Neither depends on the size of the images.
 """
 
 import warnings
@@ -19,8 +19,7 @@ with warnings.catch_warnings():
     from monai.networks.blocks import DVF2DDF
     from monai.networks.nets import VoxelMorphUNet
 
-
-STRIDE = 4  # pixels of the canvas in a cell of the features
+STRIDE = 4  # pixels of the canvas per cell of the feature map
 
 
 def _convolutions(*channels: int, strides: tuple[int, ...], kernels: tuple[int, ...]) -> nn.Module:
@@ -30,26 +29,27 @@ def _convolutions(*channels: int, strides: tuple[int, ...], kernels: tuple[int, 
             nn.Conv2d(channels[i], channels[i + 1], kernel, stride, kernel // 2),
             nn.LeakyReLU(0.1, inplace=True),
         ]
-    return nn.Sequential(*layers[:-1])  # the last layer's values are left as they are
+    return nn.Sequential(*layers[:-1])  # no activation after the last layer
 
 
 class AffineNetwork(nn.Module):
-    """See two images, say by which affine matrix the second lies on the first.
+    """Network that computes the affine matrix from one image to another.
 
-    Both images go through the same small encoder. Every cell of the fixed image compares its
-    features with those of the cells around it in the moving image and votes for a displacement,
-    with a weight that it has learnt. Global pooling is the affine map that fits all votes best, so
-    the number of weights does not grow with the image, and untrained features that tell nothing
-    give the identity.
+    Both images pass through the same small encoder. Every cell of the fixed image compares its
+    features with those of the surrounding cells of the moving image, and votes for a displacement
+    with a learnt weight. The result is the affine matrix that fits all votes best. The number of
+    weights therefore does not depend on the size of the image, and without training the result is
+    close to the identity.
 
     Parameters
     ----------
     channels : int
-        Of the encoder, twice as many in its middle.
+        Channels of the encoder; its middle layers have twice as many.
     features : int
-        That describe a cell. More tell more structures apart, and take longer to compare.
+        Number of features of a cell. More distinguish more structures, and take longer to compare.
     radius : int
-        Cells to compare with in each direction: how far one look reaches, in steps of 4 px.
+        Number of cells to compare with in each direction. One cell is 4 px wide, so this limits
+        the displacement that one pass can find.
     """
 
     def __init__(self, channels: int = 16, features: int = 8, radius: int = 3) -> None:
@@ -62,14 +62,14 @@ class AffineNetwork(nn.Module):
         count = (2 * radius + 1) ** 2
         self.confidence = _convolutions(count, 32, 1, strides=(1, 1), kernels=(1, 1))
         for tensor in self.confidence[-1].parameters():
-            nn.init.zeros_(tensor)  # all votes count alike until it has learnt better
+            nn.init.zeros_(tensor)  # before training, all votes have equal weights
         self.sharpness = nn.Parameter(torch.tensor(1.6))
         steps = torch.arange(-radius, radius + 1.0)
         rows, columns = torch.meshgrid(steps, steps, indexing="ij")
         self.register_buffer("offsets", torch.stack([columns.ravel(), rows.ravel()]))
 
     def forward(self, fixed: Stack, moving: Stack) -> torch.Tensor:
-        """Find matrices, shape (n, 3, 3), that map fixed to moving places in half widths."""
+        """Compute matrices, shape (n, 3, 3), that map fixed to moving points in half widths."""
         similarity = self._compare(self._features(fixed), self._features(moving))
         chance = torch.softmax(self.sharpness.exp() * similarity, dim=1)
         cell = 2 * STRIDE / fixed.size  # in half widths
@@ -81,11 +81,11 @@ class AffineNetwork(nn.Module):
     def _features(self, stack: Stack) -> torch.Tensor:
         seen = torch.cat([stack.images * stack.masks, stack.masks], dim=1)
         features = self.encoder(seen).contiguous()
-        # Length 1, as by `functional.normalize`, which takes ten times as long.
+        # Normalised to length 1; `functional.normalize` takes ten times as long.
         return features * (features.square().sum(1, keepdim=True) + 1e-12).rsqrt()
 
     def _compare(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        """Inner products with every cell within the radius, shape (n, (2 radius + 1)^2, h, w)."""
+        """Return inner products with all cells in the radius, shape (n, (2 radius + 1)^2, h, w)."""
         height, width = fixed.shape[2:]
         padded = functional.pad(moving, [self.radius] * 4)
         reach = range(2 * self.radius + 1)
@@ -98,7 +98,7 @@ class AffineNetwork(nn.Module):
 
 
 def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
-    """Average maps over 3 x 3 cells, several times as fast as `avg_pool2d` does."""
+    """Average maps over 3 x 3 cells, several times as fast as `avg_pool2d`."""
     padded = functional.pad(maps, [1, 1, 1, 1])
     rows = padded[:, :, :-2] + padded[:, :, 1:-1]
     rows += padded[:, :, 2:]
@@ -111,9 +111,10 @@ def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
 def robust_affine(
     votes: torch.Tensor, weights: torch.Tensor, *, scale: float, rounds: int = 3
 ) -> torch.Tensor:
-    """Fit an affine matrix to displacements, those that disagree counting less and less.
+    """Fit an affine matrix to displacements, robust against outliers.
 
-    Weighted least squares, reweighted after Geman and McClure; every step can be differentiated.
+    Iteratively reweighted least squares with the weights of Geman and McClure. Every step is
+    differentiable.
 
     Parameters
     ----------
@@ -121,9 +122,9 @@ def robust_affine(
         Displacements (x, y) in half widths.
     weights : float32 tensor, shape (n, h, w)
     scale : float
-        A vote that is off by so much counts a quarter.
+        Residual at which the weight of a vote falls to one quarter.
     rounds : int
-        Of reweighting.
+        Number of reweighting rounds.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def _least_squares(
     weighted = places * weights[..., None]
     normal = torch.einsum("nhwi,hwj->nij", weighted, places)
     right = torch.einsum("nhwi,nhwj->nij", weighted, votes)
-    # A little pull to the identity, for when there are hardly any votes.
+    # A small regularisation towards the identity, for images with hardly any votes.
     return torch.linalg.solve(normal + 1e-4 * torch.eye(3, device=votes.device), right)
 
 
@@ -159,22 +160,26 @@ def find_matrices(
     *,
     looks: int = 1,
 ) -> torch.Tensor:
-    """Look at pairs on canvases from coarse to fine, correcting the matrix each time.
+    """Apply the network to pairs from coarse to fine, and correct the matrices each time.
 
     Parameters
     ----------
     network : AffineNetwork
     fixed, moving : Stack
-        Of n photographs each, on the finest canvas.
+        n photographs each, on the finest canvas.
     sizes : sequence of int
-        Sides of the canvases.
+        Sizes of the canvases in pixels.
     start : float32 tensor, shape (n, 3, 3)
-        From fixed to moving places, in half widths.
+        Initial matrices from fixed to moving points, in half widths.
     looks : int
-        On the finest canvas; one on each of the others.
+        Number of passes on the finest canvas; the other canvases get one pass each.
+
+    Returns
+    -------
+    float32 tensor, shape (n, 3, 3)
     """
     matrices, finest, sides = start, fixed.size, {}
-    for size in reversed(sizes):  # each canvas is shrunk from the one before
+    for size in reversed(sizes):  # each canvas is made from the next finer one
         fixed, moving = sides[size] = fixed.at(size), moving.at(size)
     for size in sizes:
         fixed, moving = sides[size]
@@ -184,23 +189,22 @@ def find_matrices(
 
 
 class VelocityNetwork(nn.Module):
-    """See two images that lie on each other nearly, give the smooth field that is left.
+    """Network that computes the smooth field which remains between two nearly registered images.
 
-    MONAI's U-Net of VoxelMorph gives a stationary velocity on a coarse grid, integrated by scaling
-    and squaring (Dalca et al., Medical Image Analysis 2019, doi:10.1016/j.media.2019.07.006): a
-    flow that cannot fold. What moves a retina between two photographs is the angle of view and the
-    optics, so the grid is coarse.
+    MONAI's U-Net for VoxelMorph computes a stationary velocity field on a coarse grid. Scaling and
+    squaring integrates it to a displacement field that cannot fold (Dalca et al., Medical Image
+    Analysis 2019, doi:10.1016/j.media.2019.07.006). The grid is coarse because photographs of one
+    retina differ by the angle of view and the optics, which change slowly over the image.
 
     Parameters
     ----------
     grid : int
-        Velocities along a side. More follow finer deformations, and more of the noise.
+        Velocities along a side. More follow finer deformations, but also more noise.
     channels : int
-        Of the U-Net.
+        Channels of the U-Net.
     """
 
-    # Each velocity has eight pixels of the U-Net to come from.
-    PIXELS = 8
+    PIXELS = 8  # of the U-Net, along a side, for each velocity
 
     def __init__(self, grid: int = 24, channels: int = 16) -> None:
         super().__init__()
@@ -210,39 +214,40 @@ class VelocityNetwork(nn.Module):
             2, 2, channels, (channels, channels) + 6 * (wide,), final_conv_channels=(channels,)
         )
         for tensor in self.unet.net[1].final_conv_out.parameters():
-            nn.init.zeros_(tensor)  # it starts from a field of zeros
-        with warnings.catch_warnings():  # MONAI warns that torch does the sampling
+            nn.init.zeros_(tensor)  # before training, the field is zero
+        with warnings.catch_warnings():  # MONAI warns that it uses the sampling of torch
             warnings.simplefilter("ignore")
             self.integrate = DVF2DDF(num_steps=5, padding_mode="border")
 
     @property
     def size(self) -> int:
-        """Side of the canvas that the U-Net looks at."""
+        """Size of the canvas of the U-Net in pixels."""
         return self.grid * self.PIXELS
 
     def forward(self, fixed: Stack, moving: Stack) -> tuple[torch.Tensor, torch.Tensor]:
-        """Find velocities in cells (row, column), and the displacements they integrate to.
+        """Compute velocities, and the displacements to which they integrate.
 
         Returns
         -------
         velocity : float32 tensor, shape (n, 2, grid, grid)
+            (row, column) in cells of the grid.
         displacement : float32 tensor, shape (n, 2, grid, grid)
-            (x, y) in half widths, fixed to moving; `networks.enlarged` interpolates it.
+            (x, y) in half widths, from fixed to moving points; `networks.enlarged` interpolates it.
         """
         there, back = (
             self.unet(torch.cat([side.images * side.masks for side in sides], dim=1))
             for sides in ((fixed, moving), (moving, fixed))
         )
-        # The way back is the way there reversed: what the network says in both directions cancels.
+        # The inverse has the opposite velocity: the difference of both directions is antisymmetric.
         velocity = functional.avg_pool2d((there - back) / 2, self.PIXELS)
         return velocity, self.carried(velocity)
 
     def carried(self, velocity: torch.Tensor) -> torch.Tensor:
-        """Integrate velocities to displacements, see `forward`."""
+        """Integrate velocities to displacements; see `forward`."""
         return self.integrate(velocity).flip(1) * (2 / self.grid)
 
 
 def displaced(displacement: torch.Tensor, size: int) -> torch.Tensor:
-    """Turn displacements, shape (n, 2, h, w), into the places they lead to, (n, size, size, 2)."""
+    """Convert displacements, shape (n, 2, h, w), to the points they lead to, (n, size, size, 2)."""
     field = enlarged(displacement, size)
     return pixel_places(size, field.device) + field.permute(0, 2, 3, 1)

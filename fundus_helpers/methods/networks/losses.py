@@ -1,23 +1,25 @@
-"""What a network is trained to make small: dissimilarity inside the overlap, and roughness."""
+"""Losses for training: dissimilarity inside the overlap, roughness of a field, distance."""
 
 import torch
 from torch.nn import functional
 
 from fundus_helpers.methods.networks.tensors import Stack
 
-# Added to variances of images of deviation 1: where nothing is to be seen, nothing correlates.
+# Added to variances of images with standard deviation 1, so that noise does not correlate where
+# there is no structure.
 FLOOR = 0.01
 
 
 def masked_correlation(fixed: Stack, moved: Stack) -> torch.Tensor:
-    """Correlate images inside the overlap of their masks.
+    """Compute the correlation of images inside the overlap of their masks.
 
-    On evenly lit images this is a local measure already: light is gone, only vessels are left.
+    For images with even illumination this is already a local measure, because only the vessels
+    contribute.
 
     Parameters
     ----------
     fixed, moved : Stack
-        Of n images each.
+        n images each.
 
     Returns
     -------
@@ -35,16 +37,17 @@ def masked_correlation(fixed: Stack, moved: Stack) -> torch.Tensor:
 
 
 def masked_local_correlation(fixed: Stack, moved: Stack, *, window: int = 15) -> torch.Tensor:
-    """Correlate images in windows, inside the overlap of their masks; the mean over the windows.
+    """Compute the mean correlation of images in windows, inside the overlap of their masks.
 
-    MONAI's `LocalNormalizedCrossCorrelationLoss` knows no masks, so the black surround would take
-    part. Windows lie half a window apart, which costs a fraction of one around every pixel.
+    MONAI's `LocalNormalizedCrossCorrelationLoss` does not take masks, so that the black surround
+    would contribute. Neighbouring windows are half a window apart, which is much faster than one
+    window around every pixel.
 
     Parameters
     ----------
     fixed, moved : Stack
     window : int
-        Side in pixels. Smaller follows finer structures and more of the grain.
+        Width of a window in pixels. Smaller follows finer structures, but also more noise.
 
     Returns
     -------
@@ -65,16 +68,16 @@ def masked_local_correlation(fixed: Stack, moved: Stack, *, window: int = 15) ->
         (mean(side**2) / inside - centre**2).clamp_min(0) + FLOOR
         for side, centre in ((a, mean_a), (b, mean_b))
     ]
-    counted = share * (share > 0.5)  # half a window and more lies in the overlap
+    counted = share * (share > 0.5)  # at least half of a window is in the overlap
     local = covariance / (variances[0] * variances[1]).sqrt()
     return (local * counted).sum() / counted.sum().clamp_min(1e-4)
 
 
 def masked_difference(fixed: Stack, moved: Stack) -> torch.Tensor:
-    """Mean absolute difference of images inside the overlap of their masks, shape ().
+    """Compute the mean absolute difference of images inside the overlap of their masks, shape ().
 
-    The likeness of the article's "VoxelMorph loss", here of evenly lit images and without the
-    black surround.
+    The article's "VoxelMorph loss" uses it too, but with the black surround and without correction
+    of the illumination.
     """
     weight = fixed.masks * moved.masks
     difference = (fixed.images - moved.images).abs()
@@ -82,10 +85,11 @@ def masked_difference(fixed: Stack, moved: Stack) -> torch.Tensor:
 
 
 def roughness(field: torch.Tensor) -> torch.Tensor:
-    """Mean squared slope of a displacement or velocity field, shape (n, 2, h, w), in its cells.
+    """Compute the mean squared slope of a displacement or velocity field, shape (n, 2, h, w).
 
-    The diffusion penalty of VoxelMorph (Balakrishnan et al., IEEE TMI 2019,
-    doi:10.1109/TMI.2019.2897538). MONAI's `DiffusionLoss` indexes in a way that torch gives up.
+    This is the diffusion penalty of VoxelMorph (Balakrishnan et al., IEEE TMI 2019,
+    doi:10.1109/TMI.2019.2897538). MONAI's `DiffusionLoss` uses an indexing that torch is going to
+    remove.
     """
     down = field[:, :, 1:] - field[:, :, :-1]
     right = field[..., 1:] - field[..., :-1]
@@ -95,17 +99,16 @@ def roughness(field: torch.Tensor) -> torch.Tensor:
 def distance(
     found: torch.Tensor, true: torch.Tensor, weight: torch.Tensor, *, size: int
 ) -> torch.Tensor:
-    """Mean distance of places from where they should be, in pixels.
+    """Compute the mean distance between found and true points, in pixels.
 
     Parameters
     ----------
     found, true : float32 tensor, shape (n, h, w, 2)
         In half widths.
     weight : float32 tensor, shape (n, h, w)
-        What counts.
     size : int
-        Side of the canvas in pixels.
+        Size of the canvas in pixels.
     """
     pixels = ((found - true) * size / 2).square().sum(-1)
-    # The small constant: no slope at zero, where a root's would be infinite.
+    # The small constant avoids the infinite derivative of the square root at zero.
     return ((pixels + 1e-3).sqrt() * weight).sum() / weight.sum().clamp_min(1)

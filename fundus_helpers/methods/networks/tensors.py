@@ -1,7 +1,7 @@
-"""Photographs as torch tensors: evenly lit, on a square canvas, from coarse to fine; warped.
+"""Photographs as torch tensors: with even illumination, on a square canvas, resized and warped.
 
-Places are in half widths of the canvas, (x, y) from -1 to 1 between its edges, as
-`torch.nn.functional.grid_sample` has them, so that a place means the same at every resolution.
+Points (called places here) are in half widths of the canvas: (x, y) from -1 to 1 between its edges,
+as in `torch.nn.functional.grid_sample`. They are the same at every resolution.
 """
 
 import contextlib
@@ -17,22 +17,20 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.photographs import resize
 from fundus_helpers.methods.pair import prepare_image
 
-# Vessels cannot be told apart on a smaller canvas.
+# On a smaller canvas, in pixels, vessels cannot be distinguished.
 LEAST_SIZE = 48
-
-
-# A cell of the coarser canvas counts when no more than this share of it lies outside the view.
+# A pixel of a coarser canvas is inside the mask if at most this share of it is outside.
 OUTSIDE = 0.01
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Evenly lit photographs in one tensor.
+    """Photographs with even illumination in one tensor.
 
     Attributes
     ----------
     images : float32 tensor, shape (n, 1, size, size)
-        Mean 0 and deviation 1 inside the mask, 0 outside of it.
+        Mean 0 and standard deviation 1 inside the mask, 0 outside of it.
     masks : float32 tensor, shape (n, 1, size, size)
         1 inside the field of view, 0 outside.
     """
@@ -42,42 +40,42 @@ class Stack:
 
     @property
     def size(self) -> int:
-        """Side of the canvas in pixels."""
+        """Width and height of the canvas in pixels."""
         return self.images.shape[-1]
 
     def __len__(self) -> int:
-        """Count the photographs."""
+        """Return the number of photographs."""
         return len(self.images)
 
     def __getitem__(self, index: Sequence[int] | torch.Tensor) -> "Stack":
-        """Take some of the photographs, given by a sequence of their positions."""
+        """Return some of the photographs, given by their positions."""
         return Stack(self.images[index], self.masks[index])
 
     def to(self, device: torch.device | str) -> "Stack":
-        """Move to the processor that computes."""
+        """Move the tensors to a device."""
         return Stack(self.images.to(device), self.masks.to(device))
 
     def at(self, size: int) -> "Stack":
-        """Shrink the canvas to a side of `size` pixels, each the mean of what it covers."""
+        """Shrink the canvas to `size` pixels; each pixel is the mean of the pixels that it covers."""
         if size == self.size:
             return self
         images, masks = (_means(side, size) for side in (self.images, self.masks))
         return standardised(images, masks > 1 - OUTSIDE)
 
     def warped(self, points: torch.Tensor) -> "Stack":
-        """Look the photographs up at other places.
+        """Warp the photographs.
 
         Parameters
         ----------
         points : float32 tensor, shape (n, size, size, 2)
-            For every pixel the place (x, y) it shows, in half widths.
+            For each pixel of the result the point (x, y) that it shows, in half widths.
         """
         masks = sample(self.masks, points.detach()) > 0.9
         return Stack(sample(self.images, points), masks.float())
 
 
 def _means(images: torch.Tensor, size: int) -> torch.Tensor:
-    """Shrink images, shape (n, 1, h, h); whole factors, the usual case, in half the time."""
+    """Shrink images, shape (n, 1, h, h); integer factors, the usual case, take half the time."""
     factor, rest = divmod(images.shape[-1], size)
     if rest:
         return functional.interpolate(images, size=(size, size), mode="area")
@@ -85,7 +83,7 @@ def _means(images: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def standardised(images: torch.Tensor, masks: torch.Tensor) -> Stack:
-    """Give images, shape (n, 1, size, size), mean 0 and deviation 1 inside their masks."""
+    """Scale images, shape (n, 1, size, size), to mean 0 and deviation 1 inside their masks."""
     masks = masks.float()
     count = masks.sum((2, 3), keepdim=True).clamp_min(1)
     images = images - (images * masks).sum((2, 3), keepdim=True) / count
@@ -96,16 +94,16 @@ def standardised(images: torch.Tensor, masks: torch.Tensor) -> Stack:
 def stack_of(
     images: Sequence[np.ndarray], masks: Sequence[np.ndarray | None] | None, size: int
 ) -> Stack:
-    """Check photographs, even out their light and lay them on a square canvas.
+    """Check photographs, even out their illumination and put them on a square canvas.
 
     Parameters
     ----------
     images : sequence of float ndarray in [0, 1], shape (height, width)
-        They may differ in shape; each is resized so that its longer side fills the canvas.
+        They may differ in shape. Each is resized so that its longer side fills the canvas.
     masks : sequence of bool ndarray or None
         True inside the fields of view; None: found by `loading.field_of_view`.
     size : int
-        Side of the canvas in pixels.
+        Width and height of the canvas in pixels.
 
     Raises
     ------
@@ -123,7 +121,7 @@ def stack_of(
 
 
 def even_stack(prepared: Sequence[tuple[np.ndarray, np.ndarray]], size: int) -> Stack:
-    """Lay evenly lit images and their masks, as `methods.prepare_image` gives them, on a canvas."""
+    """Put images and masks, as `methods.prepare_image` returns them, on a square canvas."""
     layers = [_on_canvas(image, mask, size) for image, mask in prepared]
     tensors = [torch.from_numpy(np.stack(side))[:, None] for side in zip(*layers, strict=True)]
     return standardised(*tensors)
@@ -136,9 +134,14 @@ def _on_canvas(image: np.ndarray, mask: np.ndarray, size: int) -> tuple[np.ndarr
 
 
 def level_sizes(size: int) -> list[int]:
-    """List the sides of the canvas from coarse to fine: an eighth, a quarter, a half, all of it.
+    """List the sizes of the canvas from coarse to fine: an eighth, a quarter, a half, the whole.
 
-    Sides are multiples of 4; those under `LEAST_SIZE` are left out.
+    Sizes are multiples of 4; those smaller than `LEAST_SIZE` are left out.
+
+    Raises
+    ------
+    ValueError
+        If the whole canvas is smaller than `LEAST_SIZE`.
     """
     sizes = [4 * round(size / factor / 4) for factor in (8, 4, 2, 1)]
     if sizes[-1] < LEAST_SIZE:
@@ -147,19 +150,19 @@ def level_sizes(size: int) -> list[int]:
 
 
 def pixel_places(size: int, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Make the places (x, y) of all pixel centres, shape (size, size, 2), on a device."""
+    """Return the points (x, y) of all pixel centres, shape (size, size, 2), on a device."""
     steps = (torch.arange(size, device=device) + 0.5) / size * 2 - 1
     rows, columns = torch.meshgrid(steps, steps, indexing="ij")
     return torch.stack([columns, rows], dim=-1)
 
 
 def sample(images: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Look images, shape (n, c, h, w), up at places, shape (n, height, width, 2); 0 outside."""
+    """Sample images, shape (n, c, h, w), at points, shape (n, height, width, 2); 0 outside."""
     return functional.grid_sample(images, points, align_corners=False, padding_mode="zeros")
 
 
 def mapped(matrices: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Map places, shape (..., 2), by matrices, shape (n, 3, 3), perspective ones too."""
+    """Map points, shape (..., 2), by affine or perspective matrices, shape (n, 3, 3)."""
     linear, shift = matrices[:, None, :, :2].mT, matrices[:, None, None, :, 2]
     result = points @ linear + shift
     return result[..., :2] / result[..., 2:]
@@ -174,7 +177,7 @@ def affine_places(matrices: torch.Tensor, size: int) -> torch.Tensor:
 def matrix_to_transform(
     matrix: torch.Tensor, fixed_shape: tuple[int, int], moving_shape: tuple[int, int]
 ) -> sitk.AffineTransform:
-    """Turn an affine matrix, shape (3, 3), into a transform in pixels of the two images."""
+    """Convert an affine matrix, shape (3, 3), to a transform in pixels of the two images."""
     to_places = _half_widths(fixed_shape)
     to_pixels = np.linalg.inv(_half_widths(moving_shape))
     return transforms.from_matrix((to_pixels @ matrix.double().cpu().numpy() @ to_places)[:2])
@@ -183,14 +186,14 @@ def matrix_to_transform(
 def transform_to_matrix(
     transform: sitk.Transform, fixed_shape: tuple[int, int], moving_shape: tuple[int, int]
 ) -> torch.Tensor:
-    """Turn a linear transform in pixels of the two images into a matrix, shape (3, 3)."""
+    """Convert a linear transform in pixels of the two images to a matrix, shape (3, 3)."""
     pixels = np.vstack([transforms.to_matrix(transform), [0, 0, 1]])
     places = _half_widths(moving_shape) @ pixels @ np.linalg.inv(_half_widths(fixed_shape))
     return torch.from_numpy(places).float()
 
 
 def _half_widths(shape: tuple[int, int]) -> np.ndarray:
-    """Matrix from pixels of an image of that shape to places on its canvas."""
+    """Return the matrix from pixels of an image to points in half widths of its canvas."""
     scale = 2 / max(shape)
     return np.array([[scale, 0, 0.5 * scale - 1], [0, scale, 0.5 * scale - 1], [0, 0, 1]])
 
@@ -198,7 +201,7 @@ def _half_widths(shape: tuple[int, int]) -> np.ndarray:
 def field_to_transform(
     displacement: torch.Tensor, fixed_shape: tuple[int, int]
 ) -> sitk.DisplacementFieldTransform:
-    """Turn displacements in half widths, shape (2, h, w), into a transform of the fixed image."""
+    """Convert displacements in half widths, shape (2, h, w), to a transform of the fixed image."""
     longer = max(fixed_shape)
     field = enlarged(displacement[None], longer)[0] * (longer / 2)
     rows, columns = fixed_shape
@@ -206,17 +209,16 @@ def field_to_transform(
 
 
 def enlarged(field: torch.Tensor, size: int) -> torch.Tensor:
-    """Interpolate a smooth field, shape (n, 2, h, w), on a canvas of `size` pixels."""
+    """Interpolate a smooth field, shape (n, 2, h, w), to a canvas of `size` pixels."""
     return functional.interpolate(field, size=(size, size), mode="bicubic", align_corners=False)
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread inside a ``with`` block, or a function it decorates.
+    """Make torch use one thread inside a ``with`` block or a decorated function.
 
-    On images this small more threads wait for each other more than they work, and where other
-    programs use the processors too, they wait for ever. One thread also adds up in the same order
-    everywhere.
+    For such small images several threads take longer than one, and much longer if other programs
+    use the processor. One thread also adds numbers in the same order on every machine.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Training that shows how it goes, can be interrupted and resumed, and stops by itself."""
+"""Training of a network, with progress bar, checkpoints and early stopping; saved weights."""
 
 import math
 import pickle
@@ -15,52 +15,40 @@ from fundus_helpers.files import written_beside
 from fundus_helpers.methods.networks.tensors import one_thread
 from fundus_helpers.progress import progress
 
-LOSS, ERROR = "loss", "landmark_error_px"
+Losses = Callable[[torch.Generator], Iterator[torch.Tensor]]
 
-
-MONITORED = 5  # epochs
-
-
-LAST_SHARE = 0.1  # of the learning rate, at the end of a stage
-
-
+LOSS, ERROR = "loss", "landmark_error_px"  # columns of the history
+MONITORED = 5  # epochs between two calls of the monitor
+LAST_SHARE = 0.1  # of the initial learning rate, at the end of a stage
 LESS_MEMORY = "give a smaller size or a smaller batch, or close other programs"
 
-
-_KEPT = ("position", "epoch", "best", "best_epoch", "history")
-
-
+_KEPT = ("position", "epoch", "best", "best_epoch", "history")  # in a checkpoint
 FORMAT, VERSION = "fundus_helpers weights", 1
-
-
-# How the photographs are made alike before a network sees them: `loading.normalise_illumination`
-# with its default sigma, the rim of `methods.prepare_image` off, mean 0 and deviation 1.
+# The preprocessing of the photographs: `loading.normalise_illumination` with its default sigma, the
+# rim removed by `methods.prepare_image`, mean 0 and standard deviation 1.
 NORMALISATION = "even illumination, sigma 0.03, rim 0.01, standardised"
-
-
-Losses = Callable[[torch.Generator], Iterator[torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a training.
+    """A stage of a training.
 
     Attributes
     ----------
     name : str
-        For the bar and the history.
+        Shown in the progress bar and in the history.
     epochs : int
-        At most.
+        Largest number of epochs.
     losses : callable
-        Given a random generator, yields the losses of one epoch's batches, each computed when it
-        is asked for. An epoch without any teaches nothing.
+        Takes a random generator and yields the losses of the batches of one epoch. Each loss is
+        computed when it is needed. An epoch without losses does not change the network.
     learning_rate : float
-        At the start; it falls to a tenth along half a cosine. Larger learns faster, too large
-        never settles.
+        Initial learning rate; it falls to one tenth along half a cosine. A larger one learns
+        faster, but does not converge if it is too large.
     patience : int
-        Epochs without a smaller loss after which the stage ends.
+        The stage ends after this number of epochs without a smaller loss.
     optimiser : class
-        Of `torch.optim`.
+        An optimiser of `torch.optim`.
     """
 
     name: str
@@ -80,39 +68,39 @@ def train(
     monitor: Callable[[], float] | None = None,
     shown: bool = True,
 ) -> pd.DataFrame:
-    """Train a network, in place, stage after stage.
+    """Train a network in place, one stage after the other.
 
-    Interrupting it (the stop button, Ctrl-C) ends the training and keeps what is learnt so far.
-    Called again with the same `checkpoint` it goes on after the last whole epoch, to the very
-    result that it would have had without the break.
+    An interruption (the stop button, Ctrl-C) ends the training and keeps the weights learnt so far.
+    Another call with the same `checkpoint` continues after the last complete epoch, and gives the
+    same result as without the interruption.
 
     Parameters
     ----------
     network : torch.nn.Module
     stages : sequence of Stage
     seed : int
-        Of everything random; the same on the same machine gives the same weights.
+        Seed of all random numbers. The same seed gives the same weights on the same machine.
     checkpoint : path, optional
-        File to resume from, written after every epoch.
+        File that is written after every epoch, and from which the training is resumed.
     monitor : callable, optional
-        Tells the landmark error, in pixels, of the network as it is; asked after the first and
-        the last epoch of a stage and every fifth one between. For the history only: nothing is
-        trained on it.
+        Returns the landmark error of the current network in pixels. It is called after the first
+        and the last epoch of a stage, and every fifth epoch. The error is only for the history; the
+        training does not use it.
     shown : bool
         Show a progress bar.
 
     Returns
     -------
     DataFrame
-        A row an epoch: ``stage``, ``epoch``, ``loss``, and ``landmark_error_px`` where there is
-        a monitor. Its ``attrs["interrupted"]`` says whether it was.
+        One row per epoch: ``stage``, ``epoch``, ``loss``, and ``landmark_error_px`` if there is a
+        monitor. ``attrs["interrupted"]`` is True after an interruption.
 
     Raises
     ------
     FloatingPointError
-        If a loss is not finite; says when, and what to do.
+        If a loss is not finite; the message says in which epoch, and what to do.
     MemoryError
-        If there is not enough memory; says what to do.
+        If there is not enough memory; the message says what to do.
     ValueError
         If the checkpoint belongs to another training.
     """
@@ -152,19 +140,19 @@ def _train(state: "_State", monitor: Callable[[], float] | None, shown: bool) ->
 
 
 def require_memory(needed: int, what: str) -> None:
-    """Refuse work for which there is not enough memory, before the system kills it.
+    """Check that there is enough memory, before the operating system kills the program.
 
     Parameters
     ----------
     needed : int
-        Bytes, roughly.
+        Approximate number of bytes.
     what : str
-        What they are for.
+        What they are needed for, for the message.
 
     Raises
     ------
     MemoryError
-        Says how much is needed and how much there is.
+        If less memory is free; the message says how much is needed and how much is free.
     """
     available = psutil.virtual_memory().available
     if needed > available:
@@ -175,7 +163,7 @@ def require_memory(needed: int, what: str) -> None:
 
 
 class _State:
-    """Where a training stands: all that a checkpoint holds."""
+    """The state of a training: the content of a checkpoint."""
 
     def __init__(
         self, network: nn.Module, stages: Sequence[Stage], seed: int, path: Path | str | None
@@ -195,7 +183,7 @@ class _State:
             self.optimiser = stage.optimiser(self.network.parameters(), lr=stage.learning_rate)
 
     def select_stage(self) -> bool:
-        """Go to the stage whose turn it is; False when all are done."""
+        """Go on to the next stage if the current one is finished; False if all are finished."""
         while self.position < len(self.stages):
             stage = self.stages[self.position]
             if self.epoch < stage.epochs and self.epoch - self.best_epoch < stage.patience:
@@ -243,7 +231,9 @@ class _State:
             return
         content = read_tensors(self.path)
         if content.get("stages") != self._plan():
-            raise ValueError(f"{self.path.name}: checkpoint of another training; delete it first")
+            raise ValueError(
+                f"{self.path.name}: checkpoint of another training; delete it, or give another file"
+            )
         while self.position < content["position"]:
             self._next_stage()
         for key in _KEPT:
@@ -262,22 +252,22 @@ class _State:
 def save_weights(
     path: Path | str, kind: str, size: int, weights: Mapping[str, torch.Tensor]
 ) -> Path:
-    """Write weights with their version, the image size and the normalisation they need.
+    """Write weights, with their version, image size and normalisation.
 
     Parameters
     ----------
     path : path
-        Ending in ``.pt``.
+        Ends in ``.pt``.
     kind : str
-        Of the network, for example ``spatial_transformer``.
+        Kind of network, for example ``spatial_transformer``.
     size : int
-        Side of the canvas that it was trained with, in pixels.
+        Size of the canvas used in the training, in pixels.
     weights : mapping of str to tensor
-        A network's ``state_dict()``.
+        The ``state_dict()`` of the network.
     """
     path = Path(path)
     if path.suffix != ".pt":
-        raise ValueError(f"{path.name}: weights are saved as .pt")
+        raise ValueError(f"{path.name}: weights are saved as .pt; change the ending")
     content = {"format": FORMAT, "version": VERSION, "kind": kind, "size": size}
     content |= {"normalisation": NORMALISATION, "weights": dict(weights)}
     write_tensors(content, path)
@@ -285,13 +275,13 @@ def save_weights(
 
 
 def load_weights(path: Path | str, kind: str) -> tuple[int, dict[str, torch.Tensor]]:
-    """Read weights that `save_weights` wrote; no code in the file is run.
+    """Read weights that `save_weights` wrote. No code in the file is run.
 
     Parameters
     ----------
     path : path
     kind : str
-        The network they must be of.
+        Expected kind of network.
 
     Returns
     -------
@@ -301,13 +291,13 @@ def load_weights(path: Path | str, kind: str) -> tuple[int, dict[str, torch.Tens
     Raises
     ------
     ValueError
-        If the file is missing, cut short, of another program, of another kind of network, or of
-        another version; names the file.
+        If the file is missing, damaged, or of another program, another kind of network or another
+        version; the message names the file.
     """
     path = Path(path)
     content = read_tensors(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path.name}: no weights of this program")
+        raise ValueError(f"{path.name}: no weights of this program; give a file that it saved")
     needed = {"version": VERSION, "kind": kind, "normalisation": NORMALISATION}
     for key, value in needed.items():
         if content.get(key) != value:
@@ -316,18 +306,18 @@ def load_weights(path: Path | str, kind: str) -> tuple[int, dict[str, torch.Tens
 
 
 def write_tensors(content: Mapping[str, object], path: Path) -> None:
-    """Write tensors and plain values to a file that is never seen half written."""
+    """Write tensors and plain values to a file, complete or not at all."""
     with written_beside(path) as part:
         torch.save(dict(content), part)
 
 
 def read_tensors(path: Path) -> dict[str, object]:
-    """Read a file of tensors and plain values, refusing anything that would run code.
+    """Read a file of tensors and plain values, and refuse a file that would run code.
 
     Raises
     ------
     ValueError
-        If it is not such a file; names it.
+        If it is not such a file; the message names it.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

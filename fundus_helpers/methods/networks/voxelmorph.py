@@ -16,7 +16,6 @@ import torch
 from annotated_types import Interval
 
 from fundus_helpers import transforms
-from fundus_helpers.methods import Method
 from fundus_helpers.methods.knobs import check_choice, checked
 from fundus_helpers.methods.networks.batches import check_pairs
 from fundus_helpers.methods.networks.layers import VelocityNetwork, displaced
@@ -38,7 +37,7 @@ from fundus_helpers.methods.networks.training import (
     save_weights,
     train,
 )
-from fundus_helpers.methods.pair import Pair, check_result, prepare_image, prepare_pair
+from fundus_helpers.methods.pair import Method, Pair, check_result, prepare_image, prepare_pair
 
 KIND = "voxelmorph"
 

@@ -1,0 +1,118 @@
+"""An eye under study: what is registered is measured, judged, told and saved under one name."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fundus_helpers as fh
+from fundus_helpers.metrics.measures import MEASURES
+from fundus_helpers.results.metrics_file import read_metrics_file
+
+KNOBS = {"iterations": 20}
+
+
+@pytest.fixture(scope="module")
+def study(demo, tmp_path_factory):
+    """Return a study of the demo eye: two methods tried, one of them on three visits."""
+    results = tmp_path_factory.mktemp("results")
+    study = fh.Study(demo, "demo_colour", "L", results=results, notebook="03_own", size=128)
+    study.register("similarity", **KNOBS)
+    study.register("translation", label="few", visits=[1, 2, 5], **KNOBS)
+    return study
+
+
+def test_a_study_takes_the_template_that_was_asked_for(demo, tmp_path):
+    last = fh.Study(demo, "demo_colour", "L", template="last", results=tmp_path, size=64)
+    assert last.template == len(last.eye.names) - 1 and last.template not in last.others
+    assert last.eye.names[last.template] in repr(last)
+    fh.results.save_metrics(
+        fh.results.make_folder(tmp_path, "demo_colour", "L", "02_template_selection"),
+        last.eye,
+        {},
+        {"template": last.eye.names[3]},
+    )
+    selected = fh.Study(demo, "demo_colour", "L", template="selected", results=tmp_path, size=64)
+    assert selected.template == 3
+
+
+def test_visits_are_ordered_by_their_distance(study):
+    errors = study.before["landmark_error_px"].to_numpy()
+    order = [study.before["landmark_error_px"][study.eye.names[i]] for i in study.by_distance]
+    assert study.has_landmarks and order == sorted(errors[np.isfinite(errors)])
+    assert study.farthest == study.by_distance[-1]
+
+
+def test_the_table_has_one_row_for_each_method_and_visit_and_one_name_for_each_number(study):
+    table = study.table()
+    tried = table.groupby("method", sort=False)["visit"].apply(list)
+    others = [study.eye.names[i] for i in study.others]
+    assert tried["similarity"] == others
+    assert tried["few"] == [study.eye.names[i] for i in (1, 2, 5)]
+    words = {"method", "visit", "template", "verdict", "reasons", "failure"}
+    assert set(table) - words <= set(MEASURES)
+
+
+def test_what_the_table_tells_is_what_is_measured(study):
+    table, measured = study.table().set_index(["method", "visit"]), study.measured("few")
+    for visit, row in measured.iterrows():
+        assert table.loc["few", visit]["landmark_error_px"] == row["landmark_error_px"]
+        assert (
+            study.measure(study.registrations["few"][study.eye.index(visit)])["ncc"] == row["ncc"]
+        )
+
+
+def test_registration_halves_the_error_and_the_best_possible_is_a_floor(study):
+    means = study.means(["similarity"], least={"similarity": "similarity"})
+    nothing, ours = means["landmark_error_px"]
+    assert ours < nothing / 2
+    assert means.loc["similarity", "best_possible_error_px"] < ours
+    assert means.loc["similarity", "failed"] == len(study.failures("similarity"))
+
+
+def test_what_is_registered_again_is_measured_and_judged_again(study):
+    study.add("own", [fh.transforms.identity()] * len(study.eye.names))
+    first = study.table(["own"])
+    assert np.allclose(
+        first["landmark_error_px"], first["landmark_error_before_px"], equal_nan=True
+    )
+    study.add("own", study.registrations["similarity"])
+    again = study.table(["own"])["landmark_error_px"].to_numpy()
+    assert np.array_equal(again, study.measured("similarity")["landmark_error_px"], equal_nan=True)
+    del study.registrations["own"]
+
+
+def test_a_step_changes_one_setting_and_keeps_those_before(study):
+    steps = {"raw": {"normalise": False, **KNOBS}, "+ light": {"inside": True, "normalise": True}}
+    table, found = study.step_by_step("translation", steps, study.by_distance[0])
+    assert table.index.tolist() == ["nothing done", "raw", "+ light"] == ["nothing done", *found]
+    assert table.loc["nothing done", "landmark_error_px"] > 0
+
+
+def test_what_is_saved_is_read_back(study):
+    path = study.save("similarity", {"size": 128}, answer=42)
+    metrics = read_metrics_file(path)
+    assert metrics == json.loads(path.read_text())
+    assert metrics["notebook"] == "03_own" and metrics["findings"] == {"answer": 42}
+    assert set(metrics["failed"]) == set(study.failures("similarity"))
+    assert len(metrics["outcomes"]) == len(study.table())
+    done = [name for name, each in metrics["after"].items() if each["ncc"] is not None]
+    saved = {file.stem for file in (study.folder / "registered").iterdir()}
+    assert saved == {*done, study.eye.names[study.template]}
+    told = fh.results.read_outcomes(study.results, ["demo_colour_L"])
+    assert told["method"].tolist() == study.table()["method"].tolist()
+
+
+def test_a_smaller_study_keeps_what_was_measured_before(study):
+    smaller = study.at_size(96)
+    assert max(smaller.eye.images.shape[1:]) == 96
+    assert smaller.before is study.before and smaller.folder == study.folder
+
+
+def test_figures_and_tables_can_be_drawn(study):
+    for draw in (study.show, study.flicker, study.best_and_worst, study.before_after):
+        assert draw("similarity") is not None
+    assert study.look().get_axes() and study.show_errors(["similarity"]).get_axes()
+    failed = next(iter(study.failures("similarity")))
+    assert failed in study.show("similarity", visit=study.eye.index(failed))
+    assert failed in study.show_failures("similarity").to_html()
