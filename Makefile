@@ -1,4 +1,4 @@
-# The interpreter that makes .venv; everything else runs inside it.
+# The Python that makes .venv. Everything else runs inside .venv.
 PYTHON ?= python3
 DATA ?= data
 RESULTS ?= results
@@ -7,32 +7,36 @@ EYE ?= L
 # Where notebooks run: workflow/profiles/local, workflow/profiles/slurm, or one of your own (docs/cluster.md).
 PROFILE ?= local
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-# Notebooks at a time, and MB of memory for all of them: those of this machine (where Linux tells
-# its memory); on a cluster, what the profile says.
+# How many notebooks run at the same time, and the memory in MB for all of them. The defaults are
+# the processors and the memory of this machine (known on Linux). On a cluster the profile decides.
 JOBS ?= $(if $(filter local,$(PROFILE)),$(CORES))
 MEMORY ?= $(if $(filter local,$(PROFILE)),$(shell awk '/^MemTotal/ {print int($$2 / 1024)}' /proc/meminfo 2>/dev/null))
-# Notebooks of a run, by number ("02 05 09 11"; none: every one); part of all eyes (1/10, 2/10, ...).
+# Numbers of the notebooks to run ("02 05 09 11"; empty: every notebook), and the part of all eyes
+# to run (1/10, 2/10, ...; empty: all eyes).
 NOTEBOOKS ?=
 PART ?=
-# 1: patients under other names, made with a key that stays on this machine.
+# 1: replace the names of patients by pseudonyms, made with a key that stays on this machine.
 PSEUDONYM ?=
-# Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
+# The visit that serves as the template: first, last, its name, or selected (by notebook 02).
 TEMPLATE ?= selected
-# Of the benchmark: FIRE's folder, names of methods (none: all), the table's file.
+# For make benchmark: folder of FIRE, names of methods (empty: all), file of the table.
 FIRE ?= $(FIRE_DIR)
 METHODS ?=
 OUT ?= fire.csv
+# For make register: folder of its results.
 INTO ?= registered
+# Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 WITH ?=
+# For make benchmark-cohort: its options.
 ARGS ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# What is run sees the photographs through links under pseudonyms, if that is asked for.
+# With PSEUDONYM=1, a run sees the photographs through links that are named by pseudonyms.
 VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
 MAKE_VIEW = $(BIN)/fundus pseudonyms $(if $(PSEUDONYM),view "$(DATA)" "$(VIEW)",plain) "$(RESULTS)"
 WHO = $(if $(PSEUDONYM),$(shell $(BIN)/fundus pseudonyms name "$(PATIENT)" "$(DATA)" "$(RESULTS)"),$(PATIENT))
-# On this machine programs are forked from one that has loaded all libraries.
+# On this machine, programs are forked from a process that has loaded all libraries.
 WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm_start serve)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
@@ -55,7 +59,7 @@ install: .venv/installed  ## Install everything into .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster,test]'
 	@touch $@
 
-demo: .venv/installed  ## Make the demo eye and run every notebook on it
+demo: .venv/installed  ## Paint the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
 	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
@@ -69,21 +73,21 @@ cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="0
 	@$(MAKE_VIEW)
 	@$(WARM) $(MAKE) --no-print-directory run-cohort
 
-# A part of a cohort has its own page; methods are compared over all eyes.
+# A part of a cohort has a report of its own. Methods are compared only over all eyes.
 TELL = $(if $(PART),,$(SNAKEMAKE) --allowed-rules compared comparison -- compared || status=$$?;) \
 	$(BIN)/python -m fundus_helpers.runs.warm_start run fundus_helpers cohort \
 	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
 
-# What `make cohort` runs when libraries are loaded.
+# What `make cohort` runs after the libraries are loaded.
 .PHONY: run-cohort
 run-cohort:
 	@$(SNAKEMAKE) -- cohort; status=$$?; $(TELL)
 
-cohort-report: .venv/installed  ## Only the report: of all eyes, when parts of them (PART=) have been run
+cohort-report: .venv/installed  ## Write only the report of all eyes, after their parts (PART=) have been run
 	@$(MAKE_VIEW)
 	@status=0; $(TELL)
 
-cohort-dry: .venv/installed  ## Say what make cohort would run, and about how long it takes
+cohort-dry: .venv/installed  ## Show what make cohort would run, and about how long it would take
 	@$(MAKE_VIEW)
 	@summary=$$($(SNAKEMAKE) --summary -- cohort) && printf '%s\n' "$$summary" | \
 	$(BIN)/fundus plan "$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") --jobs $(or $(JOBS),100)
@@ -91,11 +95,11 @@ cohort-dry: .venv/installed  ## Say what make cohort would run, and about how lo
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
 
-app: .venv/installed  ## The sliders as a page without code, on this machine only: DATA=folder
+app: .venv/installed  ## Open the sliders as a page without code, on this machine only: DATA=folder
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
-# One more at a time than there are cores: some tests mostly wait. The longest files come first.
-test: .venv/installed lint  ## Run the tests (FIRE_DIR=folder adds those on real photographs)
+# One process more than there are cores, because some tests mostly wait. The longest files go first.
+test: .venv/installed lint  ## Run the checks and the tests (FIRE_DIR=folder adds tests on real photographs)
 	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Check code, imports, docstrings and notebooks
@@ -105,31 +109,31 @@ lint: .venv/installed  ## Check code, imports, docstrings and notebooks
 	$(BIN)/numpydoc lint $$(find fundus_helpers -name '*.py')
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb app/*.ipynb
 
-benchmark-template: .venv/installed  ## Time the template's matrix product against the double loop
+benchmark-template: .venv/installed  ## Compare the time of template selection by a matrix product and by a double loop
 	$(BIN)/python benchmarks/template.py
 
-benchmark-clusters: .venv/installed  ## Time k-means on the directions images span against raw pixels
+benchmark-clusters: .venv/installed  ## Compare the time of k-means on the directions that images span and on raw pixels
 	$(BIN)/python benchmarks/clusters.py
 
-benchmark-networks: .venv/installed  ## Train networks on one eye: DATA= PATIENT= EYE=; with FIRE= on other eyes too
+benchmark-networks: .venv/installed  ## Train networks on one eye: DATA=folder PATIENT=name EYE=L|R (FIRE=folder: on other eyes too)
 	$(BIN)/python benchmarks/networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
 
-benchmark-series: .venv/installed  ## Every method on one eye: DATA=folder PATIENT=name EYE=L|R
+benchmark-series: .venv/installed  ## Measure every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python benchmarks/series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
 
-benchmark-groupwise: .venv/installed  ## Time and memory of groupwise registration, 10 and 100 visits
+benchmark-groupwise: .venv/installed  ## Measure time and memory of groupwise registration, for 10 and 100 visits
 	$(BIN)/python benchmarks/groupwise.py
 
-benchmark-tuning: .venv/installed  ## Time from the move of a slider to the new picture, for every method
+benchmark-tuning: .venv/installed  ## Measure the time from the move of a slider to the new picture, for every method
 	$(BIN)/python benchmarks/tuning.py
 
-benchmark-cohort: .venv/installed  ## Overhead, time and memory of cohorts, by eyes and jobs: ARGS="--eyes 200"
+benchmark-cohort: .venv/installed  ## Measure overhead, time and memory of cohorts: ARGS="--eyes 200"
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohort.py $(ARGS)
 
-benchmark: .venv/installed  ## Methods over the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
+benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(METHODS)
 
-benchmark-verdict: .venv/installed  ## How far verdicts and predicted errors can be trusted: FIRE=folder
+benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder
 	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"
 
 schema: .venv/installed  ## Write the schema of metrics.json into docs/ anew
@@ -138,9 +142,9 @@ schema: .venv/installed  ## Write the schema of metrics.json into docs/ anew
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
 	@$(BIN)/fundus register "$(FIXED)" "$(MOVING)" "$(INTO)"
 
-picture: .venv/installed  ## Make the README's pictures anew from the demo eye (needs chromium)
+picture: .venv/installed  ## Make the pictures of the pages again from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py
 	$(BIN)/python docs/panel_picture.py
 
-clean:  ## Remove .venv and caches; data and results stay
+clean:  ## Remove .venv and all caches; data and results stay
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

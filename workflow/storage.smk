@@ -1,13 +1,13 @@
-"""Photographs out of object storage and results into it, through Snakemake's storage plugin.
+"""Fetch photographs from object storage and put results there, with Snakemake's storage plugin.
 
-Between the two, eyes run as ever: docs/cluster.md has the commands.
+Between the two, eyes are run as always. docs/cluster.md gives the commands.
 """
 
 from pathlib import Path
 
 DATA, RESULTS = (str(config.get(name, name)) for name in ("data", "results"))
 STORE = str(config["store"]).rstrip("/")  # for example s3://retina/study
-# Snakemake reads 007 as a number: several names, or one with a comma behind it, stay text.
+# Snakemake reads 007 as a number. Several names, or one name with a comma after it, stay text.
 PATIENTS = config.get("patients", "")
 if not isinstance(PATIENTS, str):
     raise WorkflowError(f"patients={PATIENTS} was read as a number: write a comma behind the name")

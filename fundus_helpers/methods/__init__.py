@@ -5,7 +5,7 @@ from functools import partial
 from types import MappingProxyType
 
 from fundus_helpers.methods import elastix, optical_flow, rigid
-from fundus_helpers.methods.keypoints import registration as keypoints
+from fundus_helpers.methods.keypoints import registration
 from fundus_helpers.methods.pair import Method
 
 __all__ = ["METHODS", "Method"]
@@ -24,5 +24,5 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         f"elastix_{stages[-1]}": partial(elastix.register, stages=stages)
         for stages in (("rigid",), ("similarity",), ("affine",), ("affine", "bspline"))
     }
-    | {"keypoints": keypoints.register}
+    | {"keypoints": registration.register}
 )

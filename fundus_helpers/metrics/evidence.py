@@ -1,4 +1,4 @@
-"""What speaks for a transform of two photographs, and against it, whichever method found it."""
+"""Evidence for and against a transform between two photographs, found by any method."""
 
 from dataclasses import dataclass
 
@@ -15,42 +15,31 @@ from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.fields import GRAIN
 from fundus_helpers.transforms.warping import remap
 
-# Of the longer side: error in the best of cases, for each unit still asked for, where nothing is
-# alike. Nine of ten landmarks lie nearer than BOUND times the prediction.
+# The predicted error is LEAST + ASKED * (remaining displacement of the vessels) + UNLIKE * (1 - the
+# local correlation). LEAST and UNLIKE are shares of the longer side.
 LEAST, ASKED, UNLIKE = 0.00019, 0.92, 0.0019
+BOUND = 1.65  # the error of nine of ten landmarks is below this multiple of the prediction
+WINDOW = 0.03  # of the local correlation, as a share of the longer side
 
-
-BOUND = 1.65
-
-
-# The window likeness is looked at in, as a share of the longer side.
-WINDOW = 0.03
-
-
-# Images are brought to this longer side to be looked at.
-SIZE = 728
-
-
+SIZE = 728  # longer side of the images that are examined
 KEYPOINT_SIZE = 512  # see `keypoints.find_keypoints`
-
-
-LEAST_PIXELS = 100
+LEAST_PIXELS = 100  # of an overlap that can be examined
 
 
 def predict_error(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Predict the error of a registration from the two images it laid on each other.
+    """Predict the error of a registration from the two registered images.
 
     Parameters
     ----------
     fixed, warped : float32 ndarray in [0, 1], shape (height, width)
-        Evenly lit; `warped` is the moving image on the grid of the fixed one.
+        Images with even illumination. `warped` is the moving image on the fixed grid.
     mask : bool ndarray, shape (height, width)
         The overlap of both fields of view.
 
     Returns
     -------
     float32 ndarray, shape (height, width)
-        Expected distance from the true place, in pixels; NaN outside the mask.
+        Expected distance from the true point, in pixels; NaN outside the mask.
     """
     asked, unlike = error_signs(fixed, warped, mask)
     size = max(mask.shape)
@@ -60,7 +49,7 @@ def predict_error(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np
 def error_signs(
     fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measure what `predict_error` goes by.
+    """Measure the two quantities from which `predict_error` computes its result.
 
     Parameters
     ----------
@@ -70,9 +59,9 @@ def error_signs(
     Returns
     -------
     asked : float32 ndarray, shape (height, width)
-        Length in pixels of the displacement that the vessels still ask for.
+        Length, in pixels, of the displacement that remains between the vessels of both images.
     unlike : float32 ndarray, shape (height, width)
-        One less the local correlation of the images: 0 where alike, 1 where not at all.
+        1 minus the local correlation of the images: 0 where they are alike, 1 where they are not.
     """
     asked = np.linalg.norm(following.follow_vessels(fixed, warped, mask), axis=2)
     return asked, 1 - np.clip(_local_correlation(fixed, warped, mask), 0, 1)
@@ -80,7 +69,7 @@ def error_signs(
 
 def _local_correlation(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
     size = max(mask.shape)
-    # Outside the mask, and beyond the edge, both are the zero that is the background inside.
+    # Zero is the background inside the mask; it is also used outside of it and beyond the edges.
     fixed, warped = (
         np.where(mask, cv2.GaussianBlur(image, (0, 0), GRAIN * size) - np.float32(0.5), 0)
         for image in (fixed, warped)
@@ -97,31 +86,33 @@ def _local_correlation(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Numbers that tell a true registration from a wrong one.
+    """Quantities that distinguish a correct registration from a wrong one.
 
     Attributes
     ----------
     keypoints : (int, int)
-        Found in the fixed and in the moving image: few in one that is blurred or dark.
-    agreeing, by_chance : int, float
-        Keypoints that look alike and lie within 0.7 % of the width of where the transform says;
-        and how many do on average when it is shifted by four times that.
+        Number of keypoints in the fixed and in the moving image. Blurred or dark images have few.
+    agreeing : int
+        Number of keypoints with similar descriptors whose distance is less than 0.7 % of the width
+        after registration.
+    by_chance : float
+        Mean of the same number if the transform is shifted by four times that distance.
     correlation : float
-        Of the registered, evenly lit images inside the overlap.
+        Correlation of the registered images, with even illumination, inside the overlap.
     overlap : float
-        As a share of the smaller of the two fields of view.
+        Overlap as a share of the smaller field of view.
     scales : (float, float)
-        Least and largest magnification of the linear transform nearest to this one, of images
-        brought to one size.
+        Smallest and largest magnification of the linear transform that fits best, for images of
+        the same size.
     mirrored : bool
-        Whether that linear transform turns the retina over.
+        Whether that linear transform mirrors the retina.
     folding : float
-        Share of the overlap.
+        Share of the overlap where the transform folds.
     disagreement : float
-        Median distance, as a share of the width, by which the way there and the way back miss the
-        start; NaN where no way back is known.
+        Median distance, as a share of the width, between points and the same points mapped forth
+        and back; NaN without a backward transform.
     predicted_error : float32 ndarray, shape (height, width)
-        See `metrics.predict_error`; pixels of the fixed image of the pair.
+        See `metrics.predict_error`; in pixels of the fixed image of the pair.
     """
 
     keypoints: tuple[int, int]
@@ -137,7 +128,7 @@ class Evidence:
 
 
 def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
-    """Find the keypoints of both images of a pair: what takes longest, and no transform is in."""
+    """Find the keypoints of both images of a pair, the slowest step; needs no transform."""
     sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
     fixed, moving = (find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides)
     return fixed, moving
@@ -150,23 +141,23 @@ def gather(
     *,
     keypoints: tuple[Keypoints, Keypoints] | None = None,
 ) -> Evidence | None:
-    """Gather the evidence for and against a transform.
+    """Compute the evidence for and against a transform.
 
     Parameters
     ----------
     transform : sitk.Transform
         Maps points of the pair's fixed image to points of its moving image.
     pair : Pair
-        Evenly lit, about `SIZE` wide.
+        Images with even illumination, about `SIZE` pixels wide.
     backward : sitk.Transform, optional
-        Found by registering the other way round; maps moving to fixed points.
+        Result of a registration with the images exchanged; maps moving to fixed points.
     keypoints : (Keypoints, Keypoints), optional
-        As `keypoints_of` finds them, for a pair that is looked at more than once.
+        Result of `keypoints_of`, for a pair that is examined more than once.
 
     Returns
     -------
     Evidence or None
-        None where the fields of view do not overlap.
+        None if the fields of view do not overlap.
     """
     shape = pair.fixed.shape
     field = transforms.displacement(transform, shape)

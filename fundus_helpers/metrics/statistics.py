@@ -1,10 +1,10 @@
-"""Methods compared on the same eyes, and how far chance alone could have turned the comparison.
+"""Comparison of methods on the same eyes, with confidence intervals.
 
-The eye is drawn, not the visit: visits of one eye share its vessels, its lesions and its camera,
-and are no independent witnesses. Eyes are few and some are very hard, so methods are compared by
-medians. Intervals are the percentiles of the bootstrap (Efron and Tibshirani, *An introduction to
-the bootstrap*, 1993, doi:10.1007/978-1-4899-4541-9): the corrected kind (BCa) needs a jackknife,
-which does not hold for medians.
+The unit of the bootstrap is the eye, not the visit. Visits of one eye share its vessels, lesions
+and camera, and are not independent. There are few eyes and some are very difficult, so methods are
+compared by medians. Confidence intervals are percentiles of the bootstrap (Efron and Tibshirani,
+*An introduction to the bootstrap*, 1993, doi:10.1007/978-1-4899-4541-9). The corrected kind (BCa)
+needs a jackknife, which is not valid for medians.
 """
 
 from collections.abc import Sequence
@@ -14,33 +14,32 @@ import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
-
-
-# The least and the largest of five eyes enclose the median in 15 of 16 cohorts, of six in 31 of 32.
+# The smallest and the largest of five values enclose the median in 15 of 16 cohorts, those of six
+# values in 31 of 32, which is more than 95 %.
 LEAST_EYES = 6
 
 
 def interval(
     values: Sequence[float], *, bootstrap: int = 2000, seed: int = 0
 ) -> tuple[float, float, np.ndarray]:
-    """Bound the median of a quantity over eyes, of which those given are a sample.
+    """Compute a confidence interval for the median of a quantity over eyes.
 
     Parameters
     ----------
     values : sequence of float
-        One an eye.
+        One per eye.
     bootstrap : int
-        Times that eyes are drawn anew. More make the bounds steadier, not narrower.
+        Number of bootstrap samples. More give more stable bounds, not narrower ones.
     seed : int
-        The same gives the same bounds.
+        The same seed gives the same bounds.
 
     Returns
     -------
     low, high : float
-        Of the interval that should hold the true median in 95 of 100 cohorts. Of made-up cohorts
-        of 6 to 20 eyes it does in 92 to 95.
+        Bounds of the 95 % confidence interval. In simulated cohorts of 6 to 20 eyes, it contains
+        the true median in 92 to 95 % of them.
     medians : float ndarray, shape (bootstrap,)
-        Of the eyes as they were drawn.
+        The medians of the bootstrap samples.
 
     Raises
     ------
@@ -49,7 +48,7 @@ def interval(
     """
     values = np.asarray(values, float)
     if len(values) < LEAST_EYES:
-        raise ValueError(f"{too_few(len(values))}; give more eyes, or do without an interval")
+        raise ValueError(f"{too_few(len(values))}; give more eyes, or report no interval")
     result = stats.bootstrap(
         (values,),
         np.median,
@@ -62,27 +61,28 @@ def interval(
 
 
 def too_few(eyes: int) -> str:
-    """Say that so many eyes do not bear an interval."""
+    """Return the message that there are too few eyes for a confidence interval."""
     word = "eye" if eyes == 1 else "eyes"
     return f"{eyes} {word}: {LEAST_EYES} are needed for an interval of {CONFIDENCE:.0%}"
 
 
 def median_errors(errors: pd.DataFrame, *, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Tell the error of each method: its mean over an eye's visits, the median of that over eyes.
+    """Summarise the error of each method: the median over eyes of the mean over visits.
 
     Parameters
     ----------
     errors : DataFrame
-        A row a visit, with ``eye`` in the index; a column a method; NaN where it was not tried.
-        See `series.error_table`.
+        One row per visit, with ``eye`` in the index, and one column per method; NaN where a method
+        was not applied. See `series.error_table`.
     bootstrap, seed
         See `interval`.
 
     Returns
     -------
     DataFrame
-        A row a method: ``eyes``, ``visits``, ``median``, ``low``, ``high``; no bounds where there
-        are too few eyes (NaN). Methods may have been tried on different eyes: `compare` them.
+        One row per method: ``eyes``, ``visits``, ``median``, and the confidence interval ``low`` to
+        ``high`` (NaN if there are too few eyes). If methods were applied to different eyes, use
+        `compare`.
     """
     rows = {}
     for method in errors:
@@ -102,31 +102,32 @@ def compare(
     bootstrap: int = 2000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Compare methods two by two, on the visits that both were tried on.
+    """Compare pairs of methods, on the visits to which both were applied.
 
     Parameters
     ----------
     errors, bootstrap, seed
         See `median_errors`.
     pairs : sequence of (str, str)
-        Names of methods. Every pair is a question of its own: of twenty pairs without any
-        difference, one interval lies beside zero by chance.
+        Names of methods. The intervals are not corrected for multiple comparisons: of twenty pairs
+        without any difference, one interval excludes zero by chance.
 
     Returns
     -------
     DataFrame
-        A row a pair, indexed by ``method`` and ``other``: ``eyes``, ``visits``; ``better on``, the
-        eyes on which `method` has the smaller mean error; ``difference`` (method minus other,
-        negative where `method` is better), the median over eyes, with ``low`` and ``high``;
-        ``ratio``, ``ratio low``, ``ratio high``, the same of method over other; ``probability``,
-        the share of cohorts drawn in which `method` is better. NaN where there are too few eyes.
+        One row per pair, indexed by ``method`` and ``other``: ``eyes``, ``visits``; ``better on``,
+        the number of eyes on which `method` has the smaller mean error; ``difference`` (method
+        minus other, negative if `method` is better), the median over eyes, with the interval
+        ``low`` to ``high``; ``ratio``, ``ratio low``, ``ratio high``, the same for method divided
+        by other; ``probability``, the share of bootstrap samples in which `method` is better.
+        NaN if there are too few eyes.
     """
     rows = []
     for method, other in pairs:
         both = errors[[method, other]].dropna()
         means = both.groupby("eye").mean()
         difference = means[method] - means[other]
-        # Logarithms, so that a third and three times are as far from one.
+        # With logarithms, the ratios 1/3 and 3 have the same distance from 1.
         ratio = np.log(means[method] / means[other])
         low, high, medians = _bounds(difference, bootstrap, seed)
         ratio_low, ratio_high, _ = _bounds(ratio, bootstrap, seed)
@@ -154,14 +155,20 @@ def _bounds(means: pd.Series, bootstrap: int, seed: int) -> tuple[float, float, 
 
 
 def in_words(comparison: pd.DataFrame, *, unit: str = "px") -> list[str]:
-    """Say of every pair who is better and by how much, or that nobody can be called better.
+    """Describe each comparison in a sentence: which method is better, and by how much.
 
     Parameters
     ----------
     comparison : DataFrame
-        As `compare` gives it.
+        As `compare` returns it.
     unit : str
-        Of the errors.
+        Unit of the errors.
+
+    Returns
+    -------
+    list of str
+        One sentence per pair. No method is called better if the confidence interval contains zero
+        or if there are too few eyes.
     """
     return [_sentence(*names, row, unit) for names, row in comparison.iterrows()]
 
@@ -173,12 +180,14 @@ def _sentence(method: str, other: str, row: pd.Series, unit: str) -> str:
     nearer, farther = (method, other) if row["difference"] < 0 else (other, method)
     size = f"{_short(abs(row['difference']))} {unit}"
     if np.isnan(row["low"]):
-        said = f"{nearer} is {size} nearer" if row["difference"] else "no difference"
+        said = f"the error of {nearer} is {size} smaller" if row["difference"] else "no difference"
         return f"{names}: {said}; nobody is called better ({too_few(eyes)})."
     if row["low"] <= 0 <= row["high"]:
         bounds = f"[{_short(row['low'])}, {_short(row['high'])}] {unit}"
-        how_often = f"{method} is nearer on {on} of {eyes} eyes"
-        return f"{names}: nobody is called better, the interval {bounds} holds zero ({how_often})."
+        how_often = f"{method} has the smaller error on {on} of {eyes} eyes"
+        return (
+            f"{names}: nobody is called better, the interval {bounds} contains zero ({how_often})."
+        )
     low, high = sorted(abs(row[bound]) for bound in ("low", "high"))
     times = 1 / row["ratio"] if nearer == method else row["ratio"]
     on = on if nearer == method else eyes - on

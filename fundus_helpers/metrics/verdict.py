@@ -1,4 +1,4 @@
-"""Whether to believe a registration, why not, and how far off it probably is."""
+"""The verdict on a registration: whether to accept it, why not, and its predicted error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,46 +15,35 @@ from fundus_helpers.transforms.transform import RegistrationError
 
 ACCEPTED, DOUBTFUL, FAILED = "accepted", "doubtful", "failed"
 
-
-# Less than the first is wrong, less than the second doubtful. Photographs of two eyes of FIRE,
-# forced onto each other by six methods, had at most 2.3 times as many keypoints that agree as by
-# chance where there were 40, and a correlation of 0.44; true pairs 3.5 times, and 0.50.
-MULTIPLES = 2.0, 2.6
-
-
+# A registration with less than the first value is wrong; with less than the second it is doubtful.
+# Photographs of two different eyes of FIRE, registered by six methods, had at most 2.3 times as
+# many agreeing keypoints as by chance (where at least 40 agreed), and a correlation of at most
+# 0.44. Pairs of one eye had at least 3.5 times as many, and 0.50.
+MULTIPLES = 2.0, 2.6  # agreeing keypoints divided by those that agree by chance
 AGREEING = 15, 40
-
-
 CORRELATIONS = 0.25, 0.45
-
-
-# Shares of the width: an expected error beyond which pictures should be looked at, and by which the
-# two ways round may miss each other.
+# Beyond these limits a registration is doubtful; both are shares of the width.
 LARGEST_ERROR, LARGEST_DISAGREEMENT = 0.005, 0.005
-
-
-SMALL_OVERLAP = 0.2
-
-
-FEW_KEYPOINTS = 200
+SMALL_OVERLAP = 0.2  # a smaller overlap is doubtful
+FEW_KEYPOINTS = 200  # an image with fewer is blurred or dark
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to think of a registration.
+    """The verdict on a registration.
 
     Attributes
     ----------
     status : {"accepted", "doubtful", "failed"}
-        ``accepted``: use it. ``doubtful``: look at it first. ``failed``: there is no transform, or
-        it is wrong.
+        ``accepted``: the transform can be used. ``doubtful``: look at the images first. ``failed``:
+        there is no transform, or it is wrong.
     reasons : tuple of str
-        Why it is not accepted, the gravest first.
+        Why the registration is not accepted, the most serious reason first.
     predicted_error : float32 ndarray or None
-        Expected error of every point of the overlap, in pixels, in the shape of the fixed image;
-        NaN elsewhere. `bound` is what nine of ten points stay below. None without a transform.
+        Expected error of every point of the overlap in pixels, shape of the fixed image; NaN
+        elsewhere. The error of nine of ten points is below `bound`. None without a transform.
     evidence : Evidence or None
-        The numbers behind it.
+        The quantities from which the verdict follows.
     """
 
     status: str
@@ -69,16 +58,23 @@ class Verdict:
 
     @property
     def bound(self) -> np.ndarray | None:
-        """The distance, in pixels, that nine of ten points are nearer to their true place than."""
+        """Bound, in pixels, on the error of each point; it holds for nine of ten points."""
         return None if self.predicted_error is None else BOUND * self.predicted_error
 
     def summary(self, factor: float = 1.0) -> dict[str, object]:
-        """Put it into a few plain values; of what failed no error is predicted.
+        """Summarise the verdict in a few plain values.
 
         Parameters
         ----------
         factor : float
-            Wanted pixels per pixel of the fixed image, for the error.
+            Scale of the predicted error: pixels of the photograph on disk per pixel of the fixed
+            image.
+
+        Returns
+        -------
+        dict
+            ``verdict``, ``reasons`` and ``predicted_error_px``, which is None if the registration
+            failed.
         """
         error = np.nan if self.status == FAILED else self.mean_error * factor
         return {
@@ -99,32 +95,43 @@ def judge(
     failure: str = "",
     doubts: Sequence[str] = (),
 ) -> Verdict:
-    """Judge a registration by any method, from the two images and the transform alone.
+    """Judge a registration by any method, from the two images and the transform only.
 
     Parameters
     ----------
     transform : sitk.Transform or None
-        Maps fixed points to moving points; None where the method failed.
+        Maps fixed points to moving points; None if the method failed.
     fixed, moving : float ndarray in [0, 1], shape (height, width)
-        As they were registered.
+        The images that were registered.
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
     backward : sitk.Transform, optional
-        Found by the same method with the images exchanged: one more witness.
+        Result of the same method with the images exchanged. It gives additional evidence.
     failure : str
         Why the method failed, if it did.
     doubts : sequence of str
-        Other reasons to look twice, already known.
+        Other reasons for doubt that are already known.
 
     Returns
     -------
     Verdict
-        Also for a black, blurred or unrelated image: with the reason.
+        Black, blurred or unrelated images also get a verdict, with the reason.
 
     Raises
     ------
     ValueError
         For images or masks that are not as described.
+
+    Examples
+    --------
+    >>> import fundus_helpers as fh
+    >>> from skimage.data import retina
+    >>> fixed = fh.loading.single_channel(retina()[::4, ::4])
+    >>> shift = fh.transforms.from_matrix([[1, 0, 10], [0, 1, -5]])
+    >>> moving = fh.warp(fixed, fh.transforms.invert(shift, fixed.shape))
+    >>> verdict = fh.judge(shift, fixed, moving)
+    >>> verdict.status, verdict.reasons
+    ('accepted', ())
     """
     try:
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
@@ -148,11 +155,16 @@ def judge_all(
     Parameters
     ----------
     found : sequence of sitk.Transform or None
-        One for each method; None where it failed.
+        One per method; None if the method failed.
     fixed, moving, fixed_mask, moving_mask
         See `judge`.
     failures : sequence of str, optional
-        Why those failed.
+        One per method: why it failed, or an empty text.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of `found`.
     """
     failures = [""] * len(found) if failures is None else failures
     try:
@@ -194,7 +206,7 @@ def _judge_pair(
 
 
 def _wrong(evidence: Evidence) -> list[str]:
-    """Reasons for which it cannot be right."""
+    """Return the reasons why the transform cannot be right."""
     reasons = []
     if evidence.overlap < LEAST_OVERLAP:
         reasons.append(f"the fields of view overlap by {evidence.overlap:.0%}")
@@ -202,7 +214,7 @@ def _wrong(evidence: Evidence) -> list[str]:
         reasons.append("one image is mirrored")
     least, most = evidence.scales
     if most > SCALE_LIMIT or least < 1 / SCALE_LIMIT:
-        reasons.append(f"magnified by {least:.2f} to {most:.2f}: no two photographs of one eye are")
+        reasons.append(f"magnified by {least:.2f} to {most:.2f}: impossible for one eye")
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[0] * chance, AGREEING[0]):
         reasons.append(
@@ -214,15 +226,15 @@ def _wrong(evidence: Evidence) -> list[str]:
 
 
 def _doubtful(evidence: Evidence) -> list[str]:
-    """Reasons for which somebody should look at what is not plainly wrong."""
+    """Return the reasons for doubt about a transform that is not clearly wrong."""
     reasons = []
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[1] * chance, AGREEING[1]):
         reasons.append(f"only {agreeing} keypoints agree, {chance:.0f} do by chance")
     if evidence.correlation < CORRELATIONS[1]:
-        reasons.append(f"correlation {evidence.correlation:.2f}: the images look little alike")
+        reasons.append(f"correlation {evidence.correlation:.2f}: the images are hardly similar")
     if evidence.overlap < SMALL_OVERLAP:
-        reasons.append(f"the fields of view overlap by {evidence.overlap:.0%} only")
+        reasons.append(f"the fields of view overlap by only {evidence.overlap:.0%}")
     if evidence.folding > 0:
         reasons.append(f"folds in {evidence.folding:.2%} of the overlap")
     error = np.nanmean(evidence.predicted_error) / max(evidence.predicted_error.shape)
@@ -230,7 +242,7 @@ def _doubtful(evidence: Evidence) -> list[str]:
         reasons.append(f"predicted error {error:.1%} of the width")
     if evidence.disagreement > LARGEST_DISAGREEMENT:
         missed = f"{evidence.disagreement:.1%} of the width"
-        reasons.append(f"there and back again, points miss their start by {missed}")
+        reasons.append(f"mapped there and back again, points are {missed} off")
     return reasons
 
 

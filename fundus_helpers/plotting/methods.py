@@ -39,7 +39,7 @@ def draw_matches(
     figure, axes = plt.subplots(len(series), 1, figsize=(10, 5.2 * len(series)), squeeze=False)
     for ax, matches, title in zip(axes[:, 0], series, titles, strict=True):
         show(ax, np.hstack(padded), title)
-        every = slice(None, None, max(len(matches) // DRAWN, 1))
+        every = slice(None, None, max(-(-len(matches) // DRAWN), 1))
         beside = matches.moving_points[every] + [images[0].shape[1], 0]
         lines = np.stack([matches.fixed_points[every], beside], axis=1)
         ax.add_collection(LineCollection(lines, colors="#ffb000", linewidths=0.5, alpha=0.8))

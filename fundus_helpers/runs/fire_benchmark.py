@@ -152,13 +152,13 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per method, the best mAUC first: the columns of `loading.summarise`;
-        ``worst_landmark_error_px``, that of the worst pair with a result; mean ``seconds``; and
+        ``worst_pair_error_px``, that of the worst pair with a result; mean ``seconds``; and
         how many pairs were ``accepted``.
     """
     rows = {}
     for name, results in table.groupby("method"):
         finite = results["landmark_error_px"][np.isfinite(results["landmark_error_px"])]
-        more = {"worst_landmark_error_px": finite.max(), "seconds": results["seconds"].mean()}
+        more = {"worst_pair_error_px": finite.max(), "seconds": results["seconds"].mean()}
         more |= {"accepted": (results["verdict"] == "accepted").sum()}
         rows[name] = pd.concat([summarise(results), pd.Series(more)])
     return pd.DataFrame(rows).T.sort_values(["mAUC", "pooled"], ascending=False)

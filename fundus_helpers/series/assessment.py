@@ -222,7 +222,7 @@ def measure_frame(
             "pairwise_landmark_error_px": errors.mean(),
             "worst_pairwise_error_px": errors.max(),
             "frame_correlation": agreement(image, mask, eye, found),
-            "mean_displacement_px": np.linalg.norm(shared[mask], axis=1).mean(),
+            "mean_displacement_image_px": np.linalg.norm(shared[mask], axis=1).mean(),
             "folding": np.mean(folds),
             "failed": len(found) - len(done),
         }

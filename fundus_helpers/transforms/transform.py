@@ -303,7 +303,7 @@ def folding(transform: sitk.Transform, mask: np.ndarray) -> float:
 
 
 def save(transform: sitk.Transform, path: Path | str) -> Path:
-    """Write a transform, to be read by `load`, 3D Slicer or ITK-SNAP.
+    """Write a transform as ITK's own file, which `load` and other ITK programs read.
 
     Parameters
     ----------

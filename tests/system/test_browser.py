@@ -146,7 +146,9 @@ def lab(place):
     folders = {name: str(place / name) for name in ("run", "settings")}
     own = {"JUPYTER_RUNTIME_DIR": folders["run"], "JUPYTERLAB_SETTINGS_DIR": folders["settings"]}
     port = free_port()
-    command = [tool("jupyter-lab"), "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
+    # Kernels start warm: six notebooks load their libraries once.
+    command = [sys.executable, "-m", "fundus_helpers.runs.warm_start", "serve"]
+    command += [tool("jupyter-lab"), "--ip=127.0.0.1", f"--port={port}", "--no-browser"]
     command += [f"--IdentityProvider.token={TOKEN}", "--allow-root"]
     command += ["--LabApp.expose_app_in_browser=True"]  # so that a test can wait for its promises
     with serving(place, command, **own) as (pid, told):

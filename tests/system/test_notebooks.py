@@ -115,6 +115,24 @@ def test_relative_links_point_to_files(path):
 
 
 @every_notebook
+def test_notebook_imports_at_most_twelve_names_of_ours(path):
+    names = []
+    for cell in cells_of(path, "code"):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                names += [a.name for a in node.names if a.name.startswith("fundus_helpers")]
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("fundus_helpers"):
+                names += [alias.name for alias in node.names]
+    assert "fundus_helpers" in names and len(names) <= 12
+
+
+@every_notebook
+def test_the_article_is_named_where_it_is_spoken_of(path):
+    text = "\n".join(cell.source for cell in cells_of(path, "markdown"))
+    assert "O'Neill" in text or "article" not in text
+
+
+@every_notebook
 def test_notebook_ends_with_save_and_what_we_found(path):
     text = "\n".join(cell.source for cell in cells_of(path, "markdown"))
     headings = re.findall(r"^## (.+)$", text, re.MULTILINE)

@@ -1,8 +1,8 @@
 """Augmentation: synthetic photographs made from real ones by plausible motion and illumination.
 
-The article uses the augmentation of general pictures (crops, flips, three channels of 224 px), which
-does not occur with a fundus camera. The changes here do occur, and masks and true transforms are
-known.
+The article augments its photographs like general pictures: with crops, flips and three channels of
+224 px. A fundus camera does not cause such changes. The changes here do occur between visits, and
+the masks and the true transforms are known.
 """
 
 from dataclasses import dataclass, replace

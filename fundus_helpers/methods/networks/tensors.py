@@ -56,7 +56,7 @@ class Stack:
         return Stack(self.images.to(device), self.masks.to(device))
 
     def at(self, size: int) -> "Stack":
-        """Shrink the canvas to `size` pixels; each pixel is the mean of the pixels that it covers."""
+        """Shrink the canvas to `size` pixels; each pixel is the mean of those that it covers."""
         if size == self.size:
             return self
         images, masks = (_means(side, size) for side in (self.images, self.masks))
