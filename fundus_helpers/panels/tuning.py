@@ -17,7 +17,7 @@ from fundus_helpers.methods.cache import remembering
 from fundus_helpers.methods.knobs import Value, read_knobs
 from fundus_helpers.panels import preview
 from fundus_helpers.panels.panel import Panel, Sliders
-from fundus_helpers.panels.worker import Worker
+from fundus_helpers.panels._worker import Worker
 from fundus_helpers.progress import is_watched
 from fundus_helpers.results.tuned import save_tuned, tuned_knobs, tuned_parameter, tuned_path
 from fundus_helpers.series.registering import registrations

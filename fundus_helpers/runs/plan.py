@@ -1,6 +1,6 @@
-"""What a cohort would run, before it runs: eyes, photographs, those left out, time.
+"""The plan of a cohort before it runs: eyes, photographs, those left out, and the time needed.
 
-``snakemake --summary ... | fundus plan DATA RESULTS --jobs 2`` shows it.
+``snakemake --summary ... | fundus plan DATA RESULTS --jobs 2`` shows the plan.
 """
 
 import re
@@ -21,22 +21,20 @@ from fundus_helpers.loading.visits import (
 )
 from fundus_helpers.progress import progress
 
-SHOWN = 20  # lines of each kind; a cohort may have thousands
-
-
+SHOWN = 20  # largest number of lines of each kind; a cohort may have thousands
 BENCHMARK_FILE = "benchmark.tsv"
 
 
 def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.DataFrame:
-    """List the photographs of every eye, and which of them will be left out and why.
+    """List the photographs of every eye, and the reasons why some will be left out.
 
-    Names and headers are read, no photograph is decoded: one that is black, or cut short after its
-    header, is found only by the run.
+    Only names and headers are read. A photograph that is black, or cut short after its header, is
+    found only by the run.
 
     Parameters
     ----------
     data : path
-        Holds a folder for each patient; the demo patients are no part of a cohort.
+        Folder with one folder per patient. Demo patients are not included.
     part : str
         See `loading.cohort_eyes`.
     shown : bool
@@ -45,8 +43,8 @@ def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.
     Returns
     -------
     DataFrame
-        `loading.list_visits` of every eye, one below the other. An eye whose folder cannot be used
-        has one row without a file, with the reason.
+        The tables of `loading.list_visits` for all eyes. An eye whose folder cannot be used has one
+        row without a file, with the reason.
     """
     tables = []
     for patient, laterality in progress(cohort_eyes(data, part), "eyes", shown=shown):
@@ -70,11 +68,11 @@ def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 
 def _size(path: Path) -> tuple[int, ...] | None:
-    """Width and height as the header says, None where none can be read."""
+    """Read width and height from the header of a file; None if that is not possible."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):  # as `loading.read_photograph`
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):  # like `loading.read_photograph`
             with Image.open(path) as image:
                 return image.size
         reader.ReadImageInformation()
@@ -84,13 +82,19 @@ def _size(path: Path) -> tuple[int, ...] | None:
 
 
 def stated_seconds(notebook: Path | str) -> float:
-    """Read how long a notebook says it takes, from the table under its title."""
+    """Read the time that a notebook states in the table under its title, in seconds.
+
+    Raises
+    ------
+    ValueError
+        If there is no such table.
+    """
     for cell in nbformat.read(notebook, as_version=4).cells:
         lines = [line.strip("| ").split("|") for line in cell.source.splitlines() if "|" in line]
         if len(lines) >= 3 and "minutes" in map(str.strip, lines[0]):
             stated = lines[2][[*map(str.strip, lines[0])].index("minutes")]
             return 60 * float(re.search(r"[\d.]+", stated)[0])
-    raise ValueError(f"{Path(notebook).name}: no table with its minutes")
+    raise ValueError(f"{Path(notebook).name}: no table with a column 'minutes' under its title")
 
 
 def seconds_of(
@@ -101,16 +105,17 @@ def seconds_of(
     Parameters
     ----------
     notebooks, results : path
-        Folder of the notebooks, and of what earlier runs left: each says how long it took.
+        Folder of the notebooks, and folder of the results of earlier runs, which contain the time
+        that they took.
     names : iterable of str
-        Of the notebooks, without their ending.
+        Names of the notebooks without their ending.
 
     Returns
     -------
     seconds : dict of str to float
-        Median of the earlier runs; where there are none, what the notebook itself says.
+        Median of the earlier runs; without any, the time that the notebook states.
     runs : int
-        How many earlier runs there are in all.
+        Number of earlier runs.
     """
     found, runs = {}, 0
     for name in names:
@@ -124,18 +129,18 @@ def seconds_of(
 
 
 def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs: int) -> str:
-    """Say in words what a cohort is and what would be run.
+    """Describe a cohort, and what would be run, as text.
 
     Parameters
     ----------
     visits : DataFrame
         See `plan_eyes`.
     to_run : Counter
-        Notebook to the number of eyes it would be run for.
+        From the name of a notebook to the number of eyes for which it would be run.
     seconds : dict of str to float
         See `seconds_of`.
     jobs : int
-        Notebooks at a time.
+        Number of notebooks that run at the same time.
     """
     eyes = visits.groupby(["patient", "laterality"])["used"].sum()
     poor = [
@@ -169,7 +174,13 @@ def _duration(seconds: float) -> str:
 
 
 def pending(summary: Iterable[str]) -> Counter:
-    """Count the notebooks that Snakemake would run, from the lines of its ``--summary``."""
+    """Count the eyes for which each notebook would run, from the lines of Snakemake's ``--summary``.
+
+    Parameters
+    ----------
+    summary : iterable of str
+        Lines of the output.
+    """
     metrics = [
         Path(line.split("\t")[0]).parent.name
         for line in summary

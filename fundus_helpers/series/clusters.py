@@ -1,8 +1,8 @@
-"""Images grouped by k-means, exactly and fast. Arrays in, arrays out.
+"""Images grouped by k-means, exactly and fast.
 
-n images of p pixels span at most n - 1 directions around their mean. Turned into these directions
-they have the same distances to each other and to every centroid, so k-means takes the very same
-steps, on n numbers an image in place of p.
+n images of p pixels span at most n - 1 directions around their mean. In these directions their
+distances to each other and to every centroid are the same as in pixels. k-means therefore takes
+the same steps, but with n numbers per image instead of p.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ class Clusters:
     labels : int ndarray, shape (n,)
         Cluster of each image, 0 to k - 1.
     inertia : float
-        Sum of the squared distances of the images from their centroids, over all pixels.
+        Sum over the images of the squared distance to their centroid.
     silhouette : float
-        Mean over the images, -1 to 1: how much nearer its own cluster is than the next one
-        (Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7); NaN for one cluster, or as many as
-        images.
+        Mean silhouette of the images, from -1 to 1: how much nearer its own cluster is than the
+        next one (Rousseeuw 1987, doi:10.1016/0377-0427(87)90125-7). NaN for one cluster, and for
+        as many clusters as images.
     distances : float ndarray, shape (n, k)
-        Of every image to every centroid.
+        Distance of every image to every centroid.
     """
 
     labels: np.ndarray
@@ -45,13 +45,13 @@ class Clusters:
         return np.bincount(self.labels, minlength=self.distances.shape[1])
 
     def nearest(self, cluster: int, count: int = 5) -> np.ndarray:
-        """Positions of the `count` images of a cluster that are nearest to its centroid."""
+        """Return the positions of the `count` images of a cluster nearest to its centroid."""
         members = np.flatnonzero(self.labels == cluster)
         return members[np.argsort(self.distances[members, cluster], kind="stable")][:count]
 
 
 def coordinates(images: np.ndarray) -> np.ndarray:
-    """Turn images into the few directions they span: all distances stay as they are.
+    """Compute coordinates of images in the few directions that they span; distances are kept.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def coordinates(images: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 ndarray, shape (n, n)
-        Principal coordinates around the mean image, the largest first; of the inner products, so
-        that no direction is ever written down pixel by pixel.
+        Principal coordinates around the mean image, the largest first. They are computed from the
+        inner products, so that no direction is needed as an image.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def coordinates(images: np.ndarray) -> np.ndarray:
     """
     products = inner_products(images, centred=True)
     if not np.isfinite(products).all():
-        raise ValueError("images have NaN or infinite pixels")
+        raise ValueError("images have NaN or infinite pixels; replace or leave them out")
     values, directions = np.linalg.eigh(products)
     return (directions * np.sqrt(np.maximum(values, 0)))[:, ::-1]
 
@@ -78,7 +78,7 @@ def coordinates(images: np.ndarray) -> np.ndarray:
 def cluster_images(
     images: np.ndarray, counts: Sequence[int], *, seed: int = 0, restarts: int = 1
 ) -> dict[int, Clusters]:
-    """Group images by k-means for every number of clusters asked for.
+    """Group images by k-means, for several numbers of clusters.
 
     Labels and inertia are those of scikit-learn's ``KMeans(k, n_init=restarts,
     random_state=seed)`` on the raw pixels.
@@ -89,10 +89,15 @@ def cluster_images(
     counts : sequence of int
         Numbers of clusters, each between 1 and n.
     seed : int
-        Of the choice of the first centroids (k-means++).
+        Seed for the choice of the initial centroids (k-means++).
     restarts : int
-        Choices of first centroids of which the best result is kept. More makes it less likely to
-        miss the best grouping.
+        Number of choices of initial centroids, of which the best result is kept. More make it more
+        likely to find the best grouping.
+
+    Returns
+    -------
+    dict
+        From the number of clusters to the result.
 
     Raises
     ------
@@ -102,7 +107,7 @@ def cluster_images(
     wrong = [k for k in counts if not 1 <= k <= len(images)]
     if wrong:
         raise ValueError(f"{wrong} clusters: give numbers between 1 and the {len(images)} images")
-    with threadpool_limits(1):  # on sums this small threads wait for each other more than they add
+    with threadpool_limits(1):  # for such small sums several threads take longer than one
         points = coordinates(images)
         return {k: _cluster(points, k, seed, restarts) for k in counts}
 

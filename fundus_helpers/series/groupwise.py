@@ -1,7 +1,7 @@
-"""All visits of an eye registered to each other, to a frame that is none of theirs.
+"""Groupwise registration: all visits of an eye registered to a common frame.
 
-A template that is a visit gives its own distortion to all the others. A group has no template: its
-frame lies in the middle, where the displacements of the visits average to zero.
+If a visit is the template, its own distortion is passed on to all others. A group has no template.
+Its frame is the coordinate system in which the mean displacement of the visits is zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,16 +34,16 @@ STACK_PARAMETERS = {
 
 @dataclass(frozen=True)
 class Group:
-    """Visits in a frame of their own.
+    """Visits registered to a common frame.
 
     Attributes
     ----------
     registrations : list of Registration
-        In the order of the visits. Transforms map points of the frame to points of the visit.
+        In the order of the visits. The transforms map points of the frame to points of the visit.
     mean : float32 ndarray in [0, 1], shape (height, width)
-        Mean of the registered, evenly lit visits.
+        Mean of the registered visits, with even illumination.
     mask : bool ndarray, shape (height, width)
-        Where at least half of them show the retina.
+        True where at least half of the visits show the retina.
     """
 
     registrations: list[Registration]
@@ -63,10 +63,10 @@ def iterated_mean(
     shown: bool = True,
     **knobs: object,
 ) -> Group:
-    """Register visits to their own mean, again and again, the mean displacement taken off.
+    """Register visits to their own mean in several rounds, and remove the mean displacement.
 
-    Joshi et al., NeuroImage 2004, doi:10.1016/j.neuroimage.2004.07.068. Time and memory grow with
-    the number of visits and no faster.
+    Joshi et al., NeuroImage 2004, doi:10.1016/j.neuroimage.2004.07.068. Time and memory are
+    proportional to the number of visits.
 
     Parameters
     ----------
@@ -79,7 +79,8 @@ def iterated_mean(
     method : str
         One of `METHODS`.
     rounds : int
-        Times all visits are registered, 1 or more; the first is to the reference.
+        Number of times that all visits are registered, 1 or more. In the first round they are
+        registered to the reference.
     jobs, shown
         See `series.register_series`.
     **knobs
@@ -88,13 +89,13 @@ def iterated_mean(
     Raises
     ------
     RegistrationError
-        If no visit could be registered to the reference but itself.
+        If no other visit could be registered to the reference.
     """
     check_range("rounds", rounds, 1)
     even = _evenly_lit(images, masks)
     template, mask = images[reference], masks[reference]
     for _ in range(rounds):
-        found = None  # the last round's transforms are not needed
+        found = None  # frees the transforms of the last round
         found = register_series(
             METHODS[method],
             template,
@@ -127,25 +128,25 @@ def elastix_stack(
     jobs: int = -1,
     shown: bool = True,
 ) -> Group:
-    """Register all visits at once: least variance over time, mean displacement zero (elastix).
+    """Register all visits at once, with the least variance over time (elastix).
 
     Metz et al., Medical Image Analysis 2011, doi:10.1016/j.media.2010.10.003. The visits are first
-    laid on the reference by a linear method; a stack of B-splines bends them all at once. The whole
-    stack is in memory several times.
+    registered to the reference by a linear method. Then a stack of B-splines deforms all of them
+    together; its mean displacement is zero. The whole stack is several times in memory.
 
     Parameters
     ----------
     images, masks, names, reference, jobs, shown
         See `iterated_mean`.
     method : str
-        One of the linear `METHODS`, for the start.
+        One of the linear `METHODS`, for the initial registration.
     resolutions, iterations, samples, grid_spacing, seed, parameters
         See `methods.elastix.register`.
 
     Raises
     ------
     RegistrationError
-        If no visit could be registered to the reference but itself, or elastix gives up.
+        If no other visit could be registered to the reference, or elastix fails.
     """
     shape = images[reference].shape
     check_range("resolutions", resolutions, 1, 8)
@@ -165,7 +166,7 @@ def elastix_stack(
     found = centred(found, shape)
     even = _evenly_lit(images, masks)
     done = [i for i, registration in enumerate(found) if registration.transform is not None]
-    # The stack is large: no second copy of it stays.
+    # The stack is large; the array is not kept beside its ITK image.
     stack = sitk.GetImageFromArray(
         np.stack([transforms.warp(even[i], found[i].transform, shape, fill=0.5) for i in done])
     )
@@ -197,14 +198,14 @@ def elastix_stack(
 
 
 def centred(found: Sequence[Registration], shape: tuple[int, int]) -> list[Registration]:
-    """Move the frame so that the displacements of the registered visits average to zero.
+    """Move the frame so that the mean displacement of the registered visits is zero.
 
     Parameters
     ----------
     found : sequence of Registration
-        From one common frame to each visit; failed ones stay as they are.
+        From one common frame to each visit. Failed ones are returned unchanged.
     shape : (height, width)
-        Of the frame.
+        Shape of the frame.
 
     Raises
     ------
@@ -217,7 +218,7 @@ def centred(found: Sequence[Registration], shape: tuple[int, int]) -> list[Regis
         raise RegistrationError(f"no two visits could be registered ({reasons})")
     mean = sum(transforms.displacement(transform, shape) for transform in done) / len(done)
     inverse = transforms.invert(transforms.from_displacement(mean), shape)
-    # Every visit gets a copy, so a coarse one.
+    # A coarse field, because every visit gets a copy of it.
     back = fields.every_second(transforms.displacement(inverse, shape))
     back = transforms.from_displacement(back, spacing=2)
     return [

@@ -1,4 +1,4 @@
-"""Two photographs in, one call: the transform, whether to believe it, and the registered image."""
+"""Registration of two photographs in one call: transform, verdict and registered photograph."""
 
 import json
 import logging
@@ -27,20 +27,21 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RegisteredPhotographs:
-    """What became of two photographs.
+    """The result of the registration of two photographs.
 
     Attributes
     ----------
     transform : sitk.Transform or None
-        Maps points (x, y) of the fixed photograph, in its own full-size pixels, to points of the
-        moving one; None where the verdict is ``failed``.
+        Maps points (x, y) of the fixed photograph to points of the moving one, both in pixels of
+        the files; None if the verdict is ``failed``.
     verdict : Verdict
-        Its predicted error is in pixels of the fixed photograph as it was registered; `factor`
-        times that in its full-size pixels.
+        Its predicted error is in pixels of the resized fixed photograph. Multiplied by `factor` it
+        is in pixels of the file.
     image : ndarray or None
-        The moving photograph on the pixel grid of the fixed one, in its own channels and dtype.
+        The moving photograph warped onto the pixel grid of the fixed one, with its own channels and
+        dtype; None if the verdict is ``failed``.
     factor : float
-        Full-size pixels of the fixed photograph per pixel that was registered.
+        Pixels of the file of the fixed photograph per pixel of the resized photograph.
     """
 
     transform: sitk.Transform | None
@@ -49,9 +50,15 @@ class RegisteredPhotographs:
     factor: float
 
     def save(self, folder: Path | str) -> None:
-        """Write ``verdict.json`` and, unless registration failed, transform and photograph.
+        """Write the verdict and, unless the registration failed, transform and photograph.
 
-        ``transform.tfm`` (``.h5`` if it is not linear), ``registered.png`` (``.tif`` for floats).
+        The files are ``verdict.json``, ``transform.tfm`` (``.h5`` if it is not linear) and
+        ``registered.png`` (``.tif`` for floats).
+
+        Parameters
+        ----------
+        folder : path
+            It is made if it is missing.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,46 +80,64 @@ def register_photographs(
     interpolation: str = "cubic",
     **knobs: object,
 ) -> RegisteredPhotographs:
-    """Register two photographs of an eye, of any size, and say whether to believe it.
+    """Register two photographs of an eye, of any size, and judge the result.
 
     Parameters
     ----------
     fixed, moving : path
-        See `loading.read_photograph` for what files are read. They may differ in size.
+        Files that `loading.read_photograph` accepts. They may differ in size.
     method : str
         A name in `fundus_helpers.METHODS`.
     size : int
-        Longer side in pixels that both photographs are brought to for registration; less if both
-        are smaller.
+        Both photographs are resized to this longer side in pixels for the registration; to that of
+        the larger one if both are smaller.
     channel : {"green", "grey"}
         See `loading.single_channel`.
     both_ways : bool
-        Register backwards too, and compare: twice the time, one more reason for or against.
+        Also register with the photographs exchanged, and compare. This takes twice the time and
+        makes the verdict more reliable.
     interpolation : {"nearest", "linear", "cubic"}
         See `transforms.warp`.
     **knobs
-        Of the method.
+        Parameters of the method.
 
     Returns
     -------
     RegisteredPhotographs
-        Also where registration fails: then the verdict says why.
+        If the registration fails, the verdict says why.
 
     Raises
     ------
     UnusableImageError
-        If a file is no photograph; names it.
+        If a file is not a photograph; the message names the file.
     ValueError
         For an unknown method or channel.
 
     Examples
     --------
-    ``register_photographs("2019.jpg", "2024.jpg").save("registered")``
+    With your own files: ``register_photographs("2019.jpg", "2024.jpg").save("registered")``. Here
+    the second file is a shifted copy of the first one:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import fundus_helpers as fh
+    >>> from skimage import data, io
+    >>> retina = data.retina()[::4, ::4]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second = Path(folder, "2019.png"), Path(folder, "2024.png")
+    ...     io.imsave(first, retina)
+    ...     io.imsave(second, np.roll(retina, (5, 8), axis=(0, 1)))
+    ...     done = fh.register_photographs(first, second)
+    >>> done.verdict.status
+    'accepted'
+    >>> fh.map_points(done.transform, [[100, 100]]).round()
+    array([[108., 105.]])
     """
     check_choice("method", method, METHODS)
     photographs = [read_photograph(path) for path in (fixed, moving)]
     images = [single_channel(photograph, channel) for photograph in photographs]
-    # Both to one size: methods that compare pixels take that for granted.
+    # Methods that compare pixels need both photographs at the same size.
     size = min(size, max(max(image.shape) for image in images))
     factors = [max(image.shape) / size for image in images]
     images = [resize(image, size) for image in images]
@@ -122,7 +147,7 @@ def register_photographs(
     if both_ways and forwards.transform is not None:
         backwards = _register(method, images[::-1], masks[::-1], knobs)
         backward = backwards.transform
-        doubts = [f"the other way round: {backwards.reason}"] if backwards.reason else []
+        doubts = [f"with the images exchanged: {backwards.reason}"] if backwards.reason else []
     verdict = judge(
         forwards.transform,
         *images,

@@ -1,4 +1,4 @@
-"""All visits of an eye registered to one template, in processes, failures kept as reasons."""
+"""Registration of all visits of an eye to one template, in parallel processes."""
 
 import itertools
 import time
@@ -18,17 +18,17 @@ from fundus_helpers.progress import progress
 
 @dataclass(frozen=True)
 class Registration:
-    """What became of one visit.
+    """The result of the registration of one visit.
 
     Attributes
     ----------
     visit : str
     transform : sitk.Transform or None
-        Maps points of the template to points of the visit; None where registration failed.
+        Maps points of the template to points of the visit; None if the registration failed.
     reason : str
-        Why it failed; empty where it did not.
+        Why it failed; empty if it did not.
     seconds : float
-        Of the method alone, on one thread.
+        Time that the method took on one thread.
     """
 
     visit: str
@@ -51,20 +51,22 @@ def register_series(
 ) -> list[Registration]:
     """Register every visit to the template.
 
+    A visit that cannot be registered does not stop the others; its result says why.
+
     Parameters
     ----------
     method : callable
-        One of `fundus_helpers.METHODS`, or any function of the same contract.
+        One of `fundus_helpers.METHODS`, or any function with the same parameters and result.
     template : float32 ndarray in [0, 1], shape (height, width)
         The fixed image.
     images : sequence of float32 ndarray
-        The moving images; the template may be among them.
+        The moving images, which may include the template.
     names : sequence of str
-        Of the visits, for the results and the messages.
+        Names of the visits.
     template_mask, masks : bool ndarrays, optional
         True inside the fields of view.
     jobs : int
-        Processes, with one thread each; -1: one for each core.
+        Number of processes, with one thread each; -1: one per core.
     shown : bool
         Show a progress bar.
     **knobs
@@ -73,7 +75,7 @@ def register_series(
     Returns
     -------
     list of Registration
-        In the order of `images`, whichever was finished first.
+        In the order of `images`.
     """
     masks = {"template_mask": template_mask, "masks": masks}
     found = registrations(method, template, images, names, **masks, jobs=jobs, **knobs)
@@ -92,10 +94,17 @@ def registrations(
     wanted: Callable[[], bool] = lambda: True,
     **knobs: object,
 ) -> Iterator[Registration]:
-    """Register every visit to the template, and give each as soon as it and those before are done.
+    """Register every visit to the template, and yield each result as soon as possible.
 
-    See `register_series`, which waits for all of them. `wanted` is asked before each visit: once
-    it says no, none is begun, and the iterator ends with those at work.
+    The results come in the order of `images`; `register_series` waits for all of them.
+
+    Parameters
+    ----------
+    method, template, images, names, template_mask, masks, jobs, **knobs
+        See `register_series`.
+    wanted : callable
+        Called before each visit. When it returns False, no further visit is started, and the
+        iterator ends after those that are running.
     """
     masks = [None] * len(images) if masks is None else masks
     tasks = (
@@ -119,13 +128,34 @@ def register_eye(
     template : int
         Position of the template among the visits.
     method : str or callable
-        A name in `fundus_helpers.METHODS`, or a function of that contract.
+        A name in `fundus_helpers.METHODS`, or a function with the same parameters and result.
     jobs, **knobs
         See `register_series`.
+
+    Returns
+    -------
+    list of Registration
+        In the order of the visits.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fundus_helpers as fh
+    >>> with tempfile.TemporaryDirectory() as data:
+    ...     _ = fh.make_demo_eye(data, "demo_colour", size=96)
+    ...     eye = fh.load_eye(data, "demo_colour", "L", shown=False)
+    >>> found = fh.register_eye(eye, 0, "affine", jobs=1, shown=False)
+    >>> len(found), found[3].visit, found[3].reason
+    (13, 'demo_colour_2017-09-18_L', '')
     """
     if isinstance(method, str):
         if method not in METHODS:
-            raise ValueError(f"no method {method!r}; there are {[*METHODS]}")
+            raise ValueError(f"no method {method!r}; give one of {[*METHODS]}")
         method = METHODS[method]
     return register_series(
         method,
@@ -149,9 +179,14 @@ def register_visit(
     mask: np.ndarray | None = None,
     **knobs: object,
 ) -> Registration:
-    """Register one visit on one thread; an error becomes a reason.
+    """Register one visit on one thread; an error becomes the reason of the result.
 
-    See `register_series`, which runs this in processes.
+    Parameters
+    ----------
+    method, template, template_mask, **knobs
+        See `register_series`.
+    image, name, mask
+        The moving image, the name of its visit and its mask.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cv2.setNumThreads(1)
@@ -159,7 +194,7 @@ def register_visit(
     try:
         transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
         reason = ""
-    except Exception as error:  # one visit must not stop the others: its reason is the result
+    except Exception as error:  # any error: one visit must not stop the others
         transform, reason = None, f"{type(error).__name__}: {error}"
     return Registration(name, transform, reason, time.perf_counter() - start)
 
@@ -167,23 +202,25 @@ def register_visit(
 def by_way_of_frame(
     found: Sequence[Registration], template: int, shape: tuple[int, int]
 ) -> list[Registration]:
-    """Lead from one visit to every other through the frame of a group.
+    """Convert a groupwise registration to a registration from one visit to every other.
 
-    So a groupwise registration, whose frame is no visit, can be measured and judged like any other.
+    The frame of a group is not a visit. After the conversion, the registration can be measured and
+    judged like any other.
 
     Parameters
     ----------
     found : sequence of Registration
         From the frame to each visit.
     template : int
-        Position of the visit that they shall start from.
+        Position of the visit that becomes the template.
     shape : (height, width)
-        Of the frame.
+        Shape of the frame.
 
     Returns
     -------
     list of Registration
-        From the template to each visit; failed where that visit failed, or the template itself.
+        From the template to each visit. A registration has failed if that of the visit or that of
+        the template has failed.
     """
     start = found[template]
     if start.transform is None:

@@ -1,13 +1,15 @@
-"""Which visit the others are registered to. Arrays in, arrays out.
+"""Selection of the template: the visit to which the others are registered.
 
-The article's criterion is the total RMSE of a visit to all others. Its double loop over pairs is
-one matrix product here: ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``.
+The article's criterion is the total RMSE of a visit to all others. The double loop over pairs is
+replaced by one matrix product: ``|a - b|^2 = |a|^2 + |b|^2 - 2 a.b``.
 """
 
 import cv2
 import numpy as np
 
-# Pixels multiplied at a time: keeps the float64 copies of a hundred images small.
+# Number of pixels that are multiplied at a time, so that the float64 copies of a hundred images
+# stay small. scikit-learn's `euclidean_distances` needs four times as long for float32 images and
+# rounds to float32, and its `nan_euclidean_distances` needs seven times as long.
 BLOCK = 1 << 14
 
 
@@ -35,7 +37,7 @@ def inner_products(images: np.ndarray, *, centred: bool = False) -> np.ndarray:
 
 
 def rmse_matrix(images: np.ndarray) -> np.ndarray:
-    """Root mean squared difference of every image to every other.
+    """Compute the root mean squared difference (RMSE) of every image to every other.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def rmse_matrix(images: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 ndarray, shape (n, n)
-        Symmetric, zero on the diagonal; equal to the double loop to 1e-7 and better.
+        Symmetric, with zeros on the diagonal. Equal to the double loop within 1e-7.
     """
     gram = inner_products(images) / images[0].size
     squares = np.diag(gram)[:, None] + np.diag(gram) - 2 * gram
@@ -53,7 +55,7 @@ def rmse_matrix(images: np.ndarray) -> np.ndarray:
 
 
 def masked_rmse_matrix(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Root mean squared difference of every two images inside both their masks.
+    """Compute the RMSE of every two images inside both of their masks.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def masked_rmse_matrix(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 ndarray, shape (n, n)
-        NaN where two masks do not meet.
+        NaN where two masks do not overlap.
     """
     n = len(images)
     flat, inside = images.reshape(n, -1), masks.reshape(n, -1)
@@ -81,37 +83,56 @@ def masked_rmse_matrix(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def best_visits(matrix: np.ndarray) -> np.ndarray:
-    """Order the visits by their total difference to all others, the smallest first.
+    """Sort the visits by their total difference to all others, the smallest first.
 
     Parameters
     ----------
     matrix : ndarray, shape (n, n)
-        As `rmse_matrix` gives it.
+        As `rmse_matrix` returns it.
+
+    Returns
+    -------
+    int ndarray, shape (n,)
+        Positions of the visits.
     """
     return np.argsort(np.nansum(matrix, axis=1), kind="stable")
 
 
 def mean_of_best(images: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
-    """Average the `k` first images of an order; float32, shape (height, width)."""
+    """Compute the mean of the best images.
+
+    Parameters
+    ----------
+    images : float ndarray, shape (n, height, width)
+    order : int ndarray, shape (n,)
+        As `best_visits` returns it.
+    k : int
+        Number of images, from 1 to n.
+
+    Returns
+    -------
+    float32 ndarray, shape (height, width)
+    """
     if not 1 <= k <= len(images):
         raise ValueError(f"k = {k}: it must lie between 1 and the {len(images)} images")
     return images[order[:k]].mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
 def total_rmse_of_means(images: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Total RMSE to all images of the mean of the best k, for k = 1 ... n.
+    """Compute the total RMSE between the mean of the best k images and all images, for every k.
 
-    Exact, from the inner products alone: no mean image is made.
+    The result is exact, and is computed from the inner products without making the mean images.
 
     Parameters
     ----------
     images : float ndarray, shape (n, height, width)
     order : int ndarray, shape (n,)
-        As `best_visits` gives it.
+        As `best_visits` returns it.
 
     Returns
     -------
     float64 ndarray, shape (n,)
+        For k = 1 ... n.
     """
     gram = inner_products(images) / images[0].size
     n = len(gram)
@@ -124,10 +145,10 @@ def total_rmse_of_means(images: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def sharpness(image: np.ndarray, mask: np.ndarray) -> float:
-    """Contrast of thin vessels inside a mask, as a share of the mean brightness.
+    """Measure the contrast of thin vessels inside a mask, as a share of the mean brightness.
 
-    Of structures between 0.3 % and 1 % of the image's size: what is finer is grain, and would make
-    the darkest photograph the sharpest.
+    Only structures between 0.3 % and 1 % of the size of the image count. Finer ones are noise,
+    with which the darkest photograph would be the sharpest.
 
     Parameters
     ----------
@@ -136,7 +157,7 @@ def sharpness(image: np.ndarray, mask: np.ndarray) -> float:
     """
     size = max(image.shape)
     fine, coarse = (cv2.GaussianBlur(image, (0, 0), share * size) for share in (0.003, 0.01))
-    # Away from the rim: the step there is the sharpest thing in every photograph.
+    # The rim is excluded, because its step is the sharpest structure of every photograph.
     inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3)), iterations=size // 50)
     inside = inner.astype(bool)
     return float((fine - coarse)[inside].std() / image[inside].mean())

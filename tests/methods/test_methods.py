@@ -9,7 +9,7 @@ from fundus_helpers import transforms
 from fundus_helpers.methods import METHODS
 from fundus_helpers.transforms.transform import RegistrationError
 
-# They bend an image at will, and so could make any two alike.
+# Methods so flexible that they could make any two images similar.
 FREE = [name for name in METHODS if name.startswith("optical_flow") or name.endswith("bspline")]
 
 

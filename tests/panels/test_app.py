@@ -69,7 +69,7 @@ def test_folders_come_from_the_environment(data, tmp_path, monkeypatch):
 def test_the_page_is_one_call_stored_without_outputs():
     notebook = nbformat.read(FOLDER / "sliders.ipynb", as_version=4)
     load, parameters, call = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert load.source == "from fundus_helpers.app import App"
+    assert load.source == "from fundus_helpers.panels.app import App"
     assert call.source == "App(data, results)"
     assert known_parameters(FOLDER / "sliders.ipynb") == {"data": "str", "results": "str"}
     assert [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])] == [
