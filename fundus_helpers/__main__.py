@@ -1,6 +1,6 @@
 """The command line: ``fundus COMMAND ...``, or ``python -m fundus_helpers COMMAND ...``.
 
-The functions below only read arguments and write what came of them. Each loads what it needs when
+The functions below only read arguments and write results. Each function imports what it needs when
 it is called, so that ``fundus --help`` answers at once.
 """
 
@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 log = logging.getLogger("fundus_helpers")
-SCREEN = logging.StreamHandler()  # messages alone, without time and level
+SCREEN = logging.StreamHandler()  # shows only the message, without time and level
 
 EPILOG = """examples:
-  fundus register 2019.jpg 2024.jpg registered   two photographs: transform, picture, verdict
-  fundus check data 007 L                        which photographs of an eye would be used
-  fundus summary results 007_L                   what every notebook found out about an eye
+  fundus register 2019.jpg 2024.jpg registered   register two photographs; results in registered/
+  fundus check data 007 L                        count the usable photographs of a left eye
+  fundus summary results 007_L                   show the results of all notebooks for this eye
 
-Whole eyes and cohorts are run with make: see `make help`.
+Use make to run notebooks on whole eyes and cohorts: see `make help`.
 """
 
 
 def register(options: argparse.Namespace) -> int:
-    """Register two photographs; 1 if the verdict is that it failed."""
+    """Register two photographs. Return 1 if the verdict is that the registration failed."""
     from fundus_helpers.series.photographs import register_photographs
 
     done = register_photographs(options.fixed, options.moving, options.method)
@@ -39,20 +39,20 @@ def register(options: argparse.Namespace) -> int:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Say what would be run for an eye, or raise why it cannot be."""
+    """Say how many photographs of an eye can be used, or raise an error if they are too few."""
     from fundus_helpers.loading.visits import EyeError, list_visits, too_few
 
     eye = options.patient, options.laterality
     visits = list_visits(options.data, *eye)
     if visits["used"].sum() < 2:
         raise EyeError(too_few(visits, *eye))
-    count = f"{visits['used'].sum()} of {len(visits)} files by their names"
+    count = f"{visits['used'].sum()} of {len(visits)} files can be used, judged by their names"
     sys.stderr.write(f"{options.patient} {options.laterality}: {count}\n")
     return 0
 
 
 def summary(options: argparse.Namespace) -> int:
-    """Show a table of what every notebook left for every eye."""
+    """Show a table with the results of every notebook for every eye."""
     from fundus_helpers.results.report import summarise
 
     _need_results(options.results)
@@ -68,7 +68,7 @@ def summary(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write the page of one eye."""
+    """Write the report of one eye."""
     from fundus_helpers.results.report import write_eye_report
 
     write_eye_report(options.page)
@@ -76,7 +76,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def cohort(options: argparse.Namespace) -> int:
-    """Write the page and the tables of a cohort, and end with what failed."""
+    """Write the report and the tables of a cohort, and list what failed."""
     from fundus_helpers.results.cohort import report_name, tell_unfinished, write_cohort_report
 
     _need_results(options.results)
@@ -87,19 +87,22 @@ def cohort(options: argparse.Namespace) -> int:
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Say what a cohort would run; Snakemake's summary comes on standard input."""
+    """Say what a cohort would run. Snakemake's summary is read from standard input."""
     from fundus_helpers.runs import plan
 
     to_run = plan.pending([] if sys.stdin.isatty() else sys.stdin)
     seconds, runs = plan.seconds_of("notebooks", options.results, to_run)
-    source = f"{runs} earlier runs" if runs else "what the notebooks say of the demo eye at 768 px"
+    stated = "the times that the notebooks state for the demo eye at 768 px"
+    source = f"{runs} earlier runs" if runs else stated
     visits = plan.plan_eyes(options.data, options.part)
-    sys.stdout.write(f"{plan.tell(visits, to_run, seconds, options.jobs)}, by {source}\n")
+    sys.stdout.write(
+        f"{plan.tell(visits, to_run, seconds, options.jobs)}, estimated from {source}\n"
+    )
     return 0
 
 
 def pseudonyms(options: argparse.Namespace) -> int:
-    """Make the folder of links, tell the pseudonym of a patient, or check for a run without."""
+    """Make the folder of links, print the pseudonym of a patient, or check a results folder."""
     from fundus_helpers.runs import pseudonyms
 
     pseudonyms.check_results(options.results, pseudonymous=options.what != "plain")
@@ -115,7 +118,7 @@ def pseudonyms(options: argparse.Namespace) -> int:
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    """Run methods over the pairs of FIRE and print their table."""
+    """Run methods on the pairs of FIRE and print a table of their results."""
     from fundus_helpers.loading.fire import read_pairs
     from fundus_helpers.methods import METHODS
     from fundus_helpers.runs import fire_benchmark, peers
@@ -124,12 +127,12 @@ def benchmark(options: argparse.Namespace) -> int:
     methods = options.methods or [*METHODS, *peers.installed()]
     table = fire_benchmark.run_benchmark(pairs, methods, options.out, jobs=options.jobs)
     formatted = fire_benchmark.tabulate(table).to_string(float_format="{:.3f}".format)
-    sys.stdout.write(formatted + f"\n\nrows: {options.out}\n")
+    sys.stdout.write(formatted + f"\n\nresults of every pair: {options.out}\n")
     return 0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run one notebook without a screen; 1 if a cell of it fails."""
+    """Run one notebook without opening it. Return 1 if a cell fails, and 2 if it cannot start."""
     from papermill.exceptions import PapermillExecutionError
 
     from fundus_helpers.runs.headless import run_notebook
@@ -137,7 +140,8 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("papermill").setLevel(logging.WARNING)
     given = dict(item.partition("=")[::2] for item in options.parameters)
     what = f"{given.get('patient', '')} {given.get('laterality', '')} {options.notebook.stem}"
-    # Asked to end, by a scheduler for one: the kernel ends too, and nothing half-written stays.
+    # If a scheduler, for example, ends this process, the kernel ends too, and no incomplete file
+    # stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"ENDED  {what}: by a signal"))
     start = time.perf_counter()
     try:
@@ -157,66 +161,78 @@ def _need_results(folder: Path) -> None:
         raise FileNotFoundError(f"no results in {folder.name!r}: nothing has been run yet")
 
 
-# What a command takes: (name or flag, settings) for each argument, in their order.
+# The arguments of every command in their order: (name or flag, settings).
 PART = (
     "--part",
-    {"default": "1/1", "metavar": "3/100", "help": "every 100th eye, from the 3rd on"},
+    {"default": "1/1", "metavar": "3/100", "help": "every 100th eye from the 3rd (default: all)"},
 )
-DATA = ("data", {"type": Path, "help": "folder with a folder for each patient"})
+DATA = ("data", {"type": Path, "help": "folder with one folder per patient"})
 RESULTS = ("results", {"type": Path, "help": "folder of all results"})
 COMMANDS = {
     register: [
         ("fixed", {"type": Path, "help": "photograph that stays as it is"}),
-        ("moving", {"type": Path, "help": "photograph that is brought onto it"}),
-        ("folder", {"type": Path, "help": "for transform, photograph and verdict.json"}),
+        ("moving", {"type": Path, "help": "photograph that is brought onto the fixed one"}),
+        ("folder", {"type": Path, "help": "for the transform, photograph and verdict"}),
         ("--method", {"default": "keypoints", "help": "name of a method (default: keypoints)"}),
     ],
     check: [
         DATA,
         ("patient", {"help": "name of the patient's folder"}),
-        ("laterality", {"help": "L or R"}),
+        ("laterality", {"help": "L (left) or R (right)"}),
     ],
-    summary: [RESULTS, ("eyes", {"nargs": "*", "help": "like 007_L; none: every eye"})],
-    report: [("page", {"type": Path, "help": "<results>/<patient>_<L|R>/report.html"})],
+    summary: [RESULTS, ("eyes", {"nargs": "*", "help": "names like 007_L; default: every eye"})],
+    report: [("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})],
     cohort: [DATA, RESULTS, PART],
     plan: [
         DATA,
         RESULTS,
         PART,
-        ("--jobs", {"type": int, "default": 1, "help": "notebooks at a time"}),
+        ("--jobs", {"type": int, "default": 1, "help": "notebooks that run at the same time"}),
     ],
     pseudonyms: [],
     benchmark: [
-        ("folder", {"type": Path, "help": "of FIRE, with Images and Ground Truth"}),
-        ("out", {"type": Path, "help": "CSV file; what it holds already is not done again"}),
-        ("methods", {"nargs": "*", "help": "none: every method, and every peer installed"}),
-        ("--jobs", {"type": int, "default": -1, "help": "processes; -1: one for each core"}),
+        ("folder", {"type": Path, "help": "folder of FIRE, with Images and Ground Truth"}),
+        ("out", {"type": Path, "help": "CSV file of the results; those in it are kept"}),
+        ("methods", {"nargs": "*", "help": "default: every method and every installed peer"}),
+        ("--jobs", {"type": int, "default": -1, "help": "processes (default: one per core)"}),
     ],
     run: [
-        ("notebook", {"type": Path, "help": "its parameters are checked"}),
-        ("executed", {"type": Path, "help": "where it goes with its outputs"}),
-        ("parameters", {"nargs": "*", "metavar": "name=value"}),
+        ("notebook", {"type": Path, "help": "notebook to run"}),
+        ("executed", {"type": Path, "help": "path for the executed notebook with its outputs"}),
+        ("parameters", {"nargs": "*", "metavar": "name=value", "help": "of the notebook"}),
     ],
 }
 HELP = {
-    register: "register two photographs of an eye and say whether to believe it",
-    check: "list which photographs of an eye would be used",
-    summary: "show what every notebook left for every eye, or for some",
-    report: "write the page of one eye from what its notebooks left",
-    cohort: "write the page and the tables of all eyes",
-    plan: "say what a cohort would run, what is left out and why, and how long it takes",
-    pseudonyms: "show patients under other names",
-    benchmark: "run methods over the pairs of FIRE and print their table",
-    run: "run one notebook without a screen",
+    register: "register two photographs of an eye and judge the result",
+    check: "count the usable photographs of an eye, judged by the names of the files",
+    summary: "show the results of every notebook for all or some eyes",
+    report: "write the report of one eye from the results of its notebooks",
+    cohort: "write the report and the tables of all eyes",
+    plan: "say what a cohort would run, what is left out and why, and how long it would take",
+    pseudonyms: "replace the names of patients by pseudonyms",
+    benchmark: "test methods, and other programs (peers), on FIRE and print a table",
+    run: "run one notebook without opening it",
 }
 PSEUDONYMS = {
     "view": (
-        "make a folder of links to photographs, under pseudonyms",
+        "make a folder of links to the photographs, named by pseudonyms",
         ("data", "view", "results"),
     ),
-    "name": ("tell the pseudonym of one patient", ("patient", "data", "results")),
-    "plain": ("refuse results under pseudonyms to a run without them", ("results",)),
+    "name": ("print the pseudonym of one patient", ("patient", "data", "results")),
+    "plain": ("check that results contain no pseudonyms, before a run without them", ("results",)),
 }
+
+
+PLACES = {
+    "data": "folder with one folder per patient",
+    "view": "folder for the links",
+    "results": "folder of all results",
+    "patient": "name of the patient's folder",
+}
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -229,16 +245,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for function, arguments in COMMANDS.items():
         words = HELP[function]
-        made = commands.add_parser(function.__name__, help=words, description=words.capitalize())
+        made = commands.add_parser(function.__name__, help=words, description=_sentence(words))
         made.set_defaults(function=function)
         for name, settings in arguments:
             made.add_argument(name, **settings)
         if function is pseudonyms:
             kinds = made.add_subparsers(required=True, metavar="WHAT", dest="what")
             for kind, (explained, names) in PSEUDONYMS.items():
-                inner = kinds.add_parser(kind, help=explained, description=explained.capitalize())
+                inner = kinds.add_parser(kind, help=explained, description=_sentence(explained))
                 for name in names:
-                    inner.add_argument(name)
+                    inner.add_argument(name, help=PLACES[name])
     return parser
 
 
@@ -248,13 +264,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        None: those of the process.
+        None means the arguments of the process.
 
     Returns
     -------
     int
-        0 if all went well; 1 if what was asked for failed (a registration, a notebook); 2 if it
-        could not be begun, with the reason on standard error.
+        0 for success; 1 if a registration or a notebook failed; 2 if the command could not start.
+        The reason is written to standard error.
     """
     SCREEN.stream = sys.stderr
     log.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""One eye under study: opened, registered by one method or many, measured, judged, shown, saved."""
+"""The study of one eye: open it, register, measure and judge its visits, show and save them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,16 +25,14 @@ from fundus_helpers.series.assessed_eye import AssessedEye
 from fundus_helpers.series.outcomes import NOTHING
 from fundus_helpers.series.registering import Registration, register_eye
 
-Registrations = Sequence[Registration | None]
-
 
 class Study(AssessedEye):
-    """One eye under study: its visits, a template, and what became of every visit.
+    """The study of one eye: its visits, a template, and the results of every method.
 
     Parameters
     ----------
     data : path
-        Folder with a folder for each patient. A demo patient is painted if it is missing.
+        Folder with one folder per patient. A demo patient is painted if it does not exist.
     patient : str
     laterality : {"L", "R"}
     template : str
@@ -43,13 +41,13 @@ class Study(AssessedEye):
     results : path
         Folder of all results.
     notebook : str
-        Name of the folder for the results of this study, inside that of the eye.
+        Name of the folder for the results of this study, inside the results folder of the eye.
     size : int, optional
-        Longer side, in pixels, that larger photographs are shrunk to; None: as they are.
+        Larger photographs are shrunk to this longer side in pixels. None keeps their size.
     tuned : str
-        Knobs by method, as JSON, that replace those of a notebook: see `knobs`.
+        Knobs of each method as JSON. They replace the knobs of a notebook (see `knobs`).
     jobs : int
-        Processes; -1: one for each core.
+        Number of processes; -1 for one per core.
 
     Attributes
     ----------
@@ -59,7 +57,7 @@ class Study(AssessedEye):
     Raises
     ------
     EyeError
-        If the eye cannot be loaded; says why.
+        If the eye cannot be loaded. The message says why.
 
     Examples
     --------
@@ -103,18 +101,18 @@ class Study(AssessedEye):
 
     @cached_property
     def folder(self) -> Path:
-        """Folder of the results of this study, made when it is first asked for."""
+        """Folder of the results of this study. It is made when it is first used."""
         return make_folder(self.results, self.eye.patient, self.eye.laterality, self.notebook)
 
     @cached_property
     def article_eye(self) -> Eye:
-        """The eye as the article looks at it: grey photographs, and no field of view."""
+        """The eye as the article uses it: grey photographs, without masks of the field of view."""
         eye = self.eye
         grey = load_eye(self.data, eye.patient, eye.laterality, size=self.size, channel="grey")
         return replace(grey, masks=np.ones_like(eye.masks))
 
     def at_size(self, size: int) -> "Study":
-        """Open the same study on smaller images; measures before registration stay those of here.
+        """Open the same study on smaller images, with the same measures before registration.
 
         Parameters
         ----------
@@ -139,15 +137,16 @@ class Study(AssessedEye):
     def knobs(
         self, name: str, given: Mapping[str, object], method: Method | None = None
     ) -> dict[str, object]:
-        """Return the knobs of a method: those given, replaced by those saved with the sliders.
+        """Return the knobs of a method. Knobs that were saved with the sliders replace those given.
 
         Parameters
         ----------
         name : str
-            Of the method.
+            Name of the method.
         given : mapping of str to value
+            Knobs of the notebook.
         method : callable, optional
-            None: the one of that name in `METHODS`.
+            None means the method of that name in `METHODS`.
         """
         return tuned_knobs(self.tuned, name, given, method)
 
@@ -161,22 +160,22 @@ class Study(AssessedEye):
         jobs: int | None = None,
         **knobs: object,
     ) -> list[Registration | None]:
-        """Register the visits to the template, and keep what was found.
+        """Register the visits to the template, and store the registrations.
 
         Parameters
         ----------
         method : str or callable
-            A name in `METHODS`, or a function of that contract.
+            A name in `METHODS`, or a function with the same arguments and result.
         label : str
-            What it is called in tables; empty: the name of the method.
+            Name of the method in tables; if empty, the name in `METHODS`.
         eye : Eye, optional
-            The same visits as other images, for example `article_eye`.
+            The same visits with other images, for example `article_eye`.
         visits : sequence of int, optional
-            Positions of the visits to register; None: all.
+            Positions of the visits to register; None for all.
         jobs : int, optional
-            Processes; None: as the study was opened with.
+            Number of processes; None for the number with which the study was opened.
         **knobs
-            Of the method.
+            Knobs of the method.
         """
         if visits is None:
             jobs = self.jobs if jobs is None else jobs
@@ -190,15 +189,15 @@ class Study(AssessedEye):
     def step_by_step(
         self, method: str, steps: Mapping[str, Mapping[str, object]], visit: int
     ) -> tuple[pd.DataFrame, dict[str, Registration]]:
-        """Register one visit again and again, each time with one setting more changed.
+        """Register one visit several times. Every step adds a change to those of the steps before.
 
         Parameters
         ----------
         method : str
             A name in `METHODS`.
         steps : mapping of str to mapping
-            What a step is called, and the knobs it changes; the special knob ``inside=True``
-            takes `eye`, with its fields of view, in place of `article_eye`.
+            Names of the steps, each with the knobs that it changes. The special knob
+            ``inside=True`` uses `eye`, with its fields of view, instead of `article_eye`.
         visit : int
             Position of the visit.
 
@@ -207,6 +206,7 @@ class Study(AssessedEye):
         table : DataFrame
             The measures, one row per step; the first row is before registration.
         found : dict of str to Registration
+            The registration of each step.
         """
         settings, found, rows = {"inside": False}, {}, {}
         for label, change in steps.items():
@@ -220,7 +220,7 @@ class Study(AssessedEye):
         return pd.DataFrame({NOTHING: nothing, **rows}).T, found
 
     def before_after(self, label: str) -> Styler:
-        """Lay the mean measures before and after a method side by side."""
+        """Show the mean measures before and after registration by a method, side by side."""
         return plotting.before_after_table(self.before.mean(), self.measured(label).mean())
 
     def show_failures(self, label: str) -> Styler:
@@ -228,7 +228,7 @@ class Study(AssessedEye):
         rows = [*self.failures(label).items()]
         return pd.DataFrame(rows, columns=["failed visit", "reason"]).style.hide()
 
-    # What came of it, in pictures.
+    # The results in pictures.
 
     def look(self) -> Figure:
         """Draw the template, the visit farthest from it, and their overlay before registration."""
@@ -245,16 +245,16 @@ class Study(AssessedEye):
         )
 
     def show(self, label: str, caption: str = "", *, visit: int | None = None) -> Figure | str:
-        """Draw a visit on the template before and after; say why where its registration failed.
+        """Draw a visit on the template before and after registration. If it failed, say why.
 
         Parameters
         ----------
         label : str
-            Of the method.
+            Name of the method.
         caption : str
-            What to look for; the name of the visit is written before it.
+            What to look for. The name of the visit is written before it.
         visit : int, optional
-            Position of the visit; None: the farthest.
+            Position of the visit; None for the visit farthest from the template.
         """
         registration = self._registration(label, visit)
         words = f"{registration.visit}: {caption}" if caption else registration.visit
@@ -265,12 +265,12 @@ class Study(AssessedEye):
         return plotting.draw_turns(self.eye, self.template, self._registration(label, visit))
 
     def show_errors(self, labels: Sequence[str] | None = None) -> Figure | str:
-        """Draw the landmark error of every visit, by method; say so where no landmarks are known.
+        """Draw the landmark error of every visit by method. If no landmarks are known, say so.
 
         Parameters
         ----------
         labels : sequence of str, optional
-            Of the methods; None: all.
+            Names of the methods; None for all.
         """
         if not self.has_landmarks:
             return "No landmarks are known between these visits."
@@ -287,7 +287,7 @@ class Study(AssessedEye):
     def _registration(self, label: str, visit: int | None) -> Registration:
         return self.registrations[label][self.farthest if visit is None else visit]
 
-    # What is kept.
+    # Saving.
 
     def save(
         self,
@@ -295,25 +295,26 @@ class Study(AssessedEye):
         parameters: Mapping[str, object] = MappingProxyType({}),
         **findings: object,
     ) -> Path:
-        """Save what a method found, and the numbers of all methods.
+        """Save the registrations of one method and the numbers of all methods.
 
-        Transforms and registered photographs are for the files on disk: full size, all channels,
-        their own bit depth (`results.save_registrations`). ``metrics.json`` is written last: where
-        it is, the run is complete.
+        Transforms and registered photographs have the full size, the channels and the bit depth of
+        the files on disk (`results.save_registrations`). ``metrics.json`` is written last. If it
+        exists, the run is complete.
 
         Parameters
         ----------
         chosen : str or sequence of Registration
-            Label of the method that is saved; or registrations to a frame that is no visit.
+            Name of the method whose registrations are saved; or registrations to a frame that is
+            not a visit.
         parameters : mapping
-            Of the notebook, so that the run can be repeated.
+            Parameters of the notebook, so that the run can be repeated.
         **findings
-            What this study alone found out: tables, numbers, words.
+            Results that only this study has: tables, numbers or words.
 
         Returns
         -------
         Path
-            Of ``metrics.json``.
+            Path of ``metrics.json``.
         """
         found = self.registrations[chosen] if isinstance(chosen, str) else chosen
         save_registrations(
@@ -331,18 +332,18 @@ class Study(AssessedEye):
         )
 
     def save_metrics(self, parameters: Mapping[str, object], **content: object) -> Path:
-        """Write ``metrics.json`` alone.
+        """Write only ``metrics.json``.
 
         Parameters
         ----------
         parameters : mapping
-            Of the notebook, so that the run can be repeated.
+            Parameters of the notebook, so that the run can be repeated.
         **content
-            Fields of `results.Metrics`.
+            Values for the fields of `results.Metrics`.
 
         Returns
         -------
         Path
-            Of ``metrics.json``.
+            Path of ``metrics.json``.
         """
         return save_metrics(self.folder, self.eye, parameters, content)

@@ -1,4 +1,4 @@
-"""Files in, arrays out: photographs, visits, eyes, and eyes with a known truth."""
+"""Photographs, visits and eyes read from files, the FIRE dataset, and the demo eye."""
 
 import lazy_loader as lazy
 

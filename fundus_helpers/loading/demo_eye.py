@@ -157,7 +157,9 @@ def true_points(truth: dict[str, Any], fixed: str, moving: str, points: np.ndarr
     """
     geometries = {v["file"]: v["geometry"] for v in truth["visits"] if v["usable"]}
     if not {fixed, moving} <= geometries.keys():
-        raise ValueError(f"{fixed!r}, {moving!r}: usable visits are {', '.join(geometries)}")
+        raise ValueError(
+            f"{fixed!r}, {moving!r}: not both usable; the usable visits are {', '.join(geometries)}"
+        )
     anatomy = _to_anatomy(geometries[fixed], truth["size"], points)
     return _from_anatomy(geometries[moving], truth["size"], anatomy)
 

@@ -87,7 +87,7 @@ class Eye:
         return read_photograph(self.folder / self.used["file"][index])
 
     def landmarks_between(self, fixed: int, moving: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the landmarks of two visits, whichever of them the file calls fixed.
+        """Return the landmarks of two visits, in either order.
 
         Parameters
         ----------
@@ -96,8 +96,10 @@ class Eye:
 
         Returns
         -------
-        fixed_points, moving_points : float ndarray, shape (n, 2)
-            (x, y) in pixels of `images`. n is 0 if no landmarks are known.
+        fixed_points : float ndarray, shape (n, 2)
+            Landmarks (x, y) of the fixed visit in pixels of `images`. n is 0 if none are known.
+        moving_points : float ndarray, shape (n, 2)
+            The same landmarks in the moving visit.
         """
         files = self.used["file"]
         table, points = self.landmarks, []
@@ -125,12 +127,14 @@ def load_eye(
 
     Parameters
     ----------
-    data, patient, laterality, pattern
+    data, patient, laterality
         See `list_visits`.
     size : int, optional
         Larger photographs are shrunk to this longer side in pixels. None keeps their size.
     channel : {"green", "grey"}
         See `loading.single_channel`.
+    pattern
+        See `list_visits`.
     shown : bool
         Show a progress bar.
 

@@ -110,7 +110,9 @@ def read_pairs(folder: Path | str) -> list[FirePair]:
         points = _read_points(path)
         pairs.append(FirePair(name, category, *images, points[:, :2], points[:, 2:]))
     if not pairs:
-        raise FileNotFoundError(f"{truth}: no file like control_points_S01_1_2.txt in it")
+        raise FileNotFoundError(
+            f"{truth}: no file like control_points_S01_1_2.txt in it (see data/README.md)"
+        )
     return pairs
 
 

@@ -17,7 +17,7 @@ CHANNELS = ("green", "grey")
 
 
 class UnusableImageError(ValueError):
-    """A file or an array that is not a photograph which can be registered; the message says why."""
+    """A file or an array that is not a usable photograph; the message says why."""
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
@@ -63,7 +63,10 @@ def read_photograph(path: Path | str) -> np.ndarray:
     if image.ndim == 3 and image.shape[2] == 4:  # transparency
         image = image[..., :3]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise UnusableImageError(f"{path.name}: shape {image.shape} is not one photograph")
+        raise UnusableImageError(
+            f"{path.name}: shape {image.shape} is not one photograph; give one grey or RGB image "
+            "per file"
+        )
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise UnusableImageError(f"{path.name}: has NaN or infinite pixels")
     return image

@@ -48,10 +48,13 @@ def patient_folder(data: Path | str, patient: str) -> Path:
     """
     folder = data_folder(data) / patient
     if not patient or patient.startswith(".") or Path(patient).name != patient:
-        raise EyeError(f"patient {patient!r} is not the plain name of a folder in the data folder")
+        raise EyeError(
+            f"patient {patient!r} is not the plain name of a folder in the data folder; give a "
+            "name without a path, for example 007"
+        )
     if folder.is_symlink():
         raise EyeError(
-            f"patient {patient!r} is a link; move the folder itself into the data folder"
+            f"patient {patient!r} is a link, not a folder; move the folder into the data folder"
         )
     if not folder.is_dir():
         raise EyeError(

@@ -99,11 +99,11 @@ def register(
     iterations : int in [1, 2000]
         Steps of the stochastic gradient descent on each level of the linear stages. More steps are
         slower and, after convergence, no better.
-    bspline_iterations : int in [1, 2000]
-        Steps of the stochastic gradient descent on each level of the B-spline stage.
     samples : int in [64, 20000] points
         Number of random points from which the metric is computed in each step. More samples are
         slower, and the result depends less on chance.
+    bspline_iterations : int in [1, 2000]
+        Steps of the stochastic gradient descent on each level of the B-spline stage.
     grid_spacing : float in [4, 768]
         Distance of the nodes of the B-splines on the last level, in pixels of an image whose
         longer side is 768. A larger distance is stiffer. A smaller distance follows smaller

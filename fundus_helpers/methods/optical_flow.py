@@ -131,11 +131,13 @@ def ilk(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, normalise, initialisation, warps, smoothness
+    fixed, moving, fixed_mask, moving_mask, normalise, initialisation
         See `tvl1`.
     radius : int in [1, 60] px
         Radius of the window in pixels; its weights are Gaussian. A larger window gives a smoother
         flow and is slower.
+    warps, smoothness
+        See `tvl1`.
 
     Returns
     -------
@@ -172,7 +174,7 @@ def dis(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, normalise, initialisation, smoothness
+    fixed, moving, fixed_mask, moving_mask, normalise, initialisation
         See `tvl1`.
     patch_size : int in [4, 48] px
         Side of a patch in pixels. Larger patches are more reliable where there are few vessels,
@@ -180,6 +182,8 @@ def dis(
     finest_scale : int in [0, 2] levels
         Level on which the search ends: 0 is the full size, 1 is half of it, 2 is a quarter. A
         higher level is faster and coarser.
+    smoothness
+        See `tvl1`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How well two photographs lie on each other, and whether to believe it."""
+"""Measures of a registration, and the verdict on it."""
 
 import lazy_loader as lazy
 

@@ -1,10 +1,11 @@
-"""How well two images, or two sets of points, lie on each other: one table of all the numbers.
+"""Measures of how well two images, or two sets of points, lie on each other.
 
-Each number has one name, its key in `MEASURES`, from the function that computes it to columns,
-files, figures and reports. A new measure is one function and one entry of that table.
+The table `MEASURES` lists all measures. The key of a measure in this table is also its name in
+columns, files, figures and reports. A new measure needs one function and one entry in this table.
 
-The landmark error comes first wherever landmarks exist: a similarity of warped pixels rewards a
-transform that cheats (Rohlfing, IEEE TMI 2012, doi:10.1109/TMI.2011.2163944).
+If landmarks exist, the landmark error is the most important measure. The similarity of warped
+pixels can be high even if the transform is wrong (Rohlfing, IEEE TMI 2012,
+doi:10.1109/TMI.2011.2163944).
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ LEAST_SQUARES = {
 
 @dataclass(frozen=True)
 class Alignment:
-    """A registered pair of images: what every measure looks at.
+    """A registered pair of images, from which every measure is computed.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class Alignment:
     landmarks : (fixed_points, moving_points) or None
         Shape (n, 2) each, (x, y) in pixels of these images; n may be 0.
     full_factor : float
-        Pixels of the photograph on disk per pixel here.
+        Pixels of the photograph on disk per pixel of these images.
     """
 
     fixed: np.ndarray
@@ -61,7 +62,7 @@ class Alignment:
 
     @cached_property
     def overlap(self) -> np.ndarray:
-        """Mask of what both fields of view show, on the pixel grid of the fixed image."""
+        """Mask of the overlap of both fields of view, on the pixel grid of the fixed image."""
         return transforms.overlap(self.fixed_mask, self.moving_mask, self.transform)
 
 
@@ -76,7 +77,7 @@ def rmse(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
 
 
 def ncc(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
-    """Correlation of two images inside a mask; 1 is best, NaN where an image is constant."""
+    """Correlation of two images inside a mask; 1 is best, NaN if an image is constant."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(np.corrcoef(fixed[mask].astype(float), warped[mask].astype(float))[0, 1])
 
@@ -91,7 +92,7 @@ def ssim(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
 
 
 def mutual_information(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> float:
-    """Mutual information of two images inside a mask, in nats, by a histogram of 64 x 64 bins."""
+    """Mutual information of two images inside a mask, in nats, from a histogram of 64 x 64 bins."""
     a, b = fixed[mask].astype(float), warped[mask].astype(float)
     histogram = np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0]
     return float(mutual_info_score(None, None, contingency=histogram))
@@ -109,7 +110,7 @@ def normalised_mutual_information(fixed: np.ndarray, warped: np.ndarray, mask: n
 def landmark_errors(
     transform: sitk.Transform, fixed_points: np.ndarray, moving_points: np.ndarray
 ) -> np.ndarray:
-    """Distance between each fixed landmark and its moving partner mapped back onto it.
+    """Distance between each fixed landmark and its moving partner, mapped back to the fixed image.
 
     The distance is taken in the fixed image, as in FIRE's protocol, so that errors do not depend on
     the scale of the moving image.
@@ -124,32 +125,32 @@ def landmark_errors(
     Returns
     -------
     float ndarray, shape (n,)
-        In pixels; inf where the transform folds and no point maps to the landmark.
+        Distances in pixels; inf if the transform folds, so that no point maps to the landmark.
     """
     mapped = transforms.map_points_back(transform, moving_points)
     return np.nan_to_num(np.linalg.norm(mapped - fixed_points, axis=1), nan=np.inf)
 
 
 def mean_landmark_error(pair: Alignment) -> float:
-    """Mean landmark error in pixels of the photograph on disk; NaN where no landmarks are known."""
+    """Mean landmark error in pixels of the photograph on disk; NaN if no landmarks are known."""
     if pair.landmarks is None or not len(pair.landmarks[0]):
         return float("nan")
     return float(landmark_errors(pair.transform, *pair.landmarks).mean() * pair.full_factor)
 
 
 def overlap_share(pair: Alignment) -> float:
-    """Share of the fixed field of view that the moving image shows too."""
+    """Share of the fixed field of view that the moving image also shows."""
     return float(pair.overlap.sum() / pair.fixed_mask.sum())
 
 
 def folding_share(pair: Alignment) -> float:
-    """Share of the overlap where the transform folds the retina; 0 where there is no overlap."""
+    """Share of the overlap where the transform folds the retina; 0 if there is no overlap."""
     return transforms.folding(pair.transform, pair.overlap) if pair.overlap.any() else 0.0
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number that is measured, and everything that is said with it.
+    """One measure: its names, its unit, its direction and its function.
 
     Attributes
     ----------
@@ -160,10 +161,10 @@ class Measure:
     unit : {"px", "share", "s", "nats", ""}
         ``px`` means pixels of the photograph on disk. A share is written as a percentage.
     better : {"lower", "higher", None}
-        Which way is better; None: neither.
+        Which values are better; None for neither.
     function : callable or None
-        Computes it from an `Alignment`; None for a number that comes from elsewhere: from the
-        verdict, from the clock, from several visits.
+        Computes the measure from an `Alignment`. None for a number that comes from elsewhere: from
+        the verdict, from a clock or from several visits.
     """
 
     key: str
@@ -174,18 +175,18 @@ class Measure:
 
     @property
     def title(self) -> str:
-        """The label with its unit, for the head of a column and for an axis."""
+        """The label with its unit, for the header of a column and for an axis."""
         unit = {"share": "%"}.get(self.unit, self.unit)
         return f"{self.label} ({unit})" if unit else self.label
 
     def write(self, value: float | None) -> str:
-        """Write a value with three digits, a share as a percentage; a dash where it is unknown."""
+        """Write a value with three digits, a share as a percentage, an unknown value as a dash."""
         if value is None or np.isnan(value):
             return "-"
         return f"{value * 100 if self.unit == 'share' else value:.3g}"
 
 
-# Similarity of two images inside a mask: key, label, unit, which way is better, function.
+# Similarities of two images inside a mask: key, label, unit, which values are better, function.
 SIMILARITIES = (
     ("l1", "L1", "", "lower", l1),
     ("rmse", "RMSE", "", "lower", rmse),
@@ -225,14 +226,16 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             ),
             Measure("overlap", "overlap", "share", None, overlap_share),
             Measure("folding", "folding", "share", None, folding_share),
-            # Known from elsewhere.
-            Measure("landmark_error_before_px", "landmark error before", "px", "lower"),
+            # Numbers that come from elsewhere.
+            Measure(
+                "landmark_error_before_px", "landmark error before registration", "px", "lower"
+            ),
             Measure("best_possible_error_px", "best possible landmark error", "px", "lower"),
             Measure("mean_landmark_error_px", "landmark error, mean", "px", "lower"),
             Measure("worst_landmark_error_px", "worst landmark error", "px", "lower"),
             Measure("worst_pair_error_px", "landmark error, worst pair", "px", "lower"),
             Measure("pairwise_landmark_error_px", "landmark error, all pairs", "px", "lower"),
-            Measure("worst_pairwise_error_px", "worst pair", "px", "lower"),
+            Measure("worst_pairwise_error_px", "landmark error, worst of all pairs", "px", "lower"),
             Measure("predicted_error_px", "predicted error", "px", "lower"),
             Measure("mean_predicted_error_px", "predicted error, mean", "px", "lower"),
             Measure("worst_predicted_error_px", "predicted error, worst visit", "px", "lower"),
@@ -258,13 +261,13 @@ def similarity(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray | None = 
     ----------
     fixed, warped : float ndarray in [0, 1], shape (height, width)
     mask : bool ndarray, shape (height, width), optional
-        Where to compare, usually the overlap of both fields of view. None: everywhere, as the
-        article does, with the black border.
+        True where the images are compared, usually in the overlap of both fields of view. None
+        means everywhere, with the black border, as in the article.
 
     Returns
     -------
     Series
-        One value for each of `SIMILARITIES`, by key. NaN where the mask is empty.
+        One value for each of `SIMILARITIES`, by key. The values are NaN if the mask is empty.
     """
     mask = np.ones(fixed.shape, bool) if mask is None else mask
     values = {
@@ -282,7 +285,7 @@ def end_point_error(transform: sitk.Transform, truth: sitk.Transform, mask: np.n
     transform, truth : sitk.Transform
         Map fixed points to moving points.
     mask : bool ndarray, shape (height, width)
-        Which pixels of the fixed image to look at, usually the overlap.
+        The pixels of the fixed image that count, usually the overlap.
 
     Returns
     -------
@@ -296,10 +299,10 @@ def end_point_error(transform: sitk.Transform, truth: sitk.Transform, mask: np.n
 
 
 def least_error(model: str, fixed_points: np.ndarray, moving_points: np.ndarray) -> float:
-    """Mean landmark error of the transform of a model that fits the landmarks themselves best.
+    """Mean landmark error of a model that is fitted to the landmarks themselves by least squares.
 
-    This is the least error of any registration with that model. What is left is landmark noise,
-    and what the model cannot express.
+    Registrations with this model can hardly have a smaller error. The remaining error consists of
+    the noise of the landmarks and of the deformation that the model cannot describe.
 
     Parameters
     ----------
@@ -327,7 +330,7 @@ def measure(
     landmarks: tuple[np.ndarray, np.ndarray] | None = None,
     full_factor: float = 1.0,
 ) -> pd.Series:
-    """Take every measure of one registration.
+    """Compute all measures of one registration.
 
     Parameters
     ----------
@@ -337,9 +340,9 @@ def measure(
     Returns
     -------
     Series
-        One value for each of `MEASURES` that has a function, by key. Similarities are taken inside
-        the overlap, and once more over the whole image. ``landmark_error_px`` is in pixels of the
-        photograph on disk, NaN where no landmarks are known.
+        One value for each of `MEASURES` that has a function, by key. Similarities are computed
+        inside the overlap, and again over the whole image. ``landmark_error_px`` is in pixels of
+        the photograph on disk; it is NaN if no landmarks are known.
 
     Examples
     --------

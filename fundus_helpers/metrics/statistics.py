@@ -106,11 +106,13 @@ def compare(
 
     Parameters
     ----------
-    errors, bootstrap, seed
+    errors
         See `median_errors`.
     pairs : sequence of (str, str)
         Names of methods. The intervals are not corrected for multiple comparisons: of twenty pairs
         without any difference, one interval excludes zero by chance.
+    bootstrap, seed
+        See `median_errors`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A pair of visits registered at reduced size, quickly enough to follow a slider."""
+"""Register a pair of visits at reduced size, so quickly that pictures follow a slider."""
 
 import time
 from collections.abc import Mapping
@@ -20,27 +20,30 @@ from fundus_helpers.series.registering import Registration
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
-# Keys of the measures of a preview (`metrics.MEASURES`).
+# The measures of a preview: keys of `metrics.MEASURES`.
 SHOWN_MEASURES = ("landmark_error_px", "vessel_correlation", "ssim", "overlap", "folding")
-# Longer sides of previews, and the seconds that a registration may take, nothing remembered.
+# Possible longer sides of previews in pixels, and the seconds that a registration without cached
+# results may take.
 SIZES, QUICK = (160, 192, 224, 256, 320, 384), 0.11
-# A method that is slow anyway, and hardly slower on larger images, is shown on the largest.
+# A method that is slow at the smallest size (more than SLOW seconds), but not much slower at the
+# largest size (less than HARDLY_SLOWER times), is shown at the largest size.
 SLOW, HARDLY_SLOWER = 0.4, 2.0
+# Longer sides in pixels: of the pictures, and of the images on which every visit is measured.
 SHOWN_SIZE, JUDGED_SIZE = 448, 256
 
 
 @dataclass(frozen=True)
 class SmallPair:
-    """Two visits of an eye at reduced size, with what is needed to register and to judge them.
+    """Two visits of an eye at reduced size, with the data that registering and measuring need.
 
     Attributes
     ----------
     images : Pair
-        float32 in [0, 1] and masks, as photographed.
+        The photographs as float32 in [0, 1], and their masks.
     even : Pair
-        The same, evenly lit, to compare vessels.
+        The same images with even illumination, to compare vessels.
     shown : Pair
-        As photographed, `SHOWN_SIZE` px at most, to look at.
+        The photographs for display, at most `SHOWN_SIZE` px.
     landmarks : (fixed_points, moving_points)
         (x, y) in pixels of `images`, shape (n, 2) each; n may be 0.
     factor : float
@@ -48,7 +51,7 @@ class SmallPair:
     full_factor : float
         Pixels of the photographs on disk per pixel of `images`.
     answers : dict
-        What methods need not work out again (`memory`).
+        Intermediate results that methods do not have to compute again (see `methods.cache`).
     """
 
     images: Pair
@@ -62,18 +65,20 @@ class SmallPair:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one preview.
+    """The result of one preview.
 
     Attributes
     ----------
     transform : sitk.Transform
-        Fixed to moving points, in pixels of the eye's images; the identity if it was refused.
+        Maps fixed points to moving points, in pixels of the eye's images. It is the identity if
+        the method refused the pair.
     numbers : Series
-        `SHOWN_MEASURES`; NaN where there are no landmarks, or no registration.
+        The values of `SHOWN_MEASURES`. All are NaN if the method refused the pair. The landmark
+        error is NaN if there are no landmarks.
     shown : float32 ndarray in [0, 1], shape of `SmallPair.shown`
         The moving image on the fixed grid.
     reason : str
-        Why the registration was refused; empty where it was not.
+        Why the method refused the pair; empty if it did not.
     seconds : float
     """
 
@@ -85,7 +90,7 @@ class Outcome:
 
 
 def shrink_pair(eye: Eye, fixed: int, moving: int, size: int) -> SmallPair:
-    """Make two visits of an eye small.
+    """Shrink two visits of an eye.
 
     Parameters
     ----------
@@ -93,7 +98,7 @@ def shrink_pair(eye: Eye, fixed: int, moving: int, size: int) -> SmallPair:
     fixed, moving : int
         Positions among the visits.
     size : int
-        Longer side in pixels, at most that of the eye's images.
+        Longer side in pixels. Images are never enlarged.
     """
     longer = max(eye.images.shape[1:])
     images, shown = (_resized(eye, fixed, moving, min(n, longer)) for n in (size, SHOWN_SIZE))
@@ -112,7 +117,7 @@ def _resized(eye: Eye, fixed: int, moving: int, size: int) -> Pair:
 
 
 def preview_pair(method: Method, pair: SmallPair, knobs: Mapping[str, Value]) -> Outcome:
-    """Register a small pair with the knobs of the eye's images.
+    """Register a small pair with knobs that are meant for the eye's images.
 
     Parameters
     ----------
@@ -120,7 +125,7 @@ def preview_pair(method: Method, pair: SmallPair, knobs: Mapping[str, Value]) ->
         One of `fundus_helpers.METHODS`.
     pair : SmallPair
     knobs : mapping
-        As for the eye's images: those in pixels are brought to the size of the pair.
+        Values as for the eye's images. Those in pixels are scaled to the size of the pair.
     """
     known, images = read_knobs(method), pair.images
     scaled = {name: known[name].at_scale(value, pair.factor) for name, value in knobs.items()}
@@ -150,12 +155,12 @@ def measure_pair(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
     ----------
     pair : SmallPair
     transform : sitk.Transform
-        In pixels of `pair.images`; `transforms.identity` measures what was before.
+        In pixels of `pair.images`. With `transforms.identity` the unregistered pair is measured.
 
     Returns
     -------
     Series
-        `SHOWN_MEASURES`. The landmark error is in pixels of the photographs on disk.
+        The values of `SHOWN_MEASURES`. The landmark error is in pixels of the photographs on disk.
     """
     return _numbers(pair, transform, transforms.displacement(transform, pair.images.fixed.shape))
 
@@ -181,7 +186,7 @@ def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd
 
 
 def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, pd.Series]:
-    """Measure a visit before and after its registration at the size of the eye's images.
+    """Measure a visit before and after a registration that used the full size of the eye's images.
 
     Parameters
     ----------
@@ -189,7 +194,7 @@ def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, p
     fixed : int
         Position of the template among the visits.
     found : Registration
-        From the template to the visit; the numbers after a failed one are NaN.
+        Registration from the template to the visit. If it failed, the numbers after it are NaN.
     """
     pair = shrink_pair(eye, fixed, eye.index(found.visit), JUDGED_SIZE)
     before = measure_pair(pair, transforms.identity())
@@ -199,25 +204,27 @@ def judge_visit(eye: Eye, fixed: int, found: Registration) -> tuple[pd.Series, p
 
 
 def is_better(one: pd.Series, other: pd.Series) -> bool:
-    """Whether an outcome is better than another: by landmarks where known, else by vessels."""
+    """Whether an outcome is better than another: by landmarks if known, otherwise by vessels."""
     key = "vessel_correlation" if np.isnan(other["landmark_error_px"]) else "landmark_error_px"
     gain = one[key] - other[key]
     return bool(gain > 0 if metrics.MEASURES[key].better == "higher" else gain < 0)
 
 
 def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:
-    """Find the size at which a method, with its defaults, follows a slider on this machine.
+    """Find a size at which a method with its defaults is quick enough for sliders on this machine.
 
     Parameters
     ----------
     method, eye, fixed, moving
-        See `preview` and `shrink_pair`.
+        See `preview_pair` and `shrink_pair`.
 
     Returns
     -------
     int
-        One of `SIZES`: the largest at which it is quick, the smallest if none is. If it is slow at
-        any size (elastix's B-splines look at as many points in a small image), the largest.
+        One of `SIZES`: the largest at which the method is quick, or the smallest if it is quick at
+        none. Some methods are slow at every size, but not much slower at the largest one: elastix's
+        B-splines, for example, use equally many points in small and large images. For such a
+        method it is the largest size.
     """
     seconds = []
     for size in SIZES:
@@ -231,10 +238,13 @@ def quick_enough(method: Method, eye: Eye, fixed: int, moving: int) -> int:
 
 
 def _seconds(method: Method, pair: SmallPair) -> float:
-    """Time a preview. What other programs do meanwhile must not count: the processor's own time."""
+    """Measure the seconds of a preview, without the time that other programs take.
+
+    Processor time does not include other programs. It counts where it is the smaller time.
+    """
     defaults = {name: knob.default for name, knob in read_knobs(method).items()}
     found = []
-    while len(found) < 2 and min(found, default=0) < 2 * QUICK:  # the first time takes longer
+    while len(found) < 2 and min(found, default=0) < 2 * QUICK:  # the first run takes longer
         pair.answers.clear()
         begin = time.process_time()
         elapsed = preview_pair(method, pair, defaults).seconds

@@ -1,4 +1,4 @@
-"""Sliders around a registration method: every move registers a pair of visits anew."""
+"""Sliders for a registration method: every move of a slider registers a pair of visits again."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,29 +16,30 @@ from fundus_helpers.methods import METHODS, Method
 from fundus_helpers.methods.cache import remembering
 from fundus_helpers.methods.knobs import Value, read_knobs
 from fundus_helpers.panels import preview
-from fundus_helpers.panels.panel import Panel, Sliders
 from fundus_helpers.panels._worker import Worker
+from fundus_helpers.panels.panel import Panel, Sliders
 from fundus_helpers.progress import is_watched
 from fundus_helpers.results.tuned import save_tuned, tuned_knobs, tuned_parameter, tuned_path
 from fundus_helpers.series.registering import registrations
 from fundus_helpers.study import Study
 
-NOBODY_WATCHES = "<em>Sliders appear here in JupyterLab, and on the page of make app.</em>"
-# Seconds without a move before a preview is judged, which takes as long as several previews.
+NOBODY_WATCHES = "<em>The sliders appear here in JupyterLab, and on the page of make app.</em>"
+# A preview is judged when no slider has been moved for so many seconds, because judging takes as
+# long as several previews.
 PATIENCE = 0.4
 
 
 def label(eye: Eye, visit: int) -> str:
-    """Name a visit by its date, or by its file where another has the same date."""
+    """Name a visit by its date, or by its file if another visit has the same date."""
     dates = eye.used["date"].astype(str).tolist()
     return dates[visit] if dates.count(dates[visit]) == 1 else eye.names[visit]
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is on the panel: a pair of visits, and what knobs made of it.
+    """What the panel shows: a pair of visits and the result of its registration.
 
-    Only the thread of the previews writes it, as a whole.
+    Only the thread of the previews changes it. It always replaces the whole object.
     """
 
     method: str
@@ -52,7 +53,7 @@ class _Shown:
 
 
 class Tuner:
-    """A panel, and what happens when something on it is moved or pressed.
+    """The panel of the sliders, and the actions of its sliders and buttons.
 
     Parameters
     ----------
@@ -66,17 +67,18 @@ class Tuner:
     moving : int
         Position of the visit that is shown first.
     method : str, optional
-        The one that is shown first; None: the first of them.
+        The method that is shown first; None for the first of `methods`.
     preview_size : int, optional
         See `panels.tune`.
     knobs : mapping of str to value
-        Where the sliders stand at first.
+        The values of the sliders at the start.
 
     Attributes
     ----------
     panel : Panel
     previews : Worker
-        Idle once the picture is that of the last move; the verdict comes later.
+        The thread of the previews. When it is idle, the picture shows the result of the last move.
+        The verdict comes later.
     """
 
     def __init__(
@@ -128,21 +130,21 @@ class Tuner:
         return max(self._shown.pair.images.fixed.shape)
 
     def finish(self) -> None:
-        """Wait until all is done that was asked for; raise what went wrong meanwhile."""
+        """Wait until all tasks are done, and raise an error that happened meanwhile."""
         self.previews.finish()
         self._verdicts.finish()
 
     def _guarded(self, task: Callable[[], None], *_: object) -> None:
         try:
             task()
-        except Exception as error:  # said on the panel, raised by `finish`
+        except Exception as error:  # shown on the panel, raised by `finish`
             self.previews.error = error
             self._tell_error(error)
 
     def _tell_error(self, error: Exception) -> None:
         self.panel.tell("error", f"{type(error).__name__}: {error}")
 
-    # What a move or a button does, at once.
+    # What a move or a button does immediately.
 
     def _change_method(self) -> None:
         name = self.panel.method.value
@@ -154,7 +156,7 @@ class Tuner:
 
     def _ask(self) -> None:
         panel = self.panel
-        if panel.sliders is None:  # the file of saved knobs is broken, which has been told
+        if panel.sliders is None:  # tuned.json is damaged, and the panel shows it
             return
         panel.tell("busy", "registering ...")
         chosen = panel.method.value, panel.visit.value, panel.view.value
@@ -173,12 +175,12 @@ class Tuner:
     def _save(self) -> None:
         name = self.panel.method.value
         save_tuned(self._file, name, self.panel.sliders.values, self._methods[name])
-        self.panel.tell("done", f"saved: headless runs of {name} take these knobs from now on")
+        self.panel.tell("done", f"saved: from now on headless runs of {name} use these knobs")
 
     def _run_or_stop(self) -> None:
         if self._running.is_set():
             self._stopping.set()
-            self.panel.tell("busy", "stopping when the visits at work are done ...")
+            self.panel.tell("busy", "stopping when the running registrations are done ...")
             return
         self._running.set()
         self._stopping.clear()
@@ -187,7 +189,7 @@ class Tuner:
         chosen = self.panel.method.value, self.panel.sliders.values
         self.previews.ask(partial(self._run_every_visit, *chosen))
 
-    # What takes a while, in a thread.
+    # What takes longer, and therefore runs in a thread.
 
     def _refresh(
         self, name: str, moving: int, view: str, sliders: Sliders, values: Mapping[str, Value]
@@ -212,7 +214,7 @@ class Tuner:
             self.panel.tell(kind, outcome.reason or took)
 
     def _opened(self, name: str, moving: int) -> _Shown:
-        """Make a pair of visits small, and measure it before registration."""
+        """Shrink a pair of visits, and measure it before registration."""
         visits = self._eye, self._fixed, moving
         if self._sizes[name] is None:
             self._sizes[name] = preview.quick_enough(self._methods[name], *visits)
@@ -230,7 +232,7 @@ class Tuner:
     def _verdict(
         self, visit: int, transform: sitk.Transform | None, reason: str
     ) -> dict[str, object]:
-        """Summary of what to think of a transform in pixels of the eye's images."""
+        """Judge a transform in pixels of the eye's images, and return the verdict's summary."""
         eye, fixed = self._eye, self._fixed
         masks = {"fixed_mask": eye.masks[fixed], "moving_mask": eye.masks[visit]}
         images = eye.images[fixed], eye.images[visit]
@@ -255,7 +257,7 @@ class Tuner:
         self.panel.tell("done", f"{len(found)} visits registered, {accepted} accepted")
 
     def _registered(self, name: str, values: Mapping[str, Value]) -> Iterator[tuple]:
-        """Numbers (before, after) and verdict of every visit, one after the other."""
+        """Yield the numbers (before, after) and the verdict of one visit after the other."""
         eye, others, answers = self._eye, self._others, {}
         method = self._methods[name]
         found = getattr(method, "registrations", partial(registrations, method))(
@@ -267,7 +269,7 @@ class Tuner:
             wanted=lambda: not self._stopping.is_set(),
             **values,
         )
-        for visit, one in zip(others, found):  # noqa: B905 - fewer once it is stopped
+        for visit, one in zip(others, found):  # noqa: B905 - fewer after a stop
             with remembering(answers):
                 judged = self._verdict(visit, one.transform, one.reason)
             self.panel.bar.value += 1
@@ -285,35 +287,35 @@ def tune(
 ) -> Tuner | HTML:
     """Make the sliders of one or several methods.
 
-    A move of a slider registers a pair of visits at reduced size, and shows pictures and numbers
-    before and after. *Save* writes the knobs into ``tuned.json`` in the folder of the eye's
-    results. Headless runs take them from there as their parameters.
+    A move of a slider registers a pair of visits at reduced size. The panel shows pictures and
+    numbers before and after the registration. The button *Save* writes the knobs into
+    ``tuned.json`` in the folder of the eye's results. Headless runs read them from there.
 
     Parameters
     ----------
     study : Study
-        Its eye and its template are registered; its results folder takes ``tuned.json``.
+        Its visits are registered to its template. ``tuned.json`` is saved in its results folder.
     methods : sequence of str, or mapping of str to callable
-        Names in `METHODS`; or other functions of their contract, by name: trained networks,
-        groups.
+        Names in `METHODS`; or, by name, other functions with the same arguments and result, for
+        example trained networks and groupwise methods.
     method : str, optional
-        The one that is shown first; None: the first of them.
+        The method that is shown first; None for the first of `methods`.
     moving : int, optional
-        Position of the visit that is shown first; None: the last one that is not the template.
+        Position of the visit that is shown first; None for the last one except the template.
     preview_size : int, optional
-        Longer side of the previews in pixels; None: as small as a slider needs it.
+        Longer side of the previews in pixels; None for a size at which the method is quick enough.
     **knobs
-        Where the sliders stand at first, if nothing has been saved. Those that a method does not
-        have are left out.
+        The values of the sliders at the start, if no knobs have been saved. Knobs that a method
+        does not have are ignored.
 
     Returns
     -------
     Tuner
-        Shown by the notebook; in a headless run, where nobody watches, a sentence instead.
+        The panel, which the notebook shows. In a headless run a sentence is returned instead.
 
     Examples
     --------
-    In a headless run there is nobody to move sliders:
+    In a headless run nobody can move sliders, so there is only a sentence:
 
     >>> import os, tempfile
     >>> import fundus_helpers as fh

@@ -205,9 +205,11 @@ def draw_errors(errors: Mapping[str, Sequence[float]], *, caption: str, unit: st
 
     Parameters
     ----------
-    errors, unit
+    errors
         See `error_bars`.
     caption : str
+    unit
+        See `error_bars`.
     """
     figure, ax = plt.subplots(figsize=(13, 1 + 0.4 * len(errors)))
     error_bars(ax, errors, unit=unit)

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.networks.training import ERROR, LOSS
+from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.figures import show, with_caption
 
 DRAWN = 200  # at most so many matches in a panel
@@ -104,7 +105,7 @@ def learning_curves(history: pd.DataFrame, *, caption: str) -> Figure:
         ax.legend(fontsize=8, ncols=2)
     if len(known):
         axes[0, 1].plot(known.index + 1, known, "o-", color="0.3")
-        axes[0, 1].set(xlabel="epoch, over all stages", ylabel=ERROR)
+        axes[0, 1].set(xlabel="epoch, over all stages", ylabel=MEASURES[ERROR].title)
     for ax in axes.flat:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylim(0, 1.1 * ax.dataLim.ymax)

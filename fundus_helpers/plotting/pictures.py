@@ -108,10 +108,12 @@ def flicker_view(
 
     Parameters
     ----------
-    fixed, moving, milliseconds
+    fixed, moving
         See `flicker`.
     caption : str
         Written below the picture, and also its alternative text.
+    milliseconds
+        See `flicker`.
     """
     data = base64.b64encode(flicker(fixed, moving, milliseconds=milliseconds)).decode()
     return HTML(FIGURE.render(data=data, caption=caption))

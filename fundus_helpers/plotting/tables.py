@@ -1,4 +1,4 @@
-"""Tables of measures as people read them: labels, units, better and worse."""
+"""Tables of measures for readers, with labels, units and colours."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,15 @@ from fundus_helpers.metrics.measures import MEASURES
 
 
 def show_table(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Styler:
-    """Show a table whose columns are keys of `MEASURES` under their labels, with their units.
+    """Show a table whose columns are keys of `MEASURES` with their labels and units.
 
     Parameters
     ----------
     table : DataFrame
-        Columns that are no measures keep their names and their values.
+        Columns that are not measures keep their names and their values.
     columns : sequence of str, optional
-        The columns to show, in this order, as far as the table has them; None: all.
+        The columns to show, in this order; None for all. Names that the table does not have are
+        ignored.
     """
     shown = table if columns is None else table[[name for name in columns if name in table]]
     known = [name for name in shown if name in MEASURES]
@@ -26,19 +27,21 @@ def show_table(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Sty
 
 
 def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
-    """Lay measures before and after a registration side by side; better is green, worse red.
+    """Show measures before and after a registration side by side; better is green, worse is red.
 
     Parameters
     ----------
     before, after : Series
-        As `measure` gives them, or means of those; the same index.
+        Results of `metrics.measure`, or means of such results. They have the same index.
 
     Returns
     -------
     Styler
-        Columns ``before``, ``after``, ``change`` and ``verdict``, which says the colour in words.
+        Columns ``before``, ``after``, ``change`` and ``verdict``. The verdict says in words
+        what the colour means.
     """
-    table = pd.DataFrame({"before": before, "after": after})
+    factor = [100 if MEASURES[key].unit == "share" else 1 for key in before.index]
+    table = pd.DataFrame({"before": before * factor, "after": after * factor})
     table["change"] = table["after"] - table["before"]
     sign = {"higher": 1.0, "lower": -1.0, None: np.nan}
     gain = table["change"] * [sign[MEASURES[key].better] for key in table.index]
@@ -54,4 +57,4 @@ def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
 
     numbers = {name: "{:.4g}" for name in ("before", "after")} | {"change": "{:+.3g}"}
     style = table.style.apply(colour, axis=1).format(numbers, na_rep="-")
-    return style.format_index(lambda key: MEASURES[key].label, axis=0)
+    return style.format_index(lambda key: MEASURES[key].title, axis=0)

@@ -1,4 +1,4 @@
-"""The folder of one notebook's results for one eye: transforms, photographs, pictures."""
+"""Save the results of one notebook for one eye: transforms, photographs and pictures."""
 
 import os
 from collections.abc import Sequence
@@ -17,26 +17,27 @@ from fundus_helpers.plotting.pictures import flicker, overlay
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
-PICTURE_SIZE = 320  # pixels of the longer side: many of them go into one page
+PICTURE_SIZE = 320  # longer side in pixels; small, because one report shows many pictures
 
 
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
     """Make the folder of one notebook's results for one eye: ``<patient>_<L|R>/<notebook>``.
 
-    Without a laterality: ``<patient>/<notebook>``, for what is of no single eye.
+    If the laterality is empty, the folder is ``<patient>/<notebook>``. Use this for results that
+    belong to more than one eye.
 
     Raises
     ------
     PermissionError
-        If it cannot be made or written; the message says what to do.
+        If the folder cannot be made or written. The message says what to do.
     """
     name = f"{patient}_{laterality}" if laterality else patient
     folder = Path(results) / name / notebook
-    remedy = "free it, or name another results folder (RESULTS=...)"
+    remedy = "make it writable, or choose another results folder (RESULTS=...)"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        message = f"results folder {Path(results).name!r}: {error.strerror}; {remedy}"
+        message = f"results folder {Path(results).name!r} is unusable: {error.strerror}; {remedy}"
         raise PermissionError(message) from error
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"results folder {Path(results).name!r} is read-only; {remedy}")
@@ -52,30 +53,30 @@ def save_registrations(
     shown: int,
     jobs: int = -1,
 ) -> None:
-    """Save the transform of every visit, its photograph laid on the template's, and pictures.
+    """Save the transform and the registered photograph of every visit, and three pictures.
 
-    Transforms and photographs are for the files as they are on disk: ``transforms/<visit>.tfm``
-    (``.h5`` if it is not linear) maps full-size pixels of the template to those of the visit, and
-    ``registered/<visit>.png`` (``.tif`` for floats) has the size, channels and bit depth of the
-    original. What an earlier run left of other visits is deleted.
+    ``transforms/<visit>.tfm`` (``.h5`` if the transform is not linear) maps pixels of the
+    template's photograph to pixels of the visit's photograph, both at full size.
+    ``registered/<visit>.png`` (``.tif`` for floating-point pixels) has the size, the channels and
+    the bit depth of the original photograph. Files of other visits from an earlier run are deleted.
 
-    ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit, and
-    ``flicker.gif`` shows them registered and in turn; the last two only if that visit is
-    registered.
+    ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit.
+    ``flicker.gif`` shows the template and this visit in turn after registration. ``after.jpg`` and
+    ``flicker.gif`` are saved only if this visit could be registered.
 
     Parameters
     ----------
     folder : Path
-        As `make_folder` gives it.
+        The folder that `make_folder` returned.
     eye : Eye
     template : int
-        Position of the template among the visits; of a group, of any visit.
+        Position of the template among the visits. For a group, the position of any visit.
     registrations : sequence of Registration
-        Of all visits of the eye, in their order; failed ones leave nothing.
+        Registrations of all visits of the eye, in their order. Nothing is saved for a failed one.
     shown : int
-        Position of the visit in the pictures, best the one farthest off.
+        Position of the visit in the pictures. Best is the visit farthest from the template.
     jobs : int
-        Processes; -1: one for each core.
+        Number of threads; -1 for one per core.
     """
     for name in ("transforms", "registered"):
         (folder / name).mkdir(exist_ok=True)
@@ -83,7 +84,7 @@ def save_registrations(
     for file, registration in zip(eye.used["file"], registrations, strict=True):
         if registration.transform is not None:
             transform = transforms.rescale(registration.transform, eye.full_factor)
-            # One after the other: HDF5 is not made for threads.
+            # Transforms are saved one after the other, because HDF5 does not allow threads.
             path = folder / "transforms" / registration.visit
             written.append(transforms.save_by_kind(transform, path))
             target = folder / "registered" / registration.visit
@@ -112,7 +113,7 @@ def _save_pictures(
         (folder / name).unlink(missing_ok=True)
     if found[shown].transform is None:
         return
-    # The frame of a group is not the template's own: both are brought to it.
+    # The common frame of a group is not that of the template, so both images are warped to it.
     frame = [found[i].transform or transforms.identity() for i in (template, shown)]
     pair = [transforms.warp(image, each) for image, each in zip(pair, frame, strict=True)]
     _save_overlay(folder / "after.jpg", *pair)
@@ -128,7 +129,7 @@ def _save_overlay(path: Path, fixed: np.ndarray, moving: np.ndarray) -> None:
 
 
 def save_image(path: Path, image: np.ndarray) -> Path:
-    """Save an image that is no photograph, for example a mean, as a grey PNG of 16 bits.
+    """Save an image that is not a photograph, for example a mean, as a grey PNG of 16 bits.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""``metrics.json``, the numbers that a notebook leaves for an eye: one schema, written and read.
+"""Write and read ``metrics.json``, the file with the numbers that a notebook saves for an eye.
 
-The schema is stated in ``docs/metrics.md`` and, for programs, in ``docs/metrics.schema.json``.
+``docs/metrics.md`` explains its schema. ``docs/metrics.schema.json`` is the schema for programs.
 """
 
 import datetime
@@ -18,13 +18,13 @@ from fundus_helpers.loading.eye import Eye
 from fundus_helpers.results.provenance import provenance_of
 
 METRICS_FILE = "metrics.json"
-VERSION = 2  # one more whenever the schema changes; files of version 1 had no version in them
+VERSION = 2  # increased whenever the schema changes; files of version 1 do not state a version
 
 Number = float | None
 
 
 class OutdatedError(ValueError):
-    """A ``metrics.json`` of another version of its schema; says what to do."""
+    """A ``metrics.json`` has another version of the schema. The message says what to do."""
 
 
 class _Strict(BaseModel):
@@ -39,7 +39,7 @@ class LeftOut(_Strict):
 
 
 class Outcome(BaseModel):
-    """What became of one visit under one method."""
+    """The result of one method for one visit."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Number] = Field(init=False)
@@ -48,68 +48,72 @@ class Outcome(BaseModel):
     visit: str
     template: str
     verdict: Literal["accepted", "doubtful", "failed"]
-    reasons: list[str] = Field(description="why it is not accepted")
+    reasons: list[str] = Field(description="why the registration is not accepted")
     failure: str = Field(description="why the method gave no transform; empty if it gave one")
     predicted_error_px: Number
     landmark_error_before_px: Number
-    seconds: Number = Field(description="of the method alone, on one thread")
+    seconds: Number = Field(description="time of the method alone, on one thread")
 
 
 class Provenance(_Strict):
-    """What a run can be repeated from."""
+    """Everything that is needed to repeat a run."""
 
-    parameters: dict[str, Any] = Field(description="of the notebook")
-    code: str = Field(description="version of the package and a hash of what decides numbers")
+    parameters: dict[str, Any] = Field(description="parameters of the notebook")
+    code: str = Field(description="package version and hash of the code that decides numbers")
     python: str
-    packages: dict[str, str] = Field(description="versions of those that decide numbers")
-    sha256: dict[str, str] = Field(description="photographs that were used, by name")
+    packages: dict[str, str] = Field(description="versions of packages that decide numbers")
+    sha256: dict[str, str] = Field(description="hashes of the photographs that were used, by name")
 
 
 class Metrics(_Strict):
-    """Everything in a ``metrics.json``."""
+    """The content of a ``metrics.json``."""
 
-    version: Literal[2] = Field(description="of this schema")
+    version: Literal[2] = Field(description="version of this schema")
     notebook: str
-    patient: str | None = Field(None, description="none if the numbers are of several eyes")
+    patient: str | None = Field(None, description="null if the numbers are of several eyes")
     laterality: Literal["L", "R"] | None = None
     left_out: list[LeftOut] = Field([], description="photographs that were not used, and why")
-    visits: int | None = Field(None, description="photographs that were used")
+    visits: int | None = Field(None, description="number of photographs that were used")
     template: str | None = Field(None, description="the visit that the others are registered to")
     before: dict[str, dict[str, Number]] = Field(
         {}, description="measures of every visit before registration, by visit"
     )
     after: dict[str, dict[str, Number]] = Field(
-        {}, description="the same after the registration that the notebook saves"
+        {}, description="the same measures after the registration that the notebook saves"
     )
-    failed: dict[str, str] = Field({}, description="visits that it could not register, and why")
+    failed: dict[str, str] = Field(
+        {}, description="visits that the notebook could not register, and why"
+    )
     outcomes: list[Outcome] = Field(
-        [], description="one for each method and visit: all measures and a verdict"
+        [], description="one entry for each method and visit: all measures and a verdict"
     )
-    findings: dict[str, Any] = Field({}, description="what this notebook alone found out")
+    findings: dict[str, Any] = Field({}, description="results that only this notebook has")
     provenance: Provenance
 
 
 def save_metrics(
     folder: Path, eye: Eye | None, parameters: Mapping[str, object], content: Mapping[str, object]
 ) -> Path:
-    """Write ``metrics.json``, the last file of a run: where it is, the run is complete.
+    """Write ``metrics.json``, the last file of a run. If the file exists, the run is complete.
 
     Parameters
     ----------
     folder : Path
-        As `results.make_folder` gives it; its name is that of the notebook.
+        The folder that `results.make_folder` returned. Its name is the name of the notebook.
     eye : Eye or None
-        None: the numbers are of several eyes.
+        None means that the numbers are of several eyes.
     parameters : mapping
-        Of the notebook, so that the run can be repeated.
+        Parameters of the notebook, so that the run can be repeated.
     content : mapping
-        Fields of `Metrics`; what has no field of its own goes into ``findings``. Series and
-        DataFrames are accepted; NaN and infinite numbers become null.
+        Values for the fields of `Metrics`, by name. Results without a field of their own must be
+        put into the field ``findings``. Series and DataFrames are accepted. NaN and infinite
+        numbers become null.
 
     Raises
     ------
     ValueError
-        If the content does not fit the schema; names the field.
+        If `content` has a name that is not a field of `Metrics`, or a value that does not fit the
+        field. The message names the field, and nothing is written.
     """
     files = [eye.folder / file for file in eye.used["file"]] if eye else []
     everything = {"version": VERSION, "notebook": folder.name, **(_whose(eye) if eye else {})}
@@ -123,7 +127,7 @@ def save_metrics(
 
 
 def _checked(content: object, name: str) -> dict[str, Any]:
-    """Hold content against the schema, and fill in what it leaves out."""
+    """Check content against the schema, and add the defaults of missing fields."""
     try:
         return Metrics.model_validate(content).model_dump()
     except ValidationError as error:
@@ -147,14 +151,14 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
     Returns
     -------
     dict
-        The fields of `Metrics`; those that are not in the file have their defaults.
+        The fields of `Metrics`. Fields that are missing in the file have their defaults.
 
     Raises
     ------
     OutdatedError
-        If another version of the schema wrote it; says what to do.
+        If the file has another version of the schema. The message says what to do.
     ValueError
-        If it is damaged, or does not fit the schema.
+        If the file is damaged or does not fit the schema.
     """
     path = Path(path)
     name = f"{METRICS_FILE} of {path.parent.name} ({path.parent.parent.name})"
@@ -165,8 +169,8 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
     version = content.get("version", 1) if isinstance(content, dict) else None
     if version != VERSION:
         raise OutdatedError(
-            f"{name}: written by another version of this project (schema {version}, needed "
-            f"{VERSION}); run the notebook again"
+            f"{name}: written by another version of this project (its schema has version "
+            f"{version}, needed is {VERSION}); run the notebook again"
         )
     return _checked(content, name)
 
@@ -174,7 +178,7 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
 def read_metrics(
     results: Path | str, patient: str, laterality: str, notebook: str
 ) -> dict[str, Any]:
-    """Read the ``metrics.json`` that a notebook left for an eye.
+    """Read the ``metrics.json`` that a notebook saved for an eye.
 
     Parameters
     ----------
@@ -185,7 +189,7 @@ def read_metrics(
     Raises
     ------
     FileNotFoundError
-        If that notebook has not been run for this eye; says which to run.
+        If this notebook has not been run for this eye. The message names the notebook.
     ValueError
         See `read_metrics_file`.
     """
@@ -198,12 +202,12 @@ def read_metrics(
 
 
 def metrics_schema() -> dict[str, Any]:
-    """Return the JSON schema of ``metrics.json``, as ``docs/metrics.schema.json`` holds it."""
+    """Return the JSON schema of ``metrics.json``. ``docs/metrics.schema.json`` is a copy of it."""
     return Metrics.model_json_schema()
 
 
 def as_plain(value: object) -> object:
-    """Turn NumPy and pandas values into what JSON knows; NaN and infinite numbers become None."""
+    """Convert NumPy and pandas values to types of JSON; NaN and infinite numbers become None."""
     if isinstance(value, pd.DataFrame):
         return {str(key): as_plain(row) for key, row in value.iterrows()}
     if isinstance(value, pd.Series):

@@ -1,7 +1,7 @@
-"""The notebooks: their parameters, and what they are for, read from the notebooks themselves.
+"""Read from the notebooks which parameters they have and what they do.
 
-This file and the others that the Snakefile imports load no large library, because on a cluster the
-Snakefile is read twice in every job.
+The Snakefile imports this file. On a cluster every job reads the Snakefile twice. The files that it
+imports therefore load no large library.
 """
 
 import ast
@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-# The notebook whose choice the parameter template_visit="selected" asks for.
+# The notebook that chooses the template if the parameter template_visit is "selected".
 TEMPLATE_NOTEBOOK = "02_template_selection"
 TYPES = {"str": str, "int": int, "float": float}
 
 
 def _cells(notebook: Path | str, tag: str | None = None) -> list[str]:
-    """Return the sources of the code cells of a notebook, or of those with a tag."""
+    """Return the sources of all code cells of a notebook, or only of those with a tag."""
     cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
     return [
         "".join(cell["source"])
@@ -25,17 +25,17 @@ def _cells(notebook: Path | str, tag: str | None = None) -> list[str]:
 
 
 def numbered_notebooks(folder: Path | str) -> dict[str, Path]:
-    """List the notebooks of a folder, in their order: name to path."""
+    """Return the paths of the numbered notebooks of a folder by name, in their order."""
     return {path.stem: path for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))}
 
 
 def known_parameters(notebook: Path | str) -> dict[str, str]:
-    """List the parameters of a notebook: their names, and the types they are declared with.
+    """Return the parameters of a notebook: their names and the types with which they are declared.
 
     Parameters
     ----------
     notebook : path
-        With a cell tagged ``parameters`` of lines like ``size: int = 768``.
+        The cell with the tag ``parameters`` contains lines like ``size: int = 768``.
     """
     lines = ast.parse("\n".join(_cells(notebook, "parameters"))).body
     declared = [line for line in lines if isinstance(line, ast.AnnAssign)]
@@ -43,22 +43,22 @@ def known_parameters(notebook: Path | str) -> dict[str, str]:
 
 
 def registers(notebook: Path | str) -> bool:
-    """Whether a notebook registers visits and leaves outcomes: a cell is tagged ``registers``."""
+    """Whether a notebook registers visits and saves outcomes: a cell has the tag ``registers``."""
     return bool(_cells(notebook, "registers"))
 
 
 def compares(notebook: Path | str) -> bool:
-    """Whether a notebook compares methods, also over a cohort: it has a parameter ``cohort``."""
+    """Whether a notebook can compare methods over a cohort: it has a parameter ``cohort``."""
     return "cohort" in known_parameters(notebook)
 
 
 def registering_notebooks(folder: Path | str) -> list[str]:
-    """Name the notebooks of a folder that register visits, in their order."""
+    """Return the names of the notebooks of a folder that register visits, in their order."""
     return [name for name, path in numbered_notebooks(folder).items() if registers(path)]
 
 
 def imports_of(notebook: Path | str) -> set[str]:
-    """Name the modules that a notebook imports."""
+    """Return the names of the modules that a notebook imports."""
     modules = set()
     for node in ast.walk(ast.parse("\n".join(_cells(notebook)))):
         if isinstance(node, ast.Import):
@@ -69,29 +69,30 @@ def imports_of(notebook: Path | str) -> set[str]:
 
 
 def typed_parameters(notebook: Path | str, given: Mapping[str, str]) -> dict[str, object]:
-    """Read parameters given as text by the types that the notebook's own cell declares.
+    """Convert parameters from text to the types that the notebook declares.
 
-    So ``patient=007`` stays text, and a name the notebook does not know is an error, where
-    papermill would make it 7 and only warn.
+    With papermill alone, ``patient=007`` would become the number 7, and an unknown name would only
+    cause a warning. Here ``007`` stays text, and an unknown name is an error.
 
     Parameters
     ----------
     notebook : path
         See `known_parameters`.
     given : mapping of str
-        Name to value.
+        The values by name.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a value that is not of the declared type; names what is accepted.
+        If a name is unknown, or a value is not of the declared type. The message says what is
+        accepted.
     """
     known = known_parameters(notebook)
     name = Path(notebook).name
     parameters = {}
     for key, text in given.items():
         if key not in known:
-            raise ValueError(f"{name}: no parameter {key!r}; there are {sorted(known)}")
+            raise ValueError(f"{name} has no parameter {key!r}; it has {sorted(known)}")
         kind = known[key]
         if kind == "bool":
             if text not in ("True", "False"):

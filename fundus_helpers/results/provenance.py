@@ -1,4 +1,4 @@
-"""Where numbers come from: the code, the packages and the photographs that made them."""
+"""The origin of numbers: the code, the packages and the photographs that they come from."""
 
 import ast
 import hashlib
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-# Their versions decide the numbers.
+# The versions of these packages decide the numbers.
 PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
-# What of this package decides the numbers. Figures, panels, reports and runs only show them.
+# These parts of the package decide the numbers. All other parts only show them or start runs.
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("loading", "transforms", "methods", "metrics", "series", "study.py")
 
 
 def code_version(package: Path | str = PACKAGE) -> str:
-    """Tell the version of this package, and a hash of the code that decides numbers.
+    """Return the version of this package and a hash of the code that decides the numbers.
 
-    A change of that code changes the hash, also one made by hand. Comments, docstrings and layout
-    do not, nor does anything in rooms that only show numbers.
+    Every change of this code changes the hash, even if the version stays the same. Comments,
+    docstrings, layout and the code that only shows numbers do not change it.
 
     Parameters
     ----------
     package : path
-        Folder of the sources.
+        Folder of the source code.
     """
     digest, package = hashlib.sha256(), Path(package)
     for name in DECIDING:
@@ -35,7 +35,7 @@ def code_version(package: Path | str = PACKAGE) -> str:
 
 
 def _without_words(source: str) -> str:
-    """Bring source code into one form, without comments and docstrings."""
+    """Bring source code into a standard form without comments and docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -53,19 +53,19 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def provenance_of(parameters: Mapping[str, object], files: Iterable[Path]) -> dict[str, object]:
-    """Say what a run can be repeated from.
+    """Collect everything that is needed to repeat a run.
 
     Parameters
     ----------
     parameters : mapping
-        Of the notebook.
+        Parameters of the notebook.
     files : iterable of Path
-        The photographs that were used; told by name and content (SHA-256).
+        The photographs that were used. They are identified by name and content (SHA-256).
 
     Returns
     -------
     dict
-        ``parameters``, ``code``, ``python``, ``packages``, ``sha256``.
+        Its keys are ``parameters``, ``code``, ``python``, ``packages`` and ``sha256``.
     """
     return {
         "parameters": dict(parameters),

@@ -1,4 +1,4 @@
-"""Outcomes read back: what every notebook has left of every eye."""
+"""Read the outcomes that the notebooks have saved for every eye."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,35 +18,38 @@ def read_outcomes(
     data: Path | str | None = None,
     notebooks: Path | str = ".",
 ) -> pd.DataFrame:
-    """Read what every notebook has left of every eye.
+    """Read the outcomes that every notebook has saved for every eye.
 
-    What a notebook made of other photographs than the one that ran last is left out: some have
-    come, gone or changed since.
+    The outcomes of an eye are compared with the notebook that ran last. Outcomes that a notebook
+    computed from other photographs are left out, because photographs have since been added, removed
+    or changed.
 
     Parameters
     ----------
     results : path
         The folder of all results.
     eyes : sequence of str, optional
-        Names like ``007_L``; None: every eye that has results, without the demo eyes, which are
+        Names like ``007_L``. None means every eye that has results, except the demo eyes: they are
         painted and prove nothing about a cohort.
     data : path, optional
-        Of these, only the eyes of this data folder.
+        If `eyes` is None, read only the eyes of this data folder.
     notebooks : path
-        Folder of the notebooks, to name in an error those that register.
+        Folder of the notebooks. An error message lists the notebooks that register visits.
 
     Returns
     -------
     DataFrame
-        ``patient``, ``laterality``, ``notebook``, and the columns of `series.outcome_records`;
-        numbers are NaN where nothing is known. Notebooks that register nothing have no rows.
+        One row per notebook, method and visit. The columns are ``patient``, ``laterality``,
+        ``notebook`` and those of `series.outcome_records`. Numbers that are not known are NaN.
+        Notebooks that register no visits have no rows.
 
     Raises
     ------
     FileNotFoundError
-        If there are no outcomes at all, or none of one of `eyes`; says what to run.
+        If there are no outcomes, or if one of `eyes` has none. The message says what to run.
     ValueError
-        If a file is damaged, or another version of this project wrote it; says what to do.
+        If a file is damaged, or was written by another version of this project. The message says
+        what to do.
     """
     results, rows = Path(results), []
     if eyes is None:
@@ -84,4 +87,4 @@ def _rows(metrics: Mapping) -> list[dict[str, object]]:
 def _nothing_of(what: str, notebooks: Path | str) -> str:
     names = registering_notebooks(notebooks)
     named = f" ({', '.join(names)})" if names else ""
-    return f"no outcomes of {what}: run one of the notebooks that register{named}"
+    return f"no outcomes of {what}: run a notebook that registers visits{named}"

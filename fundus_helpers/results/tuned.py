@@ -1,4 +1,4 @@
-"""The file of knobs that were found with the sliders, and that headless runs take."""
+"""The file of the knobs that were saved with the sliders. Headless runs use these knobs."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ TUNED_FILE = "tuned.json"
 
 
 def tuned_path(results: Path | str, patient: str, laterality: str) -> Path:
-    """Path of ``tuned.json`` of an eye: ``<results>/<patient>_<L|R>/tuned.json``."""
+    """Return the path of ``tuned.json`` of an eye: ``<results>/<patient>_<L|R>/tuned.json``."""
     return Path(results) / f"{patient}_{laterality}" / TUNED_FILE
 
 
 def read_tuned(path: Path | str) -> dict[str, dict[str, Value]]:
-    """Read the knobs of every method from ``tuned.json``; empty where there is none.
+    """Read the knobs of every method from ``tuned.json``; empty if there is no such file.
 
     Raises
     ------
     ValueError
-        If the file is not what `save_tuned` writes.
+        If the file was not written by `save_tuned`.
     """
     path = Path(path)
     return _parsed(path.read_text(), path.name) if path.exists() else {}
@@ -38,31 +38,32 @@ def _parsed(text: str, name: str) -> dict[str, dict[str, Value]]:
     try:
         tuned = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{name} is not JSON: {error}; mend or delete it") from error
+        raise ValueError(f"{name} is not JSON: {error}; correct or delete it") from error
     if not isinstance(tuned, dict) or not all(isinstance(knobs, dict) for knobs in tuned.values()):
-        raise ValueError(f"{name} does not hold knobs by method; mend or delete it")
+        raise ValueError(f"{name} does not hold the knobs of each method; correct or delete it")
     return tuned
 
 
 def save_tuned(
     path: Path | str, name: str, knobs: Mapping[str, Value], method: Method | None = None
 ) -> None:
-    """Write the knobs of a method into ``tuned.json``; those of other methods stay.
+    """Write the knobs of a method into ``tuned.json``; the knobs of other methods stay.
 
     Parameters
     ----------
     path : path
-        Its folder is made if it is missing.
+        Path of ``tuned.json``. Its folder is made if it does not exist.
     name : str
-        Of the method.
+        Name of the method.
     knobs : mapping of str to value
+        The knobs by name.
     method : callable, optional
-        None: the one of that name in `fundus_helpers.METHODS`.
+        None means the method of that name in `fundus_helpers.METHODS`.
 
     Raises
     ------
     ValueError
-        For a knob or a value that the method does not accept; nothing is written.
+        If the method does not accept a knob or a value. In this case nothing is written.
     """
     path = Path(path)
     tuned = read_tuned(path) | {name: _accepted(name, knobs, method)}
@@ -72,7 +73,7 @@ def save_tuned(
 
 
 def _accepted(name: str, knobs: Mapping[str, Value], method: Method | None) -> dict[str, Value]:
-    # Here, since loading every method takes long, and the Snakefile only reads the file.
+    # Imported here, because importing the methods takes long and the Snakefile does not need them.
     from fundus_helpers.methods import METHODS
     from fundus_helpers.methods.knobs import read_knobs
 
@@ -89,23 +90,23 @@ def _accepted(name: str, knobs: Mapping[str, Value], method: Method | None) -> d
 def tuned_knobs(
     tuned: str, name: str, knobs: Mapping[str, Value], method: Method | None = None
 ) -> dict[str, Value]:
-    """Lay the knobs that were found with the sliders over those of a notebook.
+    """Replace the knobs of a notebook by those that were saved with the sliders.
 
     Parameters
     ----------
     tuned : str
-        JSON as ``tuned.json`` has it: the parameter that a headless run passes on.
+        JSON like that in ``tuned.json``. A headless run passes it to the notebook as a parameter.
     name : str
-        Of the method; what was found for other methods is left alone.
+        Name of the method. Knobs that were saved for other methods are ignored.
     knobs : mapping of str to value
-        Of the notebook.
+        Knobs of the notebook.
     method : callable, optional
-        None: the one of that name in `fundus_helpers.METHODS`.
+        None means the method of that name in `fundus_helpers.METHODS`.
 
     Raises
     ------
     ValueError
-        For what is not JSON, or a knob or value that the method does not accept.
+        If `tuned` is not JSON, or if the method does not accept a knob or a value.
     """
     found = _parsed(tuned, "tuned")
     return {**knobs, **_accepted(name, found.get(name, {}), method)}
@@ -117,13 +118,15 @@ def tuned_parameter(path: Path | str, given: Collection[str] = ()) -> dict[str, 
     Parameters
     ----------
     path : path
+        Path of ``tuned.json``.
     given : collection of str
-        Names of parameters given by hand: they win, and knobs of these names are left out.
+        Names of the parameters that the user has given. Knobs of these names are left out, so that
+        the user's values are used.
 
     Returns
     -------
     dict
-        ``{"tuned": JSON}``; empty where there is no such file.
+        ``{"tuned": JSON}``; empty if there is no such file.
     """
     tuned = {
         method: {name: value for name, value in knobs.items() if name not in given}

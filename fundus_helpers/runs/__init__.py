@@ -1,4 +1,4 @@
-"""What runs unattended: notebooks, cohorts, benchmarks."""
+"""Programs that run unattended: notebooks, cohorts and benchmarks."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""Methods and peers over the pairs of FIRE: in processes, resumable, one row for each."""
+"""Run methods and peers (other programs) on the pairs of FIRE, in several processes."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -41,37 +41,38 @@ def run_benchmark(
     size: int = 768,
     jobs: int = -1,
 ) -> pd.DataFrame:
-    """Register every pair with every method; what `out` holds already is not done again.
+    """Register every pair with every method. Results that `out` already holds are kept.
 
     Parameters
     ----------
     pairs : sequence of FirePair
-        As `loading.read_pairs` reads them from FIRE's folder, or `pairs_of_eye` makes them.
+        From `loading.read_pairs`, which reads FIRE's folder, or from `loading.pairs_of_eye`.
     methods : sequence of str
-        Names in `METHODS`, or of peers that are installed (`runs.installed`).
+        Names in `METHODS`, or names of installed peers (`runs.installed`).
     out : path
-        CSV file with `COLUMNS`, written anew, beside and renamed, after every pair.
+        CSV file with the columns `COLUMNS`. It is replaced as a whole after every pair.
     size : int
-        Longer side in pixels that photographs are shrunk to. Errors are in full-size pixels.
+        Photographs are shrunk to this longer side in pixels. Errors are in full-size pixels.
     jobs : int
-        Processes, with one thread each; -1: one for each core.
+        Number of processes, with one thread each; -1 for one per core.
 
     Returns
     -------
     DataFrame
-        The rows of `out`: ``landmark_error_px`` and ``worst_landmark_error_px`` are the mean and
-        the largest landmark error of the pair (inf for a pair that was refused), ``seconds`` the
-        method alone, on one thread, without decoding; ``verdict`` and ``predicted_error_px``, the
-        mean over the overlap, are those of `metrics.judge`, which knows no landmarks.
+        The rows of `out` for these pairs and methods. ``landmark_error_px`` and
+        ``worst_landmark_error_px`` are the mean and the largest landmark error of the pair (inf for
+        a pair that was refused). ``seconds`` is the time of the method alone, on one thread,
+        without reading the files. ``verdict`` and ``predicted_error_px`` (the mean over the
+        overlap) come from `metrics.judge`, which does not use landmarks.
 
     Raises
     ------
     ValueError
-        For an unknown method, or if `out` is no such file.
+        If a method is unknown, or if `out` has other columns.
     """
     accepted = [*METHODS, *peers.installed()]
     if unknown := [name for name in methods if name not in accepted]:
-        raise ValueError(f"no method {unknown}; there are {accepted}")
+        raise ValueError(f"unknown methods {unknown}; known are {accepted}")
     out = Path(out)
     table = _read(out)
     done = set(zip(table["method"], table["pair"], strict=True))
@@ -91,7 +92,7 @@ def _read(out: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     table = pd.read_csv(out)
     if list(table.columns) != COLUMNS:
-        raise ValueError(f"{out.name}: columns are {[*table.columns]}, not {COLUMNS}: remove it")
+        raise ValueError(f"{out.name}: columns are {[*table.columns]}, not {COLUMNS}; delete it")
     return table
 
 
@@ -124,7 +125,7 @@ def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict
 
 
 def _run_peer(pair: FirePair, name: str, size: int) -> dict[str, object]:
-    # Registered the other way round, so that it maps points to where FIRE measures.
+    # Fixed and moving photograph are exchanged, because FIRE measures errors in the fixed one.
     photographs = pair.moving_path, pair.fixed_path
     try:
         mapped, seconds = peers.map_landmarks(name, *photographs, pair.moving_points, size=size)
@@ -141,19 +142,19 @@ def _row(name: str, pair: FirePair, errors: np.ndarray, *rest: object) -> dict[s
 
 
 def tabulate(table: pd.DataFrame) -> pd.DataFrame:
-    """Condense the rows of a benchmark as the published tables do (`loading.summarise`).
+    """Summarise the rows of a benchmark like the published tables (`loading.summarise`).
 
     Parameters
     ----------
     table : DataFrame
-        As `run_benchmark` gives it.
+        From `run_benchmark`.
 
     Returns
     -------
     DataFrame
-        One row per method, the best mAUC first: the columns of `loading.summarise`;
-        ``worst_pair_error_px``, that of the worst pair with a result; mean ``seconds``; and
-        how many pairs were ``accepted``.
+        One row per method, with the best mAUC first. The columns are those of `loading.summarise`;
+        ``worst_pair_error_px``, the landmark error of the worst pair with a result; the mean
+        ``seconds``; and the number of ``accepted`` pairs.
     """
     rows = {}
     for name, results in table.groupby("method"):

@@ -1,4 +1,4 @@
-"""One notebook run without looking, its parameters checked.
+"""Run one notebook without opening it. Its parameters are checked first.
 
 ``fundus run NOTEBOOK EXECUTED name=value ...``
 """
@@ -20,14 +20,14 @@ from fundus_helpers.results.notebooks import typed_parameters
 
 
 def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str, str]) -> None:
-    """Run a notebook in its own folder and keep it with its outputs, whole or failed.
+    """Run a notebook in its own folder, and save it with its outputs even if it fails.
 
     Parameters
     ----------
     notebook : path
     executed : path
-        Where the executed notebook goes; what failed has the traceback in it. It appears only
-        when the run has ended, and names no folder of this machine (`runs.without_places`).
+        Path of the executed notebook. If a cell fails, it contains the traceback. The file appears
+        only when the run has ended. It names no folder of this machine (`runs.without_places`).
     given : mapping of str
         See `results.typed_parameters`.
 
@@ -39,15 +39,15 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     notebook, executed = Path(notebook), Path(executed)
     parameters = typed_parameters(notebook, given)
     executed.parent.mkdir(parents=True, exist_ok=True)
-    if executed.parent.name == executed.stem:  # a folder of this notebook's results alone
-        for left in executed.parent.rglob(".part-*"):  # by a run that was killed
+    if executed.parent.name == executed.stem:  # a folder with only this notebook's results
+        for left in executed.parent.rglob(".part-*"):  # left by a run that was killed
             left.unlink()
-    # Kernel and client talk through files only this user can open, not through network ports; the
-    # name of such a file must be short.
+    # Kernel and client talk through files that only this user can open, not through network ports.
+    # The path of such a file must be short.
     runtime = tempfile.mkdtemp(prefix="kernel-")
     channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
-    os.environ["TQDM_DISABLE"] = "1"  # bars belong on a screen, not into a stored notebook
-    # Written after every cell, and so kept off the disk of the results until it is whole.
+    os.environ["TQDM_DISABLE"] = "1"  # a saved notebook needs no progress bars
+    # Papermill writes this file after every cell. The results folder gets it only when complete.
     part = Path(runtime, executed.name)
     try:
         papermill.execute_notebook(
@@ -67,36 +67,37 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
 
 
 def _keep(part: Path, executed: Path, folder: Path, parameters: Mapping[str, object]) -> None:
-    """Store what papermill wrote, without the places of this machine; nothing, if it is cut."""
+    """Save the notebook that papermill wrote, without folders of this machine, if complete."""
     places = {name: str(parameters[name]) for name in ("data", "results") if name in parameters}
     try:
         ran = nbformat.read(part, as_version=nbformat.NO_CONVERT)
         with written_beside(executed) as beside:
             nbformat.write(without_places(ran, places, folder), beside)
     except nbformat.reader.NotJSONError as error:
-        raise OSError(f"{executed.name} could not be written whole: is the disk full?") from error
+        raise OSError(f"{executed.name} could not be written in full: is the disk full?") from error
 
 
 def without_places(value: object, named: Mapping[str, Path | str], folder: Path | str) -> object:
-    """Replace folders of this machine by words, in every text of a nested structure.
+    """Replace the folders of this machine by words in every text of a nested structure.
 
-    What is kept then names no folder outside the project, and so no user, and is the same wherever
-    it was made.
+    The result names no folder outside the project, and therefore no user. It is the same on every
+    machine.
 
     Parameters
     ----------
     value : object
-        Dictionaries and lists of any depth; texts in them are changed, the rest is not.
+        Dictionaries and lists of any depth. Only the texts in them are changed.
     named : mapping of str to path
-        Folders to call by a word of their own: ``{"data": "../../study"}`` makes ``<data>`` of it,
-        however it is written. What lies inside the project keeps its relative path.
+        Folders that get a word of their own. With ``{"data": "../../study"}``, this folder becomes
+        ``<data>``, as a relative and as an absolute path. A folder inside the project keeps its
+        relative path.
     folder : path
-        The folder that relative paths start from; the project is the folder above.
+        The folder from which relative paths start. The project is the folder above it.
 
     Returns
     -------
     object
-        The same structure with other texts.
+        The same structure with the new texts.
     """
     folder = Path(folder).resolve()
     project = folder.parent
@@ -111,10 +112,10 @@ def without_places(value: object, named: Mapping[str, Path | str], folder: Path 
         if not absolute.is_relative_to(project):
             words |= {str(absolute): f"<{name}>", str(place): f"<{name}>"}
     words[str(project)] = "<project>"
-    # The longest first: a home folder may hold all the others.
+    # The longest paths come first, because the home folder may contain all others.
     longest = sorted((word for word in words if word not in ("", ".", "/")), key=len, reverse=True)
     alternatives = "|".join(map(re.escape, longest))
-    # At the start of a word, or after the colour codes of a traceback.
+    # A path is found at the start of a word, or after the colour codes of a traceback.
     pattern = re.compile(rf"(\x1b\[[\d;]*m|(?<![\w.\-]))({alternatives})(?![\w\-])")
     return _replaced(
         value, lambda text: pattern.sub(lambda found: found[1] + words[found[2]], text)
@@ -125,7 +126,7 @@ def _replaced(value: object, replace: Callable[[str], str]) -> object:
     if isinstance(value, str):
         return replace(value)
     if isinstance(value, Mapping):
-        # Pictures are letters too, and none of them is a folder.
+        # Pictures are stored as text too, but they contain no folders.
         return type(value)(
             (key, item if str(key).startswith("image/") else _replaced(item, replace))
             for key, item in value.items()

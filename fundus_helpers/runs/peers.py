@@ -1,8 +1,9 @@
-"""Other programs that register images, as they come, to be measured beside our methods.
+"""Other programs that register images (peers), to compare them with the methods of this project.
 
-None of them is part of this project: each is an optional package (``pip install .[peers]``), is
-imported in a process of its own only (``python -m fundus_helpers.runs.peers``), and gets what its
-makers say it takes: the photographs as they are, or one channel of them. None is tuned.
+The peers are not part of this project. Each is an optional package (``pip install .[peers]``) and
+is imported only in a process of its own (``python -m fundus_helpers.runs.peers``). It gets the
+input that its authors recommend: the photographs in colour, or one channel of them. All peers use
+their default settings.
 """
 
 import importlib.util
@@ -39,8 +40,6 @@ def _pystackreg(fixed: np.ndarray, moving: np.ndarray) -> Callable[[np.ndarray],
 
 
 def _elastix(fixed: np.ndarray, moving: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    pass
-
     images = sitk.GetImageFromArray(fixed), sitk.GetImageFromArray(moving)
     stages = [dict(sitk.GetDefaultParameterMap(name)) for name in ("translation", "affine")]
     stages.append(dict(sitk.GetDefaultParameterMap("bspline")))
@@ -62,14 +61,14 @@ def _itk_elastix(fixed: np.ndarray, moving: np.ndarray) -> Callable[[np.ndarray]
             rows = itk.transformix_pointset(
                 images[1], found, fixed_point_set_file_name=str(places), output_directory=folder
             )
-        # ... OutputPoint = [ x y ] Deformation = ...
+        # A row contains: ... OutputPoint = [ x y ] Deformation = ...
         start = [list(row).index("OutputPoint") + 3 for row in rows]
         return np.array([row[i : i + 2] for row, i in zip(rows, start, strict=True)], float)
 
     return mapping
 
 
-# Name, module that must be installed, function, and whether it takes photographs as they are.
+# Name: the module that must be installed, the function, and whether it takes whole photographs.
 PEERS = {
     "retinalysis_registration": ("rtnls_registration", _retinalysis, True),
     "elastix_defaults": ("SimpleITK", _elastix, False),
@@ -79,37 +78,37 @@ PEERS = {
 
 
 def installed() -> list[str]:
-    """Names of the peers whose package is installed."""
+    """Return the names of the peers whose packages are installed."""
     return [name for name, (module, *_) in PEERS.items() if importlib.util.find_spec(module)]
 
 
 def map_landmarks(
     name: str, fixed: Path, moving: Path, points: np.ndarray, *, size: int = 768
 ) -> tuple[np.ndarray, float]:
-    """Let a peer register two photographs, in its own process, and map points by what it finds.
+    """Register two photographs with a peer, in its own process, and map points with the result.
 
     Parameters
     ----------
     name : str
-        In `PEERS`, installed.
+        Name in `PEERS` of an installed peer.
     fixed, moving : Path
-        Of the photographs.
+        Files of the photographs.
     points : ndarray, shape (n, 2)
         (x, y) in pixels of the full-size fixed photograph.
     size : int
-        Longer side in pixels that photographs are shrunk to for a peer that does not do so itself.
+        Photographs are shrunk to this longer side in pixels, unless the peer does so itself.
 
     Returns
     -------
     points : float64 ndarray, shape (n, 2)
-        In pixels of the full-size moving photograph.
+        The mapped points in pixels of the full-size moving photograph.
     seconds : float
-        Of the registration alone, on one thread.
+        Time of the registration alone, on one thread.
 
     Raises
     ------
     RegistrationError
-        If the peer fails; with its last words.
+        If the peer fails. The message ends with the last line of its error output.
     """
     command = [sys.executable, "-m", "fundus_helpers.runs.peers", name, str(fixed), str(moving)]
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
@@ -121,7 +120,7 @@ def map_landmarks(
         env=os.environ | dict.fromkeys(threads, "1"),
     )
     if done.returncode:
-        words = done.stderr.strip().splitlines() or ["without a word"]
+        words = done.stderr.strip().splitlines() or ["it gave no error message"]
         raise RegistrationError(f"{name} failed: {words[-1]}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return np.array(answer["points"], float), answer["seconds"]
@@ -142,7 +141,7 @@ def _run(name: str, paths: list[str], size: int, points: np.ndarray) -> dict[str
 
 
 def main() -> int:
-    """Read points from standard input, write them mapped, and the seconds, to standard output."""
+    """Read points from standard input; write mapped points and the seconds to standard output."""
     name, *paths, size = sys.argv[1:]
     points = np.array(json.load(sys.stdin), float).reshape(-1, 2)
     sys.stdout.write("\n" + json.dumps(_run(name, paths, int(size), points)) + "\n")

@@ -62,7 +62,7 @@ def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.
 def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
     sizes = {row.Index: _size(folder / row.file) for row in visits.itertuples() if row.used}
     unreadable = [row for row, size in sizes.items() if size is None]
-    visits.loc[unreadable, ["used", "reason"]] = False, "cannot be read (damaged or no image)"
+    visits.loc[unreadable, ["used", "reason"]] = False, "cannot be read (damaged or not an image)"
     keep_commonest_size(visits, {row: size for row, size in sizes.items() if size is not None})
     return visits
 
@@ -113,7 +113,7 @@ def seconds_of(
     Returns
     -------
     seconds : dict of str to float
-        Median of the earlier runs; without any, the time that the notebook states.
+        Median of the earlier runs; if there are none, the time that the notebook states.
     runs : int
         Number of earlier runs.
     """
@@ -150,9 +150,9 @@ def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs:
     out = [f"{row.patient} {row.laterality}  {row.file}: {row.reason}" for row in left.itertuples()]
     lines = [
         f"{len(eyes)} eyes of {visits['patient'].nunique()} patients, {len(visits)} photographs",
-        f"{len(out)} photographs left out by name or header (black ones are found by the run)",
+        f"{len(out)} photographs left out by name or header (the run also leaves out black ones)",
         *_first(out),
-        f"{len(poor)} eyes with fewer than two usable photographs, which will fail",
+        f"{len(poor)} eyes will fail because they have fewer than two usable photographs",
         *_first(poor),
         f"{sum(to_run.values())} notebooks to run",
     ]
@@ -174,7 +174,7 @@ def _duration(seconds: float) -> str:
 
 
 def pending(summary: Iterable[str]) -> Counter:
-    """Count the eyes for which each notebook would run, from the lines of Snakemake's ``--summary``.
+    """Count the eyes for which each notebook would run, from Snakemake's ``--summary``.
 
     Parameters
     ----------

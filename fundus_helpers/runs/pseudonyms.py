@@ -1,8 +1,8 @@
-"""Patients under other names: a folder of links that shows the photographs without whose they are.
+"""Pseudonyms: a folder of links shows the photographs without the names of the patients.
 
-``fundus pseudonyms view DATA VIEW RESULTS`` makes it, ``fundus pseudonyms name PATIENT DATA
-RESULTS`` tells one, ``fundus pseudonyms plain RESULTS`` refuses results under pseudonyms to a run
-without them.
+``fundus pseudonyms view DATA VIEW RESULTS`` makes this folder. ``fundus pseudonyms name PATIENT
+DATA RESULTS`` prints the pseudonym of a patient. ``fundus pseudonyms plain RESULTS`` is called
+before a run without pseudonyms. It fails if the results folder holds results under pseudonyms.
 """
 
 import hashlib
@@ -19,43 +19,43 @@ from fundus_helpers.files import SUFFIXES, written_beside
 from fundus_helpers.loading.visits import DEMO_PATIENTS, PATTERN, read_date
 
 KEY_VARIABLE = "FUNDUS_PSEUDONYM_KEY"
-
-
 PSEUDONYM = re.compile(r"P[0-9a-f]{12}")
 
 
 class PseudonymError(ValueError):
-    """What would give a patient away, or cannot be given another name; says what to do."""
+    """A pseudonym cannot be made, or would not be safe. The message says what to do."""
 
 
 def key_path() -> Path:
-    """Path of the key: what ``FUNDUS_PSEUDONYM_KEY`` names, else a file in the user's settings."""
+    """Return the path of the key: ``FUNDUS_PSEUDONYM_KEY``, or a file in the user's settings."""
     settings = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     return Path(os.environ.get(KEY_VARIABLE) or settings / "fundus_helpers" / "pseudonym.key")
 
 
 def read_key(path: Path | str, *, away_from: tuple[Path | str, ...] = ()) -> bytes:
-    """Read the secret that pseudonyms are made with; made, for this user only, where it is missing.
+    """Read the secret key of the pseudonyms. If it does not exist, make one for this user only.
 
-    The same key gives the same pseudonyms, on every machine and in every year. Who has the key can
-    find a patient's pseudonym; without it nobody can tell, not even by trying every name.
+    The same key always gives the same pseudonyms, on every machine. A person who has the key can
+    compute the pseudonym of a patient. Without the key nobody can do so, not even by trying every
+    name.
 
     Parameters
     ----------
     path : path
     away_from : tuple of path
-        Folders the key must not lie in: data and results are passed on, the key never is.
+        Folders that must not contain the key. Data and results may be passed on, the key never.
 
     Raises
     ------
     PseudonymError
-        If it lies in such a folder, can be read by others, or is shorter than 32 characters.
+        If the key lies in such a folder, can be read by other users, or is shorter than 32
+        characters.
     """
     path = Path(path)
     for folder in away_from:
         if path.resolve().is_relative_to(Path(folder).resolve()):
             raise PseudonymError(
-                f"key {path.name!r} lies in folder {Path(folder).name!r}, which is passed on; "
+                f"key {path.name!r} lies in folder {Path(folder).name!r}, which may be passed on; "
                 f"keep it elsewhere ({KEY_VARIABLE}=file)"
             )
     if not path.exists():
@@ -64,7 +64,7 @@ def read_key(path: Path | str, *, away_from: tuple[Path | str, ...] = ()) -> byt
             part.touch(mode=0o600)
             part.write_text(secrets.token_hex(32))
     if path.stat().st_mode & 0o077:
-        raise PseudonymError(f"key {path.name!r} can be read by others; chmod 600 it")
+        raise PseudonymError(f"key {path.name!r} can be read by other users; run chmod 600 on it")
     key = path.read_bytes().strip()
     if len(key) < 32:
         raise PseudonymError(f"key {path.name!r} has {len(key)} characters, at least 32 are needed")
@@ -72,9 +72,10 @@ def read_key(path: Path | str, *, away_from: tuple[Path | str, ...] = ()) -> byt
 
 
 def pseudonym(key: bytes, name: str) -> str:
-    """Give a patient another name: P and 12 hexadecimal digits of HMAC-SHA256 (RFC 2104).
+    """Return the pseudonym of a patient: P and 12 hexadecimal digits of HMAC-SHA256 (RFC 2104).
 
-    The demo's painted patients, who are nobody, keep theirs: no cohort counts them.
+    The painted patients of the demo are not persons. They keep their names, by which cohorts
+    recognise them and leave them out.
     """
     if name in DEMO_PATIENTS:
         return name
@@ -82,30 +83,31 @@ def pseudonym(key: bytes, name: str) -> str:
 
 
 def make_view(data: Path | str, view: Path | str, key: bytes) -> list[str]:
-    """Show a data folder under pseudonyms: links to the photographs, named by pseudonym and date.
+    """Make a folder of links to the photographs, named by pseudonym and date.
 
-    Dates and lateralities stay, since the story of an eye is told in them. Whatever else stood in
-    a file's name is dropped, also of files whose name says no date.
+    Dates and lateralities stay, because they are needed to follow an eye over time. Everything else
+    in the name of a file is dropped, even if the name contains no date.
 
     Parameters
     ----------
     data : path
-        Holds a folder for each patient.
+        Folder with one folder per patient.
     view : path
-        Made to be exactly that: what is there and should not be is removed. What has not changed
-        is left alone, so that nothing is run again for it.
+        The folder of the links. Everything else in it is removed. Links that have not changed are
+        not made again, so that no notebook runs again because of them.
     key : bytes
         See `read_key`.
 
     Returns
     -------
     list of str
-        The pseudonyms, sorted.
+        The pseudonyms in alphabetical order.
 
     Raises
     ------
     PseudonymError
-        If two patients get the same pseudonym (one in 10 million for 10,000 patients).
+        If two patients get the same pseudonym. For 10,000 patients the chance is less than one in
+        five million.
     """
     data, view = Path(data).resolve(), Path(view)
     patients = sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -140,7 +142,7 @@ def _show_patient(folder: Path, shown: Path, key: bytes) -> None:
 
 
 def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
-    """Tell each file's new name; several of one day keep their order, by a number."""
+    """Return the new name of each file. A number keeps the order of the files of a day."""
     names: dict[str, str] = {}
     days: dict[str, list[str]] = {}
     for file in files:
@@ -148,7 +150,7 @@ def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
         if found and (date := _date(found["date"])):
             day = f"{date}_{found['laterality']}"
             stems = days.setdefault(day, [])
-            stems += [file.stem] if file.stem not in stems else []  # twins stay twins
+            stems += [file.stem] if file.stem not in stems else []  # a.png and a.tif share a number
             number = stems.index(file.stem) + 1
             names[file.name] = f"{patient}_{number:02d}_{day}{file.suffix.lower()}"
         else:
@@ -157,7 +159,7 @@ def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
 
 
 def _date(text: str) -> str:
-    """Tell a date as it is to stand in a name; nothing if it might be a word, and give away one."""
+    """Return a date for the new name of a file; empty if the text could be a part of a name."""
     if date := read_date(text):
         return date.isoformat()
     return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else ""
@@ -175,26 +177,26 @@ def _rename_landmarks(source: Path, target: Path, names: dict[str, str]) -> None
 
 
 def check_results(results: Path | str, *, pseudonymous: bool = True) -> None:
-    """Refuse a results folder of the other kind: a report there would show both names.
+    """Refuse a results folder of the other kind, where reports would show names and pseudonyms.
 
     Parameters
     ----------
     results : path
     pseudonymous : bool
-        Whether the run that is to come writes pseudonyms.
+        Whether the next run writes pseudonyms.
 
     Raises
     ------
     PseudonymError
-        Names the folder, and what to do.
+        If the folder holds results of the other kind. The message says what to do.
     """
     results = Path(results)
     patients = {path.name[:-2] for path in results.glob("*_[LR]") if path.is_dir()}
     kinds = {bool(PSEUDONYM.fullmatch(name)) for name in patients - {*DEMO_PATIENTS}}
     if pseudonymous and False in kinds:
-        held, remedy = "without pseudonyms", "name another one (RESULTS=...)"
+        held, remedy = "without pseudonyms", "choose another one (RESULTS=...)"
     elif not pseudonymous and True in kinds:
-        held, remedy = "under pseudonyms", "add PSEUDONYM=1, or name another one (RESULTS=...)"
+        held, remedy = "under pseudonyms", "add PSEUDONYM=1, or choose another one (RESULTS=...)"
     else:
         return
     raise PseudonymError(f"results folder {results.name!r} holds results {held}; {remedy}")

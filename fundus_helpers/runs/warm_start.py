@@ -1,11 +1,12 @@
-"""Programs that start warm: forked from a process that has loaded all libraries already.
+"""Start programs quickly: fork them from a process that has already loaded all libraries.
 
-``python -m fundus_helpers.runs.warm_start serve COMMAND ...`` runs a command with such a process
-beside it. Below it, ``python -m fundus_helpers.runs.warm_start run MODULE ...`` begins at once, and
-so does the kernel of a notebook. Without one, the module just runs.
+``python -m fundus_helpers.runs.warm_start serve COMMAND ...`` starts such a process, the server,
+and runs the command. Inside this command, ``python -m fundus_helpers.runs.warm_start run MODULE
+...`` starts a module at once. The kernel of a notebook starts in the same way. Without a server,
+the module is run as usual.
 
-Starting Python, Jupyter and the libraries takes five seconds a notebook, as long as registering ten
-small photographs; over a cohort of 100,000 eyes that would be weeks.
+Starting Python, Jupyter and the libraries takes five seconds per notebook. Registering ten small
+photographs takes as long. For a cohort of 100,000 eyes the starts would take weeks.
 """
 
 import contextlib
@@ -30,15 +31,10 @@ from pathlib import Path
 from fundus_helpers.results.notebooks import imports_of, numbered_notebooks
 
 MODULE = "fundus_helpers.runs.warm_start"
-
-
 ADDRESS = "FUNDUS_WARM_START"  # environment variable with the path of the server's socket
-
-
-# What runs and reports import. Not ipykernel's app: it looks for its parent while it is loaded.
+# The modules that runs and reports import. The app of ipykernel is left out, because it looks for
+# its parent process while it is loaded.
 LOADED = ("papermill", "nbconvert", "ipykernel.ipkernel", "pandas.io.formats.style")
-
-
 KERNEL = {
     "display_name": "Python 3",
     "language": "python",
@@ -47,20 +43,21 @@ KERNEL = {
 
 
 def serve(path: str) -> None:
-    """Load everything, then fork a process for each that asks, until standard input ends.
+    """Load all libraries, then fork a process for each request, until standard input ends.
 
     Parameters
     ----------
     path : str
-        Of the socket, in a folder that only this user may open.
+        Path of the socket, in a folder that only this user may open.
     """
-    # These are read while a library is loaded: the figures of a kernel, the threads of a rule.
+    # Libraries read these variables while they are loaded: how a kernel shows figures, and how many
+    # threads a rule may use.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = os.environ.get("THREADS", "1")
     for module in (*LOADED, *_modules_of_package(), *_modules_of_notebooks()):
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them here
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the server does not wait for its children
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
@@ -74,7 +71,7 @@ def serve(path: str) -> None:
 
 
 def _modules_of_package() -> list[str]:
-    """Name every module of this package but its command line, which acts when it is loaded."""
+    """List every module of this package except ``__main__``, which runs when it is loaded."""
     import fundus_helpers
 
     found = pkgutil.walk_packages(fundus_helpers.__path__, "fundus_helpers.")
@@ -82,21 +79,21 @@ def _modules_of_package() -> list[str]:
 
 
 def _modules_of_notebooks() -> list[str]:
-    """Name what the notebooks of the project import, as far as it is installed."""
+    """List the installed modules that the notebooks of the project import."""
     names = {name for path in numbered_notebooks("notebooks").values() for name in imports_of(path)}
     return sorted(name for name in names if importlib.util.find_spec(name.partition(".")[0]))
 
 
 def _end_with_parent() -> None:
-    """End the server when the one that started it is gone, killed or not: its pipe closes."""
-    while os.read(0, 1):  # not by sys.stdin, whose lock a forked program would find taken
+    """End the server when the process that started it has ended and its pipe is closed."""
+    while os.read(0, 1):  # not with sys.stdin, whose lock a forked process would find taken
         pass
     os._exit(1)
 
 
 def _become(asked: socket.socket) -> None:
-    """Be the process that was asked for: its module, folder, environment and streams."""
-    os.setsid()  # what is typed at the terminal reaches the one that asked, which ends this one
+    """Become the requested process, with its module, folder, environment and streams."""
+    os.setsid()  # Ctrl-C reaches only the process that asked, and that ends this one
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, _, _ = socket.recv_fds(asked, 1, 3)
     for number, stream in enumerate(streams):
@@ -110,7 +107,7 @@ def _become(asked: socket.socket) -> None:
     sys.path[0] = request["folder"]
     threading.Thread(target=_end_with, args=[asked], daemon=True).start()
     status = _status(request["module"])
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on nothing can be ended
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the work is done, nothing is left to end
     sys.stdout.flush()
     sys.stderr.flush()
     with contextlib.suppress(BrokenPipeError):
@@ -119,21 +116,21 @@ def _become(asked: socket.socket) -> None:
 
 
 def _status(module: str) -> int:
-    """Run a module as a program, and tell its exit status as Python itself would."""
+    """Run a module as a program, and return the exit status that Python would give."""
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if isinstance(end.code, str):
             sys.stderr.write(f"{end.code}\n")
         return end.code % 256 if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # a process ends here, whatever it was: told, and in the status
+    except BaseException:  # the process ends here: every error is logged and gives status 1
         logging.exception("%s", module)
         return 1
     return 0
 
 
 def _end_with(asked: socket.socket) -> None:
-    """End this process when the one that asked for it is gone, killed or not."""
+    """End this process when the process that asked for it has ended."""
     while asked.recv(1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
@@ -142,18 +139,18 @@ def _end_with(asked: socket.socket) -> None:
 
 
 def run(module: str, arguments: Sequence[str]) -> int:
-    """Run a module as a program: forked by the server where there is one, else right here.
+    """Run a module as a program: forked by the server if there is one, otherwise in this process.
 
     Parameters
     ----------
     module : str
-        Whose name ``python -m`` takes.
+        Name of the module, as for ``python -m``.
     arguments : sequence of str
 
     Returns
     -------
     int
-        Its exit status.
+        Exit status of the module.
     """
     request = {
         "module": module,
@@ -168,7 +165,7 @@ def run(module: str, arguments: Sequence[str]) -> int:
         try:
             return _ask(path, request)
         except (ConnectionError, FileNotFoundError):
-            logging.warning("no warm start for %s: its server is gone", module)
+            logging.warning("%s starts without loaded libraries: its server is gone", module)
     sys.argv = [module, *arguments]
     return _status(module)
 
@@ -183,7 +180,7 @@ def _ask(path: str, request: dict[str, object]) -> int:
 
 
 def serve_for(command: Sequence[str]) -> int:
-    """Run a command with a server beside it, and end the server with it.
+    """Start a server, run a command, and end the server when the command ends.
 
     Parameters
     ----------
@@ -194,7 +191,7 @@ def serve_for(command: Sequence[str]) -> int:
     int
         Exit status of the command.
     """
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # for this user only
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # only this user may open it
     kernel = folder / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.write_text(json.dumps(KERNEL))
@@ -204,7 +201,7 @@ def serve_for(command: Sequence[str]) -> int:
     try:
         while not Path(path).is_socket():
             if server.poll() is not None:
-                return server.returncode  # it has said why
+                return server.returncode  # the server has written the reason
             time.sleep(0.05)
         places = os.pathsep.join([str(folder), os.environ.get("JUPYTER_PATH", "")])
         return subprocess.call(command, env=os.environ | {ADDRESS: path, "JUPYTER_PATH": places})
@@ -215,7 +212,7 @@ def serve_for(command: Sequence[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """``serve COMMAND ...``, ``run MODULE ...`` or, for the server itself, ``listen SOCKET``."""
+    """Run ``serve COMMAND ...``, ``run MODULE ...`` or, for the server, ``listen SOCKET``."""
     what, first, *rest = arguments
     if what == "listen":
         return serve(first)

@@ -1,4 +1,4 @@
-"""All visits of an eye: registered, measured, judged, grouped."""
+"""All visits of an eye: registered, measured, judged and grouped."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""An eye assessed: what methods found of its visits, measured and judged in one tidy table."""
+"""The registrations of an eye by several methods, measured and judged in one table."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,7 +17,7 @@ from fundus_helpers.series.registering import Registration, register_visit
 
 
 class AssessedEye:
-    """What methods found of the visits of an eye; measured and judged when it is asked for.
+    """The registrations of an eye by several methods. They are measured and judged when needed.
 
     Parameters
     ----------
@@ -25,12 +25,13 @@ class AssessedEye:
     template : int
         Position of the template among the visits.
     jobs : int
-        Processes; -1: one for each core.
+        Number of processes; -1 for one per core.
 
     Attributes
     ----------
     registrations : dict of str to list of Registration or None
-        What each method found, in the order of the visits; None for a visit that was not tried.
+        The registrations of each method, in the order of the visits. None for a visit that the
+        method was not run on.
     """
 
     def __init__(self, eye: Eye, template: int, *, jobs: int = -1):
@@ -52,7 +53,7 @@ class AssessedEye:
 
     @property
     def others(self) -> list[int]:
-        """Positions of all visits but the template."""
+        """Positions of all visits except the template."""
         return [i for i in range(len(self.eye.names)) if i != self.template]
 
     @cached_property
@@ -69,8 +70,8 @@ class AssessedEye:
     def by_distance(self) -> list[int]:
         """Positions of the visits, from the nearest to the template to the farthest.
 
-        By landmarks where they are known, otherwise by correlation inside the overlap. Visits of
-        which nothing is known are left out.
+        Visits are compared by landmark error if landmarks are known, and otherwise by correlation
+        inside the overlap. Visits without this number are left out.
         """
         by_landmarks, by_likeness = self.before["landmark_error_px"], -self.before["ncc"]
         distance = (by_landmarks if self.has_landmarks else by_likeness).dropna()
@@ -82,14 +83,15 @@ class AssessedEye:
         return self.by_distance[-1]
 
     def add(self, label: str, found: Sequence[Registration | sitk.Transform | None]) -> list:
-        """Keep what was found elsewhere: registrations or transforms, one for each visit.
+        """Add registrations or transforms from elsewhere, one for each visit.
 
         Parameters
         ----------
         label : str
-            What it is called in tables.
+            Name of the method in tables.
         found : sequence
-            In the order of the visits; None for a visit that was not tried.
+            Registrations or transforms in the order of the visits; None for a visit that was not
+            registered.
         """
         found = [
             Registration(name, each, "", np.nan) if isinstance(each, sitk.Transform) else each
@@ -103,14 +105,16 @@ class AssessedEye:
     def register_visit(
         self, method: str | Method, visit: int, *, eye: Eye | None = None, **knobs: object
     ) -> Registration:
-        """Register one visit to the template, in this process; nothing is kept.
+        """Register one visit to the template in this process, without storing the result.
 
         Parameters
         ----------
-        method, eye, **knobs
-            See `register`.
+        method
+            See `Study.register`.
         visit : int
             Position of the visit.
+        eye, **knobs
+            See `Study.register`.
         """
         eye, fixed = eye or self.eye, self.template
         return register_visit(
@@ -124,14 +128,14 @@ class AssessedEye:
         )
 
     def measure(self, registration: Registration) -> pd.Series:
-        """Take every measure of one registration; NaN where it failed. See `metrics.measure`."""
+        """Compute all measures of one registration; NaN if it failed. See `metrics.measure`."""
         found = [None] * len(self.eye.names)
         found[self.eye.index(registration.visit)] = registration.transform
         measured = measure_visits(self.eye, self.template, found, shown=False)
         return measured.loc[registration.visit]
 
     def measured(self, label: str) -> pd.DataFrame:
-        """Return the measures of what a method found: one row per visit that was tried."""
+        """Return the measures of a method: one row per visit that it was run on."""
         if label not in self._measured:
             found = self.registrations[label]
             moved = [each and each.transform for each in found]
@@ -141,7 +145,7 @@ class AssessedEye:
         return self._measured[label]
 
     def judge(self, label: str) -> list[Verdict]:
-        """Judge what a method found of every visit, without landmarks. See `metrics.judge`."""
+        """Judge what a method found for every visit, without landmarks. See `metrics.judge`."""
         if label not in self._verdicts:
             found = self.registrations[label]
             self._verdicts[label] = judge_visits(
@@ -154,17 +158,17 @@ class AssessedEye:
         return self._verdicts[label]
 
     def table(self, labels: Sequence[str] | None = None) -> pd.DataFrame:
-        """Tell what became of every visit: one row per method and visit, one column per number.
+        """Return the results of all visits: one row per method and visit, one column per number.
 
         Parameters
         ----------
         labels : sequence of str, optional
-            Of the methods; None: all.
+            Names of the methods; None for all.
 
         Returns
         -------
         DataFrame
-            See `series.outcome_records`. What has been judged is not judged again.
+            See `series.outcome_records`. Registrations that have been judged are not judged again.
         """
         labels = [*self.registrations] if labels is None else labels
         missing = [label for label in labels if label not in self._records]
@@ -182,22 +186,22 @@ class AssessedEye:
         return pd.DataFrame([row for label in labels for row in self._records[label]])
 
     def verdicts(self) -> pd.DataFrame:
-        """Count the visits that were accepted, doubted and failed: one row per method."""
+        """Count the accepted, doubtful and failed visits: one row per method."""
         return count_verdicts(self.table())
 
     def means(
         self, labels: Sequence[str] | None = None, *, least: Mapping[str, str] | None = None
     ) -> pd.DataFrame:
-        """Average every measure over the visits: one row per method, the first before registration.
+        """Average every measure over the visits: a row before registration and one row per method.
 
         Parameters
         ----------
         labels : sequence of str, optional
-            Of the methods; None: all.
+            Names of the methods; None for all.
         least : mapping of str to str, optional
-            Methods by label, and the linear model (``affine`` and so on) that each of them fits:
-            the column ``best_possible_error_px`` then tells the error of that model fitted to the
-            landmarks themselves.
+            The linear model (for example ``affine``) that each method fits, by name of the method.
+            With it the table has a column ``best_possible_error_px``: the landmark error of this
+            model when it is fitted to the landmarks themselves.
         """
         labels = [*self.registrations] if labels is None else labels
         seconds = {n: [r.seconds for r in self.registrations[n] if r is not None] for n in labels}
@@ -214,6 +218,6 @@ class AssessedEye:
         return table
 
     def failures(self, label: str) -> dict[str, str]:
-        """Name the visits that a method could not register, each with its reason."""
+        """Return the visits that a method could not register, each with the reason."""
         found = self.registrations[label]
         return {each.visit: each.reason for each in found if each is not None and each.reason}

@@ -1,4 +1,4 @@
-"""How well the visits of an eye lie on each other, before or after registration."""
+"""Measure how well the visits of an eye lie on each other, before or after registration."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -28,17 +28,18 @@ def measure_visits(
     ----------
     eye : Eye
     template : int
-        Position of the template among the visits; it is not measured against itself.
+        Position of the template among the visits. It is not measured against itself.
     found : sequence of sitk.Transform or None, optional
-        From the template to each visit, in their order; None for one that failed. Left out: the
-        visits as they are, before any registration.
+        Transforms from the template to each visit, in the order of the visits; None for a
+        registration that failed. Without `found`, the visits are measured before registration.
     shown : bool
         Show a progress bar.
 
     Returns
     -------
     DataFrame
-        One row per visit, the columns of `metrics.measure`; NaN where a registration failed.
+        One row per visit, with the columns of `metrics.measure`. The values are NaN if the
+        registration failed.
     """
     found = [transforms.identity()] * len(eye.names) if found is None else found
     rows = {}
@@ -74,16 +75,17 @@ def judge_visits(
     template : int
         Position of the template among the visits.
     found : sequence of sitk.Transform or None
-        From the template to each visit, in their order; None for one that failed.
+        Transforms from the template to each visit, in the order of the visits; None for a
+        registration that failed.
     failures : sequence of str, optional
-        Why those failed.
+        The reasons of the failures, in the order of the visits; empty texts for the others.
     jobs : int
-        Processes; -1: one for each core.
+        Number of processes; -1 for one per core.
 
     Returns
     -------
     list of Verdict
-        In the order of the visits; errors in pixels of `images`.
+        One verdict per visit, in their order. Errors are in pixels of `eye.images`.
     """
     failures = [""] * len(found) if failures is None else failures
     tasks = [
@@ -102,7 +104,7 @@ def judge_visits(
 
 
 def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Lay the verdicts of an eye's visits below each other; errors in full-size pixels."""
+    """Return the verdicts as a table with one row per visit; errors are in full-size pixels."""
     rows = [verdict.summary(eye.full_factor) for verdict in verdicts]
     table = pd.DataFrame(rows, index=pd.Index(eye.names, name="visit"))
     table["reasons"] = table["reasons"].map("; ".join)
@@ -112,14 +114,14 @@ def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def mean_table(
     measured: Mapping[str, pd.DataFrame], seconds: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Average every measure over the visits, one row per method, and count the visits that failed.
+    """Average every measure over the visits and count failed visits: one row per method.
 
     Parameters
     ----------
     measured : mapping of str to DataFrame
-        A method's name, and what `measure_visits` says of it.
+        The results of `measure_visits` by name of the method.
     seconds : mapping of str to float, optional
-        Mean seconds per visit.
+        Mean seconds per visit by name of the method.
     """
     table = pd.DataFrame({name: frame.mean() for name, frame in measured.items()}).T
     table["failed"] = [frame.isna().all(axis=1).sum() for frame in measured.values()]
@@ -128,22 +130,23 @@ def mean_table(
 
 
 def pairwise_errors(eye: Eye, found: Sequence[sitk.Transform | None]) -> pd.DataFrame:
-    """Mean landmark error between every two registered visits, by way of the template.
+    """Mean landmark error between every two registered visits, mapped through the template.
 
-    Unlike the error against the template alone, it can judge a template that is no visit (a mean
-    image), and it does not flatter the template.
+    This error can also judge a template that is not a visit, for example a mean image. It treats
+    all visits equally, while the error against the template alone favours the template.
 
     Parameters
     ----------
     eye : Eye
     found : sequence of sitk.Transform or None
-        From the template to each visit, in their order.
+        Transforms from the template to each visit, in the order of the visits; None for a
+        registration that failed.
 
     Returns
     -------
     DataFrame, shape (visits, visits)
-        Pixels of the full-size photographs of the visit in the row; NaN where no landmarks are
-        known or a registration failed, inf where a transform folds and no point maps to a landmark.
+        Errors in full-size pixels of the visit in the row. NaN if no landmarks are known or a
+        registration failed; inf if a transform folds, so that no point maps to a landmark.
     """
     table = pd.DataFrame(np.nan, index=eye.names, columns=eye.names)
     done = [i for i, transform in enumerate(found) if transform is not None]
@@ -166,9 +169,9 @@ def agreement(
     eye: Eye,
     found: Sequence[sitk.Transform | None],
 ) -> float:
-    """Mean correlation of the registered, evenly lit visits with the template.
+    """Mean correlation of the registered visits with the template, all with even illumination.
 
-    What is left to judge by where no landmarks are known; see `metrics` for why it comes second.
+    Use it if no landmarks are known. `metrics.measures` explains why landmarks are better.
 
     Parameters
     ----------
@@ -176,7 +179,8 @@ def agreement(
     template_mask : bool ndarray, shape (height, width)
     eye : Eye
     found : sequence of sitk.Transform or None
-        From the template to each visit, in their order.
+        Transforms from the template to each visit, in the order of the visits; None for a
+        registration that failed.
     """
     even = normalise_illumination(template, template_mask)
     correlations = []
@@ -194,24 +198,26 @@ def measure_frame(
     image: np.ndarray,
     mask: np.ndarray,
 ) -> pd.Series:
-    """Measure how well all visits agree in one frame, be it a visit's own or that of a group.
+    """Measure how well all visits agree in one frame: that of a template or that of a group.
 
     Parameters
     ----------
     eye : Eye
     found : sequence of sitk.Transform or None
-        From the frame to each visit, in their order.
+        Transforms from the frame to each visit, in the order of the visits; None for a
+        registration that failed.
     image : float ndarray in [0, 1], shape (height, width)
-        Of the frame: the template, or the mean of the group.
+        Image of the frame: the template, or the mean of the group.
     mask : bool ndarray, shape (height, width)
-        Where the frame shows the retina.
+        True where the frame shows the retina.
 
     Returns
     -------
     Series
-        Landmark errors between every two visits (`pairwise_errors`; NaN if none are known),
-        `agreement`, the mean over the mask of the displacement that all visits share, in pixels of
-        `images`, the share of the overlap that folds, and how many visits failed.
+        Mean and largest landmark error between every two visits (`pairwise_errors`; NaN if no
+        landmarks are known); the correlation of `agreement`; the mean over the mask of the
+        displacement that all visits share, in pixels of `eye.images`; the mean share of the overlap
+        that folds; and the number of failed visits.
     """
     errors = pairwise_errors(eye, found).stack().dropna()
     done = [(each, view) for each, view in zip(found, eye.masks, strict=True) if each is not None]

@@ -136,12 +136,14 @@ def elastix_stack(
 
     Parameters
     ----------
-    images, masks, names, reference, jobs, shown
+    images, masks, names, reference
         See `iterated_mean`.
     method : str
         One of the linear `METHODS`, for the initial registration.
     resolutions, iterations, samples, grid_spacing, seed, parameters
         See `methods.elastix.register`.
+    jobs, shown
+        See `iterated_mean`.
 
     Raises
     ------

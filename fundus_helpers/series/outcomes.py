@@ -1,4 +1,4 @@
-"""What became of every visit under every method, in one shape for all notebooks and eyes."""
+"""Tables of the results of all methods and visits, in one form for all notebooks and eyes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, 
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
-# What is told of a visit before registration.
+# Name of the row or column that describes visits before registration.
 NOTHING = "nothing done"
 
 
@@ -24,7 +24,7 @@ def outcome_records(
     verdicts: Mapping[str, Sequence[Verdict]] | None = None,
     jobs: int = -1,
 ) -> list[dict[str, object]]:
-    """Tell what became of every visit under every method; the template itself is none.
+    """Return the result of every method for every visit except the template.
 
     Parameters
     ----------
@@ -32,24 +32,26 @@ def outcome_records(
     template : int
         Position of the template among the visits.
     found : mapping of str to sequence of Registration or None
-        By method, in the order of the visits; None for a visit that was not tried.
+        Registrations by name of the method, in the order of the visits. None for a visit that the
+        method was not run on.
     before : DataFrame
-        As `series.measure_visits` gives it without registrations.
+        The result of `series.measure_visits` before registration.
     after : mapping of str to DataFrame
-        The same of what each method found.
+        The results of `series.measure_visits` after registration, by name of the method.
     verdicts : mapping of str to sequence of Verdict, optional
-        Of methods that have been judged already, in the order of the visits.
+        Verdicts of methods that have been judged already, in the order of the visits.
     jobs : int
-        Processes; -1: one for each core.
+        Number of processes; -1 for one per core.
 
     Returns
     -------
     list of dict
-        One per method and visit: ``method``, ``visit``, ``template``; ``verdict`` (accepted,
-        doubtful or failed) and its ``reasons``; ``predicted_error_px``; all that
-        `metrics.measure` measures, and ``landmark_error_before_px``, the landmark error before
-        registration; ``seconds`` of the method alone, on one thread; ``failure``: why it gave no
-        transform. What is not known is NaN: there are no landmarks, or no transform.
+        One record per method and visit, with the keys ``method``, ``visit`` and ``template``;
+        ``verdict`` (accepted, doubtful or failed) and its ``reasons``; ``predicted_error_px``;
+        ``landmark_error_before_px``, the landmark error before registration; all measures of
+        `metrics.measure`; ``seconds``, the time of the method alone on one thread; and ``failure``,
+        the reason why the method gave no transform. A measure is NaN if there are no landmarks or
+        no transform for it. The predicted error of a failed visit is None.
     """
     factor, name_of_template = eye.full_factor, eye.names[template]
     judged = _judge(
@@ -82,7 +84,7 @@ def outcome_records(
 def _judge(
     eye: Eye, template: int, found: Mapping[str, Sequence[Registration | None]], jobs: int
 ) -> dict[tuple[str, int], Verdict]:
-    """Judge by visit, so that its photographs are looked at once for all methods."""
+    """Judge all methods visit by visit, so that the images of a visit are examined only once."""
     tried = {
         i: {method: each[i] for method, each in found.items() if each[i] is not None}
         for i in range(len(eye.names))
@@ -109,12 +111,12 @@ def _judge(
 
 
 def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Count the visits that were accepted, doubted and failed: one row per method, in their order.
+    """Count the accepted, doubtful and failed visits: one row per method, in their order.
 
     Parameters
     ----------
     outcomes : DataFrame or sequence of mapping
-        As `outcome_records` or `results.read_outcomes` give them.
+        From `outcome_records` or `results.read_outcomes`.
     """
     table = pd.DataFrame(outcomes)
     counts = table.groupby(["method", "verdict"], sort=False).size().unstack(fill_value=0)
@@ -122,19 +124,20 @@ def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> p
 
 
 def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Lay the methods below each other: their verdicts, errors, similarity, folding and time.
+    """Compare the methods by verdicts, errors, similarity, folding and time: one row per method.
 
     Parameters
     ----------
     outcomes : DataFrame
-        As `results.read_outcomes` gives it.
+        From `results.read_outcomes`.
 
     Returns
     -------
     DataFrame
-        One row per method: the visits by verdict (`count_verdicts`), ``landmark_error_px`` and
-        ``predicted_error_px`` (see `error_table`), ``ncc``, ``ssim``, ``folding`` and ``seconds``.
-        Numbers are means over the visits of an eye, and medians of these over eyes.
+        One row per method: the number of visits by verdict (`count_verdicts`),
+        ``landmark_error_px`` and ``predicted_error_px`` (see `error_table`), ``ncc``, ``ssim``,
+        ``folding`` and ``seconds``. Except for the counts, the mean over the visits of each eye is
+        taken first, and then the median over the eyes.
     """
     eye = [outcomes["patient"], outcomes["laterality"]]
     means = outcomes.groupby([*eye, "method"])[["ncc", "ssim", "folding", "seconds"]].mean()
@@ -145,14 +148,15 @@ def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_method(outcomes: pd.DataFrame) -> str:
-    """Name the method to take: the most visits accepted, then the smallest predicted error.
+    """Return the name of the best method.
 
-    No landmarks are needed for that.
+    It is the method with the most accepted visits. If several methods have equally many, it is the
+    one with the smallest predicted error. No landmarks are needed.
 
     Parameters
     ----------
     outcomes : DataFrame
-        As `results.read_outcomes` gives it.
+        From `results.read_outcomes`.
     """
     table = method_table(outcomes)
     order = ["accepted", "predicted_error_px"]
@@ -162,26 +166,27 @@ def best_method(outcomes: pd.DataFrame) -> str:
 def error_table(
     outcomes: pd.DataFrame, key: str = "landmark_error_px", *, registered: bool = False
 ) -> pd.DataFrame:
-    """Lay the errors of all methods side by side, visit by visit.
+    """Return the errors of all methods side by side: one row per visit, one column per method.
 
     Parameters
     ----------
     outcomes : DataFrame
-        As `results.read_outcomes` gives it.
+        From `results.read_outcomes`.
     key : {"landmark_error_px", "predicted_error_px"}
-        The landmark error is known only of visits that have landmarks. A visit that a method
-        refused, or of which it lost a landmark, counts with its landmark error before
-        registration, since that is what its user is left with. So no method gains by refusing
-        what is hard. Nothing is predicted for a visit that failed: NaN.
+        The landmark error is known only for visits that have landmarks. If a method refused a
+        visit, or if no point maps to one of its landmarks, the visit counts with its landmark error
+        before registration, because the user is left with the unregistered photograph. So a method
+        has no advantage if it refuses difficult visits. The predicted error of a failed visit is
+        NaN.
     registered : bool
-        True: a visit that a method refused is NaN instead.
+        If True, the landmark error of a visit that a method refused is NaN instead.
 
     Returns
     -------
     DataFrame
         One row per ``eye`` (``007_L``), ``template`` and ``visit``, one column per method, in the
-        order of `outcomes`; NaN where a method was not tried. For the landmark error the first
-        column is `NOTHING`, the error before registration.
+        order of `outcomes`; NaN if a method was not run on a visit. For the landmark error, the
+        first column is `NOTHING`, the error before registration.
     """
     before = "landmark_error_before_px"
     table = outcomes.assign(eye=outcomes["patient"] + "_" + outcomes["laterality"])

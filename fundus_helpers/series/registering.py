@@ -100,11 +100,13 @@ def registrations(
 
     Parameters
     ----------
-    method, template, images, names, template_mask, masks, jobs, **knobs
+    method, template, images, names, template_mask, masks, jobs
         See `register_series`.
     wanted : callable
         Called before each visit. When it returns False, no further visit is started, and the
         iterator ends after those that are running.
+    **knobs
+        See `register_series`.
     """
     masks = [None] * len(images) if masks is None else masks
     tasks = (
@@ -144,14 +146,25 @@ def register_eye(
 
     Examples
     --------
+    An eye with two visits; the second photograph is a shifted copy of the first.
+
     >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> import fundus_helpers as fh
-    >>> with tempfile.TemporaryDirectory() as data:
-    ...     _ = fh.make_demo_eye(data, "demo_colour", size=96)
-    ...     eye = fh.load_eye(data, "demo_colour", "L", shown=False)
+    >>> from skimage import data, io
+    >>> retina = data.retina()[::8, ::8]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "007").mkdir()
+    ...     io.imsave(Path(folder, "007", "eye_2019-05-28_L.png"), retina)
+    ...     shifted = np.roll(retina, (2, 4), axis=(0, 1))
+    ...     io.imsave(Path(folder, "007", "eye_2020-06-02_L.png"), shifted)
+    ...     eye = fh.load_eye(folder, "007", "L", shown=False)
     >>> found = fh.register_eye(eye, 0, "affine", jobs=1, shown=False)
-    >>> len(found), found[3].visit, found[3].reason
-    (13, 'demo_colour_2017-09-18_L', '')
+    >>> found[1].visit, found[1].reason
+    ('eye_2020-06-02_L', '')
+    >>> fh.map_points(found[1].transform, [[100, 100]]).round()
+    array([[104., 102.]])
     """
     if isinstance(method, str):
         if method not in METHODS:
@@ -183,10 +196,16 @@ def register_visit(
 
     Parameters
     ----------
-    method, template, template_mask, **knobs
+    method, template
         See `register_series`.
-    image, name, mask
+    image, name
         The moving image, the name of its visit and its mask.
+    template_mask
+        See `register_series`.
+    mask
+        The moving image, the name of its visit and its mask.
+    **knobs
+        See `register_series`.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cv2.setNumThreads(1)

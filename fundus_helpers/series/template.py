@@ -114,7 +114,7 @@ def mean_of_best(images: np.ndarray, order: np.ndarray, k: int) -> np.ndarray:
     float32 ndarray, shape (height, width)
     """
     if not 1 <= k <= len(images):
-        raise ValueError(f"k = {k}: it must lie between 1 and the {len(images)} images")
+        raise ValueError(f"k = {k}: give a number between 1 and the {len(images)} images")
     return images[order[:k]].mean(axis=0, dtype=np.float64).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Points and images carried by a transform."""
+"""Transforms, displacement fields, and images warped by them."""
 
 import lazy_loader as lazy
 

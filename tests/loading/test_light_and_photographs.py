@@ -14,6 +14,7 @@ from fundus_helpers.loading.photographs import (
     UnusableImageError,
     read_photograph,
     resize,
+    save_photograph,
     single_channel,
     to_unit_range,
 )
@@ -182,6 +183,15 @@ def test_several_frames_are_not_one_photograph(tmp_path):
     for path in (dicom, tmp_path / "pages.tif"):
         with pytest.raises(UnusableImageError, match=rf"{path.name}.*not one photograph"):
             read_photograph(path)
+
+
+@pytest.mark.parametrize("image", [GREY, COLOUR, GREY_16, COLOUR_16, FLOATS])
+def test_a_saved_photograph_is_read_back_as_it_was(tmp_path, image):
+    path = save_photograph(image, tmp_path / "a.b_2019-05-28_L")
+    assert path.name == f"a.b_2019-05-28_L{'.tif' if image is FLOATS else '.png'}"
+    read = read_photograph(path)
+    assert read.dtype == image.dtype and np.array_equal(read, image)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_green_is_the_second_channel():

@@ -9,6 +9,7 @@ from fundus_helpers.loading.visits import (
     EyeError,
     cohort_eyes,
     find_eyes,
+    keep_commonest_size,
     list_visits,
     patient_folder,
 )
@@ -126,6 +127,16 @@ def test_007_stays_007(tmp_path):
     make_files(tmp_path, "007", "a_2020-01-02_L.png")
     assert list_visits(tmp_path, "007", "L")["patient"].tolist() == ["007"]
     assert find_eyes(tmp_path) == [("007", "L")]
+
+
+def test_only_photographs_of_the_commonest_size_are_kept(tmp_path):
+    make_files(tmp_path, "p", *(f"a_202{year}-01-02_L.png" for year in range(5)))
+    visits = list_visits(tmp_path, "p", "L")
+    sizes = {0: (30, 20), 1: (40, 20), 2: (40, 20), 4: (30, 20)}
+    assert keep_commonest_size(visits, sizes) == (30, 20)  # the first of two
+    reason = "40 x 20 px, most visits are 30 x 20"
+    assert reasons(visits) == {f"a_202{year}-01-02_L.png": reason for year in (1, 2)}
+    assert keep_commonest_size(visits, {}) is None
 
 
 def test_an_empty_patient_has_an_empty_table(tmp_path):

@@ -566,7 +566,7 @@ def test_what_no_method_accepts_is_not_saved(tmp_path, method, knobs, message):
 def test_a_broken_file_of_knobs_is_named(tmp_path, text):
     path = tmp_path / "tuned.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match="tuned.json .*mend or delete it"):
+    with pytest.raises(ValueError, match="tuned.json .*correct or delete it"):
         read_tuned(path)
 
 

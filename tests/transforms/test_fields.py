@@ -105,6 +105,28 @@ def test_area_is_the_determinant_of_a_linear_field():
     assert (fields.area(linear_field([[-2, 0, 9], [0, 0, 0]])) < 0).all()  # a mirror
 
 
+def test_area_between_nodes_is_that_of_a_linear_field_at_any_spacing():
+    field = linear_field()
+    expected = pytest.approx(1.03 * 0.99 + 0.02 * 0.04, abs=1e-4)
+    assert fields.area_change(field) == expected
+    assert fields.area_change(field).shape == (WIDTH - 1, WIDTH - 1)
+    assert fields.area_change(field[::4, ::4], spacing=4) == expected
+
+
+def test_the_folded_share_counts_pixels_inside_the_mask_only():
+    mirror = linear_field([[-2, 0, 9], [0, 0, 0]])
+    half = np.where(COLUMNS[..., None] < 128, mirror, 0)
+    assert fields.folded_share(half, COLUMNS < 100) == 1
+    assert fields.folded_share(half, COLUMNS > 140) == 0
+    assert fields.folded_share(mirror, ROWS < 100) == 1
+
+
+def test_the_pixel_grid_holds_x_then_y():
+    grid = fields.pixel_grid((3, 5))
+    assert grid.shape == (3, 5, 2) and grid[2, 4].tolist() == [4, 2]
+    assert fields.pixel_grid((3, 5), np.float32).dtype == np.float32
+
+
 def test_what_one_image_alone_shows_supports_nothing(retina, retina_again, aperture):
     other = retina_again(np.eye(2, 3))
     spot = np.hypot(ROWS - 128, COLUMNS - 100) < 24

@@ -188,6 +188,14 @@ def test_a_transform_is_saved_as_tfm_or_h5_only(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("make, ending", [(affine, ".tfm"), (smooth, ".h5"), (both, ".h5")])
+def test_the_kind_of_a_transform_gives_its_file_the_ending(tmp_path, make, ending):
+    path = transforms.save_by_kind(make(), tmp_path / "a.b_2019-05-28_L")
+    assert path == tmp_path / f"a.b_2019-05-28_L{ending}"
+    again = transforms.map_points(transforms.load(path), POINTS)
+    assert np.abs(again - transforms.map_points(make(), POINTS)).max() < 1e-9
+
+
 @pytest.mark.parametrize("name", ["garbage.tfm", "garbage.h5", "missing.tfm", "empty.tfm"])
 def test_what_is_no_transform_is_refused_by_its_name(tmp_path, name):
     if not name.startswith("missing"):
@@ -242,6 +250,23 @@ def test_where_the_moving_image_shows_nothing_there_is_the_fill():
     shift = transforms.from_matrix([[1, 0, 10], [0, 1, 0]])
     warped = transforms.warp(np.ones(SHAPE, np.float32), shift, fill=0.25)
     assert (warped[:, :110] == 1).all() and (warped[:, 110:] == 0.25).all()
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "cubic"])
+def test_a_quick_warp_shows_the_same_as_an_exact_one(interpolation):
+    image = dot_at(70, 40)
+    exact = transforms.warp(image, smooth(), interpolation=interpolation)
+    places = bumps() + transforms.pixel_grid(SHAPE)
+    assert np.abs(transforms.remap(image, places, interpolation=interpolation) - exact).max() < 0.02
+    assert np.array_equal(transforms.follow(image, bumps()), transforms.remap(image, places))
+
+
+def test_beyond_the_edge_a_quick_warp_has_the_fill_or_the_nearest_pixel():
+    image = np.array([[1, 2], [3, 4]], np.float32)
+    beyond = np.array([[[5.0, 0.0], [-5.0, 1.0]]])
+    assert transforms.remap(image, beyond).tolist() == [[0, 0]]
+    assert transforms.remap(image, beyond, fill=0.5).tolist() == [[0.5, 0.5]]
+    assert transforms.remap(image, beyond, fill=None).tolist() == [[2, 3]]
 
 
 def test_another_interpolation_is_refused():

@@ -27,18 +27,14 @@ RADIAL_CONSTANT = 0.12
 SEARCHED = (-0.1, 0.5)  # the range of constants that `estimate_radial_constant` searches
 
 
-def _frame(shape: tuple[int, int], centre: Sequence[float] | None) -> tuple[np.ndarray, float]:
-    """Return the centre of the distortion and half the longer side, in pixels."""
+def _centre_and_unit(shape: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Return the centre of an image and half its longer side, in pixels."""
     height, width = shape
-    middle = ((width - 1) / 2, (height - 1) / 2) if centre is None else centre
-    return np.asarray(middle, float), max(shape) / 2
+    return np.array([(width - 1) / 2, (height - 1) / 2]), max(shape) / 2
 
 
 def to_plane(
-    points: np.ndarray,
-    shape: tuple[int, int],
-    constant: float = RADIAL_CONSTANT,
-    centre: Sequence[float] | None = None,
+    points: np.ndarray, shape: tuple[int, int], constant: float = RADIAL_CONSTANT
 ) -> np.ndarray:
     """Map points of an image to the plane in which photographs differ by a homography.
 
@@ -49,25 +45,20 @@ def to_plane(
     shape : (height, width)
         Shape of the image; half the longer side is the unit of the plane.
     constant : float
-        k in ``u = p (1 + k r^2)``. 0 applies no correction.
-    centre : (x, y), optional
-        Centre of the distortion in pixels. None: the centre of the image.
+        The constant k in ``u = p (1 + k r^2)``. 0 applies no correction.
 
     Returns
     -------
     float64 ndarray, shape (..., 2)
         Coordinates of order one.
     """
-    middle, half = _frame(shape, centre)
-    p = (np.asarray(points, float) - middle) / half
+    centre, half = _centre_and_unit(shape)
+    p = (np.asarray(points, float) - centre) / half
     return p * (1 + constant * np.sum(p**2, axis=-1, keepdims=True))
 
 
 def from_plane(
-    plane_points: np.ndarray,
-    shape: tuple[int, int],
-    constant: float = RADIAL_CONSTANT,
-    centre: Sequence[float] | None = None,
+    plane_points: np.ndarray, shape: tuple[int, int], constant: float = RADIAL_CONSTANT
 ) -> np.ndarray:
     """Map points of the plane back to pixels of an image: the inverse of `to_plane`.
 
@@ -76,17 +67,17 @@ def from_plane(
     Parameters
     ----------
     plane_points : ndarray, shape (..., 2)
-    shape, constant, centre
+    shape, constant
         See `to_plane`.
     """
-    middle, half = _frame(shape, centre)
+    centre, half = _centre_and_unit(shape)
     wanted = np.linalg.norm(plane_points, axis=-1, keepdims=True)
     radius = wanted / (1 + constant * np.minimum(wanted, 1) ** 2)
     for _ in range(6):
         slope = np.maximum(1 + 3 * constant * radius**2, 0.1)
         radius = radius - (radius * (1 + constant * radius**2) - wanted) / slope
     share = np.divide(radius, wanted, out=np.ones_like(wanted), where=wanted > 0)
-    return plane_points * share * half + middle
+    return plane_points * share * half + centre
 
 
 @dataclass(frozen=True)

@@ -219,23 +219,21 @@ def _refined(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Add the displacement that aligns the vessels to a homography."""
     places = _everywhere(model, pair.fixed.shape)
-    border = cv2.BORDER_REPLICATE
-    warped = cv2.remap(pair.moving, *places, cv2.INTER_CUBIC, borderMode=border)
-    seen = cv2.remap(pair.moving_mask.astype(np.float32), *places, cv2.INTER_LINEAR) >= 0.5
+    warped = transforms.remap(pair.moving, places, interpolation="cubic", fill=None)
+    seen = transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5
     field = following.follow_vessels(pair.fixed, warped, pair.fixed_mask & seen, **knobs)
 
     def mapping(points: np.ndarray) -> np.ndarray:
-        x, y = cv2.split(points.astype(np.float32))
-        return model(points + cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=border))
+        return model(points + transforms.remap(field, points, fill=None))
 
     return mapping
 
 
-def _everywhere(model: RadialHomography, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _everywhere(model: RadialHomography, shape: tuple[int, int]) -> np.ndarray:
     """Map every pixel to (x, y), float32, by interpolation between every eighth pixel."""
     spacing = 8
     rows, columns = (np.arange(0, n + spacing, spacing) for n in shape)
     nodes = model(np.stack(np.meshgrid(columns, rows), axis=2)).astype(np.float32)
     back = np.array([[1 / spacing, 0, 0], [0, 1 / spacing, 0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.split(cv2.warpAffine(nodes, back, shape[::-1], flags=flags))
+    return cv2.warpAffine(nodes, back, shape[::-1], flags=flags)

@@ -188,13 +188,15 @@ def train_spatial_transformer(
     motion : Motion, optional
         Size of the random transforms of the synthetic pairs on the coarsest canvas. It is halved on
         each finer canvas.
-    patience, seed, checkpoint, shown
+    patience, seed, checkpoint
         See `networks.Stage` and `networks.train`.
     monitor : callable, optional
         Function that returns the landmark error of the method during the training, for the history
         and the progress bar.
     device : str, optional
         ``cpu`` or ``cuda``; None: a GPU if there is one.
+    shown
+        See `networks.Stage` and `networks.train`.
 
     Returns
     -------

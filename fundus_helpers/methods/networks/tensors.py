@@ -108,7 +108,7 @@ def stack_of(
     Raises
     ------
     ValueError, RegistrationError
-        For an image that cannot be used; see `methods.prepare_pair`.
+        For an image that cannot be used; see `methods.pair.prepare_pair`.
     """
     masks = [None] * len(images) if masks is None else masks
     return even_stack(
@@ -121,7 +121,7 @@ def stack_of(
 
 
 def even_stack(prepared: Sequence[tuple[np.ndarray, np.ndarray]], size: int) -> Stack:
-    """Put images and masks, as `methods.prepare_image` returns them, on a square canvas."""
+    """Put images and masks, as `methods.pair.prepare_image` returns them, on a square canvas."""
     layers = [_on_canvas(image, mask, size) for image, mask in prepared]
     tensors = [torch.from_numpy(np.stack(side))[:, None] for side in zip(*layers, strict=True)]
     return standardised(*tensors)

@@ -25,7 +25,7 @@ LESS_MEMORY = "give a smaller size or a smaller batch, or close other programs"
 _KEPT = ("position", "epoch", "best", "best_epoch", "history")  # in a checkpoint
 FORMAT, VERSION = "fundus_helpers weights", 1
 # The preprocessing of the photographs: `loading.normalise_illumination` with its default sigma, the
-# rim removed by `methods.prepare_image`, mean 0 and standard deviation 1.
+# rim removed by `methods.pair.prepare_image`, mean 0 and standard deviation 1.
 NORMALISATION = "even illumination, sigma 0.03, rim 0.01, standardised"
 
 

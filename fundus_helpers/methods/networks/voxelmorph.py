@@ -197,13 +197,15 @@ def train_voxelmorph(
         difference in contrast for a displacement.
     window : int
         Window of the local correlation, in pixels of a canvas of ``16 * grid``.
-    learning_rate, patience, seed, checkpoint, shown
+    learning_rate, patience, seed, checkpoint
         See `networks.Stage` and `networks.train`.
     monitor : callable, optional
         Function that returns the landmark error of the method during the training, for the history
         and the progress bar.
     device : str, optional
         ``cpu`` or ``cuda``; None: a GPU if there is one.
+    shown
+        See `networks.Stage` and `networks.train`.
 
     Returns
     -------
