@@ -1,4 +1,4 @@
-"""Time k-means on the directions that images span against raw pixels, in one run."""
+"""Compare the time of k-means on the directions that images span and on raw pixels."""
 
 import sys
 import time
@@ -16,12 +16,12 @@ def raw_pixels(images: np.ndarray, counts: range) -> dict[int, KMeans]:
 
 
 def main(count: int = 101, size: int = 768) -> None:
-    """Print seconds, their ratio, and whether labels and inertia are the same."""
+    """Print the seconds, their ratio, and whether labels and inertia are the same."""
     random, counts = np.random.default_rng(0), range(1, 11)
     groups = random.random((4, size, size), dtype=np.float32)
     images = 0.3 * groups[random.integers(4, size=count)]
     images += random.random((count, size, size), dtype=np.float32)
-    clusters.cluster_images(images[:3], [1, 2])  # the libraries start their threads
+    clusters.cluster_images(images[:3], [1, 2])  # warm up: the libraries start their threads
     seconds = []
     for method in (clusters.cluster_images, raw_pixels, clusters.cluster_images):
         start = time.perf_counter()

@@ -1,9 +1,10 @@
-"""Time and memory of a cohort against its eyes and jobs; run by `make benchmark-cohort`.
+"""Measure time and memory of a cohort for several numbers of eyes and of jobs.
 
-A made-up cohort of visits at 256 px. Work is the time inside the cells of notebooks, without those
-that import; overhead is everything else that the cores were held for: Snakemake, the start of
-Python, of Jupyter and of libraries, reports, and idling at the end. Then Snakemake alone, on plans
-of more eyes than can be run here.
+`make benchmark-cohort` runs this file. It makes a cohort of painted visits at 256 px and runs it.
+Work is the time inside the cells of the notebooks, without cells that import. Overhead is all other
+time for which the cores were reserved: Snakemake, the start of Python, Jupyter and the libraries,
+the reports, and idle cores at the end. After that, Snakemake alone plans cohorts of more eyes than
+can be run here.
 """
 
 import argparse
@@ -28,11 +29,11 @@ from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.progress import progress
 
-SEEDS = 3  # painted eyes in each look; the cohort repeats them under other names
+SEEDS = 3  # painted eyes of each demo patient; the cohort repeats them under other names
 
 
 def paint_cohort(folder: Path, eyes: int, visits: int, size: int) -> None:
-    """Make patients of one eye each, with so many usable visits of the demo eyes."""
+    """Make patients with one eye each. The eyes have usable visits of the demo eyes."""
     painted = []
     for look in DEMO_PATIENTS:
         for seed in range(SEEDS):
@@ -47,7 +48,7 @@ def paint_cohort(folder: Path, eyes: int, visits: int, size: int) -> None:
 
 
 def is_usable(path: Path, size: int) -> bool:
-    """Whether a painted visit has the common size, and light."""
+    """Whether a painted visit has the common size and is not too dark."""
     image = imread(path)
     return max(image.shape) == size and np.percentile(image, 99) > 64
 
@@ -55,9 +56,9 @@ def is_usable(path: Path, size: int) -> bool:
 def watched(
     command: list[str], folder: Path, environment: dict[str, str], *, every: float = 5
 ) -> dict[str, float]:
-    """Run a command; tell its seconds, Snakemake's own, and the peak memory of it and of all.
+    """Run a command; return its seconds, those of Snakemake, and the peak memory of both.
 
-    It is looked at every so many seconds: to ask for memory takes time itself.
+    Memory is measured only once in every few seconds, because the measurement takes time itself.
     """
     start, peak = time.perf_counter(), {"engine_mb": 0.0, "engine_s": 0.0, "all_mb": 0.0}
     log = open(folder / "log", "w")
@@ -67,7 +68,7 @@ def watched(
     def look() -> None:
         every_mb = 0.0
         for member in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):  # ended meanwhile
+            with contextlib.suppress(psutil.Error):  # the process has ended
                 every_mb += (own_mb := member.memory_full_info().uss / 2**20)
                 if "snakemake" in " ".join(member.cmdline()):
                     peak["engine_mb"] = max(peak["engine_mb"], own_mb)
@@ -90,7 +91,7 @@ def watched(
 
 
 def cell_seconds(results: Path) -> tuple[float, float]:
-    """Sum up the time inside the cells of all notebooks: of those that work, and that import."""
+    """Sum up the time inside the cells of all notebooks: cells that work, and cells that import."""
     work = imports = 0.0
     for path in results.glob("[0-9]*/*/*.ipynb"):
         for cell in nbformat.read(path, as_version=nbformat.NO_CONVERT).cells:
@@ -107,7 +108,7 @@ def cell_seconds(results: Path) -> tuple[float, float]:
 
 
 def run_cohort(project: Path, eyes: int, jobs: int, options: argparse.Namespace) -> dict:
-    """Run a cohort; tell its overhead."""
+    """Run a cohort and return its overhead."""
     for name in ("data", "results", ".snakemake"):
         shutil.rmtree(project / name, ignore_errors=True)
     (project / "data").mkdir()
@@ -122,19 +123,19 @@ def run_cohort(project: Path, eyes: int, jobs: int, options: argparse.Namespace)
         "eyes": eyes,
         "jobs": jobs,
         "minutes": told["seconds"] / 60,
-        "work, s an eye": work / eyes,
-        "imports, s an eye": imports / eyes,
-        "rest, s an eye": (held - work - imports) / eyes,
+        "work, s per eye": work / eyes,
+        "imports, s per eye": imports / eyes,
+        "rest, s per eye": (held - work - imports) / eyes,
         "overhead, % of work": 100 * (held - work) / work,
-        "without imports, %": 100 * (held - work - imports) / work,
-        "Snakemake, s an eye": told["engine_s"] / eyes,
+        "overhead without imports, %": 100 * (held - work - imports) / work,
+        "Snakemake, s per eye": told["engine_s"] / eyes,
         "Snakemake, MB": told["engine_mb"],
-        "everything, MB": told["all_mb"],
+        "all processes, MB": told["all_mb"],
     }
 
 
 def plan_cohort(project: Path, eyes: int, part: str) -> dict:
-    """Let Snakemake plan a cohort of empty files; tell its time and memory."""
+    """Let Snakemake plan a cohort of empty files, and return its time and memory."""
     data = project / "planned"
     shutil.rmtree(data, ignore_errors=True)
     for number in range(eyes):
@@ -151,22 +152,32 @@ def plan_cohort(project: Path, eyes: int, part: str) -> dict:
 
 
 def main() -> None:
-    """Print two tables: cohorts that were run, and cohorts that were planned."""
+    """Print a table of cohorts that were run, and a table of cohorts that were planned."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--eyes", type=int, nargs="*", default=[10, 50, 200])
-    parser.add_argument("--jobs", type=int, nargs="*", default=[1, 2], help="tried on fewest eyes")
-    parser.add_argument("--plan", type=int, nargs="*", default=[100, 1000, 5000])
+    parser.add_argument("--eyes", type=int, nargs="*", default=[10, 50, 200], help="eyes to run")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        nargs="*",
+        default=[1, 2],
+        help="jobs at the same time; only the largest is run for all eyes",
+    )
+    parser.add_argument(
+        "--plan", type=int, nargs="*", default=[100, 1000, 5000], help="eyes to plan"
+    )
     parser.add_argument("--visits", type=int, default=10)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--notebooks", default="02 03 11")
-    parser.add_argument("--given", default="iterations=20", help="more parameters of notebooks")
+    parser.add_argument("--given", default="iterations=20", help="parameters of the notebooks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         for name in ("Makefile", "fundus_helpers", "workflow"):
             (project / name).symlink_to(PROJECT / name)
         (project / ".venv").symlink_to(sys.prefix)
-        shutil.copytree(PROJECT / "notebooks", project / "notebooks")  # which read ../data
+        shutil.copytree(
+            PROJECT / "notebooks", project / "notebooks"
+        )  # a copy, because they read ../data
         most, fewest = max(options.jobs), min(options.eyes, default=0)
         runs = [(eyes, jobs) for eyes in options.eyes for jobs in options.jobs]
         runs = [(eyes, jobs) for eyes, jobs in runs if jobs == most or eyes == fewest]

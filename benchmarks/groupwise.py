@@ -1,4 +1,4 @@
-"""Time and peak memory of groupwise registration, for ten visits and for a hundred."""
+"""Measure time and peak memory of groupwise registration for ten and for a hundred visits."""
 
 import sys
 import tempfile
@@ -15,7 +15,7 @@ from fundus_helpers.series.groupwise import elastix_stack, iterated_mean
 
 
 def visits(count: int) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
-    """Make visits of 768 x 768 from those of the demo eye, each turned and shifted a little."""
+    """Make visits of 768 x 768 px from the demo eye, each a little rotated and shifted."""
     with tempfile.TemporaryDirectory() as data:
         make_demo_eye(data, "demo_colour")
         eye = load_eye(data, "demo_colour", "L")
@@ -32,14 +32,14 @@ def visits(count: int) -> tuple[list[np.ndarray], list[np.ndarray], list[str]]:
 
 
 class Peak(threading.Thread):
-    """Largest memory of this process and its children, in GiB, what they share counted once."""
+    """Measure the peak memory of this process and its children, in GiB, with shared memory once."""
 
     def __init__(self):
         super().__init__(daemon=True)
         self.gib, self.stop = 0.0, False
 
     def run(self):
-        """Look ten times a second."""
+        """Measure ten times per second."""
         while not self.stop:
             self.gib = max(self.gib, sum(map(self._memory, self._processes())) / 2**30)
             time.sleep(0.1)
@@ -58,7 +58,7 @@ class Peak(threading.Thread):
 
 
 def main() -> None:
-    """Print a line for each number of visits and each way."""
+    """Print one line for each number of visits and each groupwise method."""
     for count in map(int, sys.argv[1:] or ("10", "100")):
         stack = visits(count)
         for group in (iterated_mean, elastix_stack):
@@ -67,7 +67,7 @@ def main() -> None:
             found = group(*stack).registrations
             peak.stop = True
             done = sum(r.transform is not None for r in found)
-            found = None  # not to be counted with what comes next
+            found = None  # frees its memory before the next measurement
             seconds = time.perf_counter() - start
             line = f"{count} visits, {group.__name__}: {done} registered, {seconds:.0f} s"
             sys.stdout.write(f"{line}, peak {peak.gib:.2f} GiB\n")

@@ -1,4 +1,7 @@
-"""What the networks reach on one eye: training, error, folding, inference; and on an eye unseen."""
+"""Measure the networks: time of training and inference, landmark error and folding.
+
+The networks are trained on the eye itself and, with --fire, on other eyes.
+"""
 
 import argparse
 import sys
@@ -27,7 +30,7 @@ Method = Callable[..., object]
 
 
 def timed(train: Callable[[], Method]) -> tuple[Method, dict[str, float]]:
-    """Train a method; tell the seconds on the clock, and those a core has worked."""
+    """Train a method; return it, the seconds on the clock and the seconds of processor time."""
     wall, core = time.perf_counter(), time.process_time()
     method = train()
     seconds = time.perf_counter() - wall, time.process_time() - core
@@ -35,7 +38,7 @@ def timed(train: Callable[[], Method]) -> tuple[Method, dict[str, float]]:
 
 
 def row(eye: Eye, method: Method, **knobs: object) -> dict[str, float]:
-    """Register every visit to the first: landmark error, folding, seconds a visit."""
+    """Register every visit to the first; return landmark errors, folding and seconds per visit."""
     found, core = [], time.process_time()
     for i in range(len(eye.names)):
         masks = {"template_mask": eye.masks[0], "mask": eye.masks[i]}
@@ -53,11 +56,11 @@ def row(eye: Eye, method: Method, **knobs: object) -> dict[str, float]:
     values = {"landmark_error_px": np.mean(errors), "worst_landmark_error_px": np.max(errors)}
     values["folding"] = np.max(folding)
     failed = len(found) - 1 - len(done)
-    return values | {"a visit, s": seconds, "a visit, core s": core, "failed": failed}
+    return values | {"per visit, s": seconds, "per visit, core s": core, "failed": failed}
 
 
 def inference(eye: Eye, method: SpatialTransformer, looks: int) -> dict[str, float]:
-    """Seconds of the network alone, on one thread: without checks and evening of the light."""
+    """Measure the seconds of the network alone, on one thread and without preprocessing."""
     stack, sizes = stack_of(eye.images, eye.masks, method.size), level_sizes(method.size)
     start, seconds = torch.eye(3)[None], []
     with torch.no_grad(), one_thread():
@@ -69,7 +72,7 @@ def inference(eye: Eye, method: SpatialTransformer, looks: int) -> dict[str, flo
 
 
 def other_eyes(folder: str, eye: Eye, size: int) -> tuple[list[np.ndarray], list[tuple[int, int]]]:
-    """Read FIRE's photographs but those of this eye, and tell which of them pair in class S."""
+    """Read FIRE's photographs except those of this eye; return them and their pairs of class S."""
     pairs = read_pairs(folder)
     content = {path: path.read_bytes() for p in pairs for path in (p.fixed_path, p.moving_path)}
     own = {(eye.folder / name).read_bytes() for name in eye.used["file"]}
@@ -85,12 +88,12 @@ def other_eyes(folder: str, eye: Eye, size: int) -> tuple[list[np.ndarray], list
 
 
 def main() -> None:
-    """Print the table for one eye."""
+    """Print a table for one eye."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
     parser.add_argument("patient")
     parser.add_argument("laterality")
-    parser.add_argument("--fire", help="FIRE's folder: learn from its other eyes too")
+    parser.add_argument("--fire", help="folder of FIRE, to train on its other eyes too")
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()

@@ -1,4 +1,7 @@
-"""Every method, and what the article and others would do, on one eye: error, folding, seconds."""
+"""Measure error, folding and time of every method on one eye.
+
+The methods are compared with the settings of the article and with those of other libraries.
+"""
 
 import argparse
 import sys
@@ -14,6 +17,7 @@ from fundus_helpers.loading.eye import Eye, load_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.methods import METHODS, elastix, elastix_run, optical_flow, rigid
 from fundus_helpers.methods.pair import prepare_pair
+from fundus_helpers.metrics.measures import LEAST_SQUARES
 from fundus_helpers.progress import progress
 from fundus_helpers.series.assessment import pairwise_errors
 from fundus_helpers.series.groupwise import elastix_stack, iterated_mean
@@ -21,7 +25,7 @@ from fundus_helpers.series.registering import Registration, register_eye
 
 
 def elastix_own(fixed, moving, *, fixed_mask=None, moving_mask=None):
-    """Register with elastix's own affine settings on evenly lit, masked images: the trial."""
+    """Register images of even illumination with elastix's default affine settings and masks."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
     arrays = (
         pair.fixed,
@@ -35,14 +39,14 @@ def elastix_own(fixed, moving, *, fixed_mask=None, moving_mask=None):
 
 
 def tvl1_own(fixed, moving, *, fixed_mask=None, moving_mask=None):
-    """Register with scikit-image's own TV-L1 on evenly lit images."""
+    """Register images of even illumination with the TV-L1 of scikit-image."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
     rows, columns = optical_flow_tvl1(pair.fixed, pair.moving)
     return transforms.from_displacement(np.dstack([columns, rows]))
 
 
 def identity(fixed, moving, *, fixed_mask=None, moving_mask=None):
-    """Do nothing."""
+    """Return the identity, which leaves the moving image as it is."""
     return transforms.identity()
 
 
@@ -56,7 +60,7 @@ ARTICLE = {
 
 
 def row(eye: Eye, found: list[Registration], template: int | None) -> dict[str, float]:
-    """Measure what a method found; a group (template None) only over pairs of visits."""
+    """Measure registrations. Those of a group (template None) are measured only over all pairs."""
     done = [r.transform for r in found]
     values = {"pairwise_landmark_error_px": np.nanmean(pairwise_errors(eye, done).to_numpy())}
     others = [i for i, t in enumerate(done) if t is not None and i != template]
@@ -85,7 +89,7 @@ def row(eye: Eye, found: list[Registration], template: int | None) -> dict[str, 
 
 
 def end_points(eye: Eye, template: int, found: list) -> float:
-    """Mean end-point error inside the overlap against the demo eye's dense truth."""
+    """Mean end-point error inside the overlap, from the true transforms of the demo eye."""
     truth, files, errors = read_truth(eye.folder), eye.used["file"], []
     for i, transform in found:
         exact = transforms.rescale(
@@ -97,7 +101,7 @@ def end_points(eye: Eye, template: int, found: list) -> float:
 
 
 def main() -> None:
-    """Print the table for one eye."""
+    """Print a table for one eye."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
     parser.add_argument("patient")
@@ -116,14 +120,14 @@ def main() -> None:
     tasks |= {"trial: elastix affine": (eye, elastix_own, {}), "trial: TV-L1": (eye, tvl1_own, {})}
     tasks |= {name: (eye, method, {}) for name, method in METHODS.items()}
     rows = {}
-    for name in progress(tasks, "methods"):  # one visit at a time: seconds are a core's own
+    for name in progress(tasks, "methods"):  # one visit at a time, to measure time
         source, method, knobs = tasks[name]
         rows[name] = row(eye, register_eye(source, 0, method, jobs=1, shown=False, **knobs), 0)
     for group in (iterated_mean, elastix_stack):
         found = group(eye.images, eye.masks, eye.names, shown=False).registrations
         rows[f"groupwise: {group.__name__}"] = row(eye, found, None) | {"seconds": np.nan}
     table = pd.DataFrame(rows).T
-    for model in metrics.LEAST_SQUARES:
+    for model in LEAST_SQUARES:
         points = (eye.landmarks_between(0, i) for i in range(1, len(eye.names)))
         best = np.nanmean([metrics.least_error(model, *pair) for pair in points]) * eye.full_factor
         for name in (model, f"elastix_{model}"):

@@ -1,4 +1,4 @@
-"""Time the matrix product of template selection against the article's double loop, in one run."""
+"""Compare the time of template selection by a matrix product and by a double loop."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from fundus_helpers.series import template
 
 
 def double_loop(images: np.ndarray) -> np.ndarray:
-    """RMSE of every image to every other, pair by pair, as the article does it."""
+    """Compute the RMSE between every two images, pair by pair, as the article does."""
     matrix = np.zeros((len(images), len(images)))
     for i, first in enumerate(images):
         for j, second in enumerate(images):
@@ -18,9 +18,9 @@ def double_loop(images: np.ndarray) -> np.ndarray:
 
 
 def main(count: int = 100, size: int = 768) -> None:
-    """Print seconds, their ratio and the largest difference of the two results."""
-    images = np.random.default_rng(0).random((count, size, size))  # float64, as the article's
-    template.rmse_matrix(images[:2])  # the linear algebra library starts its threads
+    """Print the seconds, their ratio and the largest difference of the two results."""
+    images = np.random.default_rng(0).random((count, size, size))  # float64, as in the article
+    template.rmse_matrix(images[:2])  # warm up: the library starts its threads
     seconds = []
     for method in (template.rmse_matrix, double_loop, template.rmse_matrix):
         start = time.perf_counter()

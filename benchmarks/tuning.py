@@ -1,7 +1,7 @@
-"""How long the panel of sliders takes to show a move: every knob of every method, on the demo eye.
+"""Measure how quickly the panel follows its sliders, for every method on the demo eye.
 
-Times are those from the move of a slider to the new picture and numbers; the verdict follows once
-nothing moves. The slowest move is held against the bar, not only the median.
+The time is measured from the move of a slider to the new picture and numbers. The verdict follows
+later and is not included. The slowest move is compared with the limit, not only the median.
 """
 
 import statistics
@@ -17,14 +17,14 @@ from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.methods import METHODS
 from fundus_helpers.panels.tuning import Tuner
 
-# Bars in seconds; see issue 6.
+# Limits in seconds.
 LIMITS = {"elastix": 2.0}
 LIMIT = 0.3
 ROUNDS = 2
 
 
 def moves(tuner: Tuner) -> Iterator[tuple[str, float, float]]:
-    """Move every slider by a stop, each time to where it has not been: name, seconds, processor."""
+    """Move every slider to new values, one by one; yield name, seconds and processor time."""
     for step in range(1, ROUNDS + 1):
         for name, widget in tuner.panel.sliders.widgets.items():
             if not isinstance(widget, ipywidgets.SelectionSlider):
@@ -41,7 +41,7 @@ def moves(tuner: Tuner) -> Iterator[tuple[str, float, float]]:
 
 
 def main() -> None:
-    """Print a line a method; methods may be named on the command line."""
+    """Print one line per method. Methods may be named on the command line."""
     with tempfile.TemporaryDirectory() as folder:
         make_demo_eye(folder, "demo_colour")
         eye = load_eye(folder, "demo_colour", "L")
@@ -51,7 +51,7 @@ def main() -> None:
             "to open",
             "median",
             "slowest",
-            "bar",
+            "limit",
             "processor",
             "slowest is",
         )
@@ -67,7 +67,7 @@ def main() -> None:
             limit = LIMITS.get(name.partition("_")[0], LIMIT)
             times = opened, statistics.median(seconds), slowest, limit, max(processor)
             row = "{:18} {:4} px {:8.2f} {:8.3f} {:8.3f} {:6.1f} {:10.3f}  {}\n"
-            knob = names[seconds.index(slowest)] + (", OVER THE BAR" if slowest > limit else "")
+            knob = names[seconds.index(slowest)] + (", OVER THE LIMIT" if slowest > limit else "")
             sys.stdout.write(row.format(name, tuner.preview_size, *times, knob))
             sys.stdout.flush()
 

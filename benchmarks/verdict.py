@@ -1,7 +1,7 @@
-"""Whom to believe: the verdict, and the predicted error, over true and unrelated pairs of FIRE.
+"""Test the verdict and the predicted error on pairs of FIRE and on pairs of different eyes.
 
-Fits the weights of `predicted_error` anew, tests them on the eyes that were left out, and counts
-what is said of true pairs and of photographs of two different eyes.
+The weights of the predicted error are fitted again and tested on eyes that were left out. Then the
+verdicts are counted for true pairs and for photographs of two different eyes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ROUNDS = 30
 
 
 def judged(images: list, masks: list, method: str, name: str) -> tuple[object, dict[str, object]]:
-    """Register two images, judge what comes of it."""
+    """Register two images and judge the result."""
     found = register_visit(METHODS[method], *images, name, template_mask=masks[0], mask=masks[1])
     sides = {"fixed_mask": masks[0], "moving_mask": masks[1]}
     verdict = judge(found.transform, *images, **sides, failure=found.reason)
@@ -40,7 +40,7 @@ def judged(images: list, masks: list, method: str, name: str) -> tuple[object, d
 
 
 def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]:
-    """Rows of verdicts, and of the signs and errors at every landmark; one row per method."""
+    """Return the verdict of every method, and the evidence and the error at every landmark."""
     images, masks, points, factor = load_pair(pair, SIZE)
     ready = prepare_pair(*images, *masks)
     verdicts, landmarks = [], []
@@ -62,13 +62,13 @@ def true_pair(pair: FirePair, eye: int) -> tuple[list[dict], list[pd.DataFrame]]
 
 
 def unrelated_pair(pair: FirePair) -> list[dict]:
-    """Rows of verdicts of two photographs of different eyes; one row per method."""
+    """Return the verdict of every method for two photographs of different eyes."""
     images, masks, *_ = load_pair(pair, SIZE)
     return [judged(images, masks, method, "unrelated")[1] for method in UNRELATED]
 
 
 def fit(signs: np.ndarray, error: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit weights, none negative, to relative errors; and the multiple nine in ten stay below."""
+    """Fit non-negative weights; return them and the bound below which nine of ten errors lie."""
     weights = np.full(signs.shape[1], 0.001)
     for _ in range(ROUNDS):
         scale = np.sqrt(weight) / np.maximum(signs @ weights, 1e-5)
@@ -80,7 +80,7 @@ def fit(signs: np.ndarray, error: np.ndarray, weight: np.ndarray) -> tuple[np.nd
 
 
 def cross_validate(table: pd.DataFrame) -> tuple[np.ndarray, float, pd.Series]:
-    """Fit to all eyes, and say of each landmark whether the fit to the others bounds its error."""
+    """Fit to all eyes; test for each landmark whether a fit to the other eyes bounds its error."""
     signs = np.column_stack([np.ones(len(table)), table["asked"], table["unlike"]])
     error = table["error"].to_numpy()
     weight = 1 / table.groupby("eye")["error"].transform("count").to_numpy()
@@ -93,10 +93,12 @@ def cross_validate(table: pd.DataFrame) -> tuple[np.ndarray, float, pd.Series]:
 
 
 def main() -> None:
-    """Print the weights, how often the bound holds, and what the verdicts say."""
+    """Print the weights, how often the bound holds, and the counts of the verdicts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="of FIRE, with Images and Ground Truth")
-    parser.add_argument("--unrelated", type=int, default=300, help="pairs of different eyes")
+    parser.add_argument("folder", type=Path, help="folder of FIRE, with Images and Ground Truth")
+    parser.add_argument(
+        "--unrelated", type=int, default=300, help="number of pairs of different eyes"
+    )
     options = parser.parse_args()
     pairs = read_pairs(options.folder)
     eyes = group_by_eye(pairs)
@@ -109,7 +111,9 @@ def main() -> None:
     names = ("LEAST", "ASKED", "UNLIKE", "BOUND")
     found = (f"{name} {value:.5f}" for name, value in zip(names, (*weights, bound), strict=True))
     sys.stdout.write(", ".join(found) + "\n")
-    sys.stdout.write(f"the bound of 90 % holds for {held.mean():.1%} of the landmarks left out\n")
+    sys.stdout.write(
+        f"the bound of 90 % holds for {held.mean():.1%} of the landmarks of left-out eyes\n"
+    )
     for name in ("method", "eye"):
         sys.stdout.write(
             held.groupby(table[name]).mean().to_string(float_format="{:.2f}".format) + "\n"

@@ -1,4 +1,4 @@
-"""Make docs/demo.png, the picture of the README, from the demo eye: `make picture`."""
+"""Make docs/demo.png, the picture in the README, from the demo eyes. `make picture` runs it."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ from fundus_helpers.methods import METHODS
 
 
 def main() -> None:
-    """Draw first and last visit of both looks, and their overlay before and after."""
+    """Draw first and last visit of both demo eyes, and overlays before and after registration."""
     panels, titles = [], []
     with tempfile.TemporaryDirectory() as data:
         for patient in sorted(DEMO_PATIENTS):

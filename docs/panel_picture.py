@@ -1,4 +1,4 @@
-"""Make docs/panel.png, the README's picture of the sliders, from the demo eye: `make picture`."""
+"""Make docs/panel.png, the picture of the sliders, from the demo eye. `make picture` runs it."""
 
 import io
 import os
@@ -22,7 +22,7 @@ VOILA = Path(sys.executable).with_name("voila")
 
 
 def main() -> None:
-    """Open the page of `make app` on the demo eye alone, and take its picture."""
+    """Open the page of `make app` with the demo eye and take a screenshot."""
     with tempfile.TemporaryDirectory() as folder:
         make_demo_eye(Path(folder, "data"), "demo_colour")
         places = {"FUNDUS_DATA": f"{folder}/data", "FUNDUS_RESULTS": f"{folder}/results"}
@@ -44,14 +44,14 @@ def main() -> None:
 
 
 def address_in(log: Path) -> str:
-    """Wait until the server tells its address."""
+    """Wait until the server has written its address, and return it."""
     while not (found := re.search(r"http://\S+\?token=\S+", log.read_text())):
         time.sleep(0.2)
     return found[0]
 
 
 def take_picture(address: str) -> Image.Image:
-    """Choose a method in the page, and give what is to be seen."""
+    """Choose a method in the page and return a screenshot."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
     for argument in ("headless=new", "no-sandbox", "window-size=1280,1000"):

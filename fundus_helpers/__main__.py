@@ -172,7 +172,7 @@ COMMANDS = {
     register: [
         ("fixed", {"type": Path, "help": "photograph that stays as it is"}),
         ("moving", {"type": Path, "help": "photograph that is brought onto the fixed one"}),
-        ("folder", {"type": Path, "help": "for the transform, photograph and verdict"}),
+        ("folder", {"type": Path, "help": "folder for transform, photograph and verdict"}),
         ("--method", {"default": "keypoints", "help": "name of a method (default: keypoints)"}),
     ],
     check: [
@@ -193,13 +193,13 @@ COMMANDS = {
     benchmark: [
         ("folder", {"type": Path, "help": "folder of FIRE, with Images and Ground Truth"}),
         ("out", {"type": Path, "help": "CSV file of the results; those in it are kept"}),
-        ("methods", {"nargs": "*", "help": "default: every method and every installed peer"}),
+        ("methods", {"nargs": "*", "help": "names (default: all methods and all installed peers)"}),
         ("--jobs", {"type": int, "default": -1, "help": "processes (default: one per core)"}),
     ],
     run: [
         ("notebook", {"type": Path, "help": "notebook to run"}),
         ("executed", {"type": Path, "help": "path for the executed notebook with its outputs"}),
-        ("parameters", {"nargs": "*", "metavar": "name=value", "help": "of the notebook"}),
+        ("parameters", {"nargs": "*", "metavar": "name=value", "help": "parameters to change"}),
     ],
 }
 HELP = {
@@ -210,7 +210,7 @@ HELP = {
     cohort: "write the report and the tables of all eyes",
     plan: "say what a cohort would run, what is left out and why, and how long it would take",
     pseudonyms: "replace the names of patients by pseudonyms",
-    benchmark: "test methods, and other programs (peers), on FIRE and print a table",
+    benchmark: "test methods and other programs (peers) on the FIRE photographs",
     run: "run one notebook without opening it",
 }
 PSEUDONYMS = {

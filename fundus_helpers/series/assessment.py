@@ -221,8 +221,10 @@ def measure_frame(
     """
     errors = pairwise_errors(eye, found).stack().dropna()
     done = [(each, view) for each, view in zip(found, eye.masks, strict=True) if each is not None]
-    shared = sum(transforms.displacement(each, mask.shape) for each, _ in done) / max(len(done), 1)
-    folds = [transforms.folding(t, transforms.overlap(mask, view, t)) for t, view in done]
+    shared, folds = np.full((*mask.shape, 2), np.nan), [np.nan]
+    if done:
+        shared = sum(transforms.displacement(each, mask.shape) for each, _ in done) / len(done)
+        folds = [transforms.folding(t, transforms.overlap(mask, view, t)) for t, view in done]
     return pd.Series(
         {
             "pairwise_landmark_error_px": errors.mean(),

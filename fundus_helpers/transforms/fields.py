@@ -179,7 +179,7 @@ def every_second(field: np.ndarray) -> np.ndarray:
 
 
 def pixel_grid(shape: tuple[int, int], dtype: type = int) -> np.ndarray:
-    """Return the coordinates (x, y) of every pixel of an image, shape (height, width, 2)."""
+    """Return the coordinates (x, y) of every pixel, shape (height, width, 2), in a given dtype."""
     rows, columns = np.indices(shape, dtype, sparse=True)
     return np.stack(np.broadcast_arrays(columns, rows), axis=2)
 
