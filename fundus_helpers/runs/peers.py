@@ -2,7 +2,7 @@
 
 The peers are not part of this project. Each is an optional package (``pip install .[peers]``) and
 is imported only in a process of its own (``python -m fundus_helpers.runs.peers``). It gets the
-input that its authors recommend: the photographs in colour, or one channel of them. All peers use
+input that its authors recommend: the original photographs, or one channel of them. All peers use
 their default settings.
 """
 
@@ -68,7 +68,8 @@ def _itk_elastix(fixed: np.ndarray, moving: np.ndarray) -> Callable[[np.ndarray]
     return mapping
 
 
-# Name: the module that must be installed, the function, and whether it takes whole photographs.
+# By name: the module that must be installed, the function, and whether it takes the original
+# photographs.
 PEERS = {
     "retinalysis_registration": ("rtnls_registration", _retinalysis, True),
     "elastix_defaults": ("SimpleITK", _elastix, False),

@@ -43,7 +43,7 @@ def read_key(path: Path | str, *, away_from: tuple[Path | str, ...] = ()) -> byt
     ----------
     path : path
     away_from : tuple of path
-        Folders that must not contain the key. Data and results may be passed on, the key never.
+        Folders that must not contain the key, because data and results may be passed on.
 
     Raises
     ------

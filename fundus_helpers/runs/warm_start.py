@@ -43,13 +43,35 @@ KERNEL = {
 
 
 def serve(path: str) -> None:
-    """Load all libraries, then fork a process for each request, until standard input ends.
+    """Fork a process for each request, until standard input ends.
+
+    All libraries are loaded at the first request. So a command that has nothing to run does not
+    wait for them.
 
     Parameters
     ----------
     path : str
         Path of the socket, in a folder that only this user may open.
     """
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        loaded = False
+        while True:
+            asked, _ = listener.accept()
+            if not loaded:
+                _load()
+                loaded = True
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # it does not wait for its children
+            if os.fork() == 0:
+                listener.close()
+                _become(asked)
+            asked.close()
+
+
+def _load() -> None:
+    """Load what notebooks, runs and reports import."""
     # Libraries read these variables while they are loaded: how a kernel shows figures, and how many
     # threads a rule may use.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
@@ -57,17 +79,6 @@ def serve(path: str) -> None:
         os.environ[f"{library}_NUM_THREADS"] = os.environ.get("THREADS", "1")
     for module in (*LOADED, *_modules_of_package(), *_modules_of_notebooks()):
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the server does not wait for its children
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen(64)
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        while True:
-            asked, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                _become(asked)
-            asked.close()
 
 
 def _modules_of_package() -> list[str]:

@@ -444,7 +444,7 @@ def test_a_comparison_without_any_outcome_says_what_to_run(executed, tmp_path, c
         patch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
         patch.setenv("TQDM_DISABLE", "1")
         assert main(["run", str(path), str(tmp_path / "run.ipynb"), *words]) == 1
-    assert "no outcomes of small_L: run one of the notebooks that register (03_rigid" in caplog.text
+    assert "no outcomes of small_L: run a notebook that registers visits (03_rigid" in caplog.text
 
 
 @pytest.mark.parametrize("notebook", ["06_spatial_transformer", "07_kmeans_clustering"])
