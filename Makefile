@@ -131,7 +131,7 @@ benchmark-cohort: .venv/installed  ## Measure overhead, time and memory of cohor
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohort.py $(ARGS)
 
 benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
-	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(METHODS)
+	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(if $(METHODS),--methods $(METHODS))
 
 benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder
 	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"

@@ -193,7 +193,14 @@ COMMANDS = {
     benchmark: [
         ("folder", {"type": Path, "help": "folder of FIRE, with Images and Ground Truth"}),
         ("out", {"type": Path, "help": "CSV file of the results; those in it are kept"}),
-        ("methods", {"nargs": "*", "help": "names (default: all methods and all installed peers)"}),
+        (
+            "--methods",
+            {
+                "nargs": "*",
+                "default": [],
+                "help": "names (default: all methods and installed peers)",
+            },
+        ),
         ("--jobs", {"type": int, "default": -1, "help": "processes (default: one per core)"}),
     ],
     run: [

@@ -183,7 +183,9 @@ class Measure:
         """Write a value with three digits, a share as a percentage, an unknown value as a dash."""
         if value is None or np.isnan(value):
             return "-"
-        return f"{value * 100 if self.unit == 'share' else value:.3g}"
+        value = value * 100 if self.unit == "share" else value
+        whole = abs(value) >= 1000 or (self.unit == "" and float(value).is_integer())
+        return f"{value:.0f}" if whole else f"{value:.3g}"
 
 
 # Similarities of two images inside a mask: key, label, unit, which values are better, function.

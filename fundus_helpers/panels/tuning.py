@@ -103,7 +103,7 @@ class Tuner:
         self._verdicts = Worker(self._tell_error, patience=PATIENCE)
         self._shown: _Shown | None = None
         self._judged: dict[str, object] = {}
-        self._running, self._stopping = threading.Event(), threading.Event()
+        self._running, self._begun, self._stopping = (threading.Event() for _ in range(3))
         self._others = [i for i in range(len(eye.names)) if i != fixed]
         visits = [(label(eye, i), i) for i in self._others]
         names = sorted(methods, key=lambda name: name != method)
@@ -147,6 +147,8 @@ class Tuner:
     # What a move or a button does immediately.
 
     def _change_method(self) -> None:
+        if self._running.is_set():
+            return
         name = self.panel.method.value
         method, saved = self._methods[name], tuned_parameter(self._file)
         given = {key: value for key, value in self._knobs.items() if key in read_knobs(method)}
@@ -156,6 +158,8 @@ class Tuner:
 
     def _ask(self) -> None:
         panel = self.panel
+        if self._running.is_set() and not self._begun.is_set():
+            return  # a move that arrives late must not take the place of the run
         if panel.sliders is None:  # tuned.json is damaged, and the panel shows it
             return
         panel.tell("busy", "registering ...")
@@ -182,8 +186,11 @@ class Tuner:
             self._stopping.set()
             self.panel.tell("busy", "stopping when the running registrations are done ...")
             return
-        self._running.set()
+        if self.panel.sliders is None:  # tuned.json is damaged, and the panel shows it
+            return
+        self._begun.clear()
         self._stopping.clear()
+        self._running.set()
         self.panel.lock(True)
         self.panel.tell("busy", "registering every visit at full size ...")
         chosen = self.panel.method.value, self.panel.sliders.values
@@ -240,11 +247,12 @@ class Tuner:
         return {"visit": label(eye, visit)} | found.summary(eye.full_factor)
 
     def _run_every_visit(self, name: str, values: Mapping[str, Value]) -> None:
+        self._begun.set()
         try:
             found = list(self._registered(name, values))
         finally:
-            self._running.clear()
             self.panel.lock(False)
+            self._running.clear()
         if not found:
             self.panel.tell("done", "stopped: no visit was registered")
             return

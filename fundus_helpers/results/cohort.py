@@ -3,7 +3,6 @@
 ``fundus cohort DATA RESULTS [--part 3/100]``
 """
 
-import contextlib
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ from fundus_helpers.files import written_beside
 from fundus_helpers.loading.visits import cohort_eyes, data_folder
 from fundus_helpers.progress import progress
 from fundus_helpers.results.cohort_page import cohort_page, save_sheet
-from fundus_helpers.results.metrics_file import METRICS_FILE, read_metrics_file
+from fundus_helpers.results.metrics_file import read_eye_metrics
 from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.results.report import summarise
 from fundus_helpers.series.outcomes import best_method, count_verdicts
@@ -75,20 +74,17 @@ def _row(results: Path, patient: str, laterality: str) -> dict[str, object]:
     elif (results / eye / "report.html").exists():
         row |= {"state": "done", "reason": ""}
     row |= {"visits": 0, "accepted": 0, "worst_predicted_error_px": float("nan")}
-    metrics, outcomes = _read(results / eye)
-    if metrics:
-        row |= {"left_out": len(metrics["left_out"]), "code": metrics["provenance"]["code"]}
-    return row if outcomes is None else row | _numbers(outcomes)
-
-
-def _read(folder: Path) -> tuple[dict | None, pd.DataFrame | None]:
-    """Read what one notebook says of an eye (all say the same), and what all have registered."""
-    metrics = outcomes = None
-    # A file that cannot be read is a reason that `summarise` gives; or nothing was registered.
-    with contextlib.suppress(ValueError, FileNotFoundError):
-        metrics = next(map(read_metrics_file, sorted(folder.glob(f"*/{METRICS_FILE}"))), None)
-        outcomes = read_outcomes(folder.parent, [folder.name])
-    return metrics, outcomes
+    metrics, _ = read_eye_metrics(results / eye)  # `summarise` gives the reasons of the others
+    if not metrics:
+        return row
+    one = metrics[min(metrics)]  # every notebook says the same of the eye
+    row |= {"left_out": len(one["left_out"]), "code": one["provenance"]["code"]}
+    try:
+        return row | _numbers(read_outcomes(results, [eye], skip_unreadable=True))
+    except FileNotFoundError:  # nothing was registered
+        return row
+    except ValueError as error:
+        return row | {"state": "FAILED", "reason": str(error)}
 
 
 def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:

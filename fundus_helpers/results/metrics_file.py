@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.results.provenance import provenance_of
+from fundus_helpers.results.provenance import SCHEMA, provenance_of
 
 METRICS_FILE = "metrics.json"
-VERSION = 2  # increased whenever the schema changes; files of version 1 do not state a version
+VERSION = SCHEMA  # increased whenever the schema changes
 
 Number = float | None
 
@@ -164,7 +164,7 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
     name = f"{METRICS_FILE} of {path.parent.name} ({path.parent.parent.name})"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{name}: damaged; delete it and run the notebook again") from error
     version = content.get("version", 1) if isinstance(content, dict) else None
     if version != VERSION:
@@ -173,6 +173,32 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
             f"{version}, needed is {VERSION}); run the notebook again"
         )
     return _checked(content, name)
+
+
+def read_eye_metrics(folder: Path | str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Read what every numbered notebook left of an eye, the oldest file first.
+
+    Parameters
+    ----------
+    folder : path
+        ``<results>/<patient>_<L|R>``. Only folders named like numbered notebooks are read, so
+        that a study of one's own, saved beside them, is not taken for one of them.
+
+    Returns
+    -------
+    metrics : dict of str to dict
+        The fields of `Metrics`, by notebook.
+    unreadable : dict of str to str
+        Notebooks whose file cannot be read, each with the reason.
+    """
+    files = Path(folder).glob(f"[0-9][0-9]_*/{METRICS_FILE}")
+    metrics, unreadable = {}, {}
+    for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file)):
+        try:
+            metrics[file.parent.name] = read_metrics_file(file)
+        except (ValueError, OSError) as error:
+            unreadable[file.parent.name] = str(error)
+    return metrics, unreadable
 
 
 def read_metrics(

@@ -33,13 +33,18 @@ def write_notebook_page(notebook: Path) -> Path | None:
     Returns
     -------
     Path or None
-        The page, ``<name>.html``; None if the notebook was run by hand.
+        The page, ``<name>.html``; None if the notebook was run by hand, or its file is damaged.
     """
     if not is_executed(notebook):
         return None
     page = notebook.with_suffix(".html")
+    try:
+        text = page_without_code(notebook)
+    except nbformat.reader.NotJSONError:  # damaged: its numbers are there, its page is not
+        page.unlink(missing_ok=True)
+        return None
     with written_beside(page) as part:
-        part.write_text(page_without_code(notebook), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
     return page
 
 

@@ -58,13 +58,18 @@ def registering_notebooks(folder: Path | str) -> list[str]:
 
 
 def imports_of(notebook: Path | str) -> set[str]:
-    """Return the names of the modules that a notebook imports."""
+    """Return the names of the modules that a notebook imports, from its cells of plain Python."""
     modules = set()
-    for node in ast.walk(ast.parse("\n".join(_cells(notebook)))):
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules.add(node.module)
+    for source in _cells(notebook):
+        try:
+            nodes = list(ast.walk(ast.parse(source)))
+        except SyntaxError:  # for example %matplotlib inline
+            continue
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                modules |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module)
     return modules
 
 

@@ -11,7 +11,11 @@ from pathlib import Path
 PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
 # These parts of the package decide the numbers. All other parts only show them or start runs.
 PACKAGE = Path(__file__).parents[1]
-DECIDING = ("loading", "transforms", "methods", "metrics", "series", "study.py")
+DECIDING = (
+    *("loading", "transforms", "methods", "metrics", "series", "study.py"),
+    *("results/tuned.py", "results/folder.py", "runs/fire_benchmark.py", "runs/peers.py"),
+)
+SCHEMA = 2  # version of metrics.json; files of version 1 had no version in them
 
 
 def code_version(package: Path | str = PACKAGE) -> str:
@@ -25,7 +29,7 @@ def code_version(package: Path | str = PACKAGE) -> str:
     package : path
         Folder of the source code.
     """
-    digest, package = hashlib.sha256(), Path(package)
+    digest, package = hashlib.sha256(f"schema {SCHEMA}".encode()), Path(package)
     for name in DECIDING:
         place = package / name
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
@@ -41,7 +45,7 @@ def _without_words(source: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [statement for statement in body if not _is_text(statement)]
-    return ast.dump(tree)
+    return ast.unparse(tree)
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from fundus_helpers.loading.visits import DEMO_PATIENTS, cohort_eyes
 from fundus_helpers.metrics.measures import MEASURES
-from fundus_helpers.results.metrics_file import METRICS_FILE, read_metrics_file
+from fundus_helpers.results.metrics_file import METRICS_FILE, read_eye_metrics
 from fundus_helpers.results.notebooks import registering_notebooks
 
 
@@ -17,6 +17,7 @@ def read_outcomes(
     *,
     data: Path | str | None = None,
     notebooks: Path | str = ".",
+    skip_unreadable: bool = False,
 ) -> pd.DataFrame:
     """Read the outcomes that every notebook has saved for every eye.
 
@@ -35,6 +36,9 @@ def read_outcomes(
         If `eyes` is None, read only the eyes of this data folder.
     notebooks : path
         Folder of the notebooks. An error message lists the notebooks that register visits.
+    skip_unreadable : bool
+        Leave out the files that cannot be read, so that one of them does not stop a cohort; the
+        report of the eye names them.
 
     Returns
     -------
@@ -48,8 +52,8 @@ def read_outcomes(
     FileNotFoundError
         If there are no outcomes, or if one of `eyes` has none. The message says what to run.
     ValueError
-        If a file is damaged, or was written by another version of this project. The message says
-        what to do.
+        If a file is damaged, or was written by another version of this project; or if two notebooks
+        call a method by the same name. The message says what to do.
     """
     results, rows = Path(results), []
     if eyes is None:
@@ -61,7 +65,7 @@ def read_outcomes(
     else:
         folders = [results / eye for eye in eyes]
     for folder in folders:
-        found = _read_eye(folder)
+        found = _read_eye(folder, skip_unreadable)
         if not found and eyes is not None:
             raise FileNotFoundError(_nothing_of(folder.name, notebooks))
         rows += found
@@ -71,12 +75,22 @@ def read_outcomes(
     return table.astype({key: float for key in table if key in MEASURES})
 
 
-def _read_eye(folder: Path) -> list[dict[str, object]]:
-    paths = sorted(folder.glob(f"*/{METRICS_FILE}"), key=lambda path: path.stat().st_mtime_ns)
-    metrics = {path: read_metrics_file(path) for path in paths}
-    photographs = {path: each["provenance"]["sha256"] for path, each in metrics.items()}
-    current = [path for path in sorted(paths) if photographs[path] == photographs[paths[-1]]]
-    return [row for path in current for row in _rows(metrics[path])]
+def _read_eye(folder: Path, skip_unreadable: bool) -> list[dict[str, object]]:
+    metrics, unreadable = read_eye_metrics(folder)
+    if unreadable and not skip_unreadable:
+        raise ValueError(next(iter(unreadable.values())))
+    photographs = [each["provenance"]["sha256"] for each in metrics.values()]
+    current = [n for n in sorted(metrics) if metrics[n]["provenance"]["sha256"] == photographs[-1]]
+    rows = [row for name in current for row in _rows(metrics[name])]
+    owners: dict[object, str] = {}
+    for row in rows:
+        owner = owners.setdefault((row["method"], row["template"], row["visit"]), row["notebook"])
+        if owner != row["notebook"]:
+            raise ValueError(
+                f"{folder.name}: {owner} and {row['notebook']} both call a method "
+                f"{row['method']!r}; give the method of one of them a label of its own"
+            )
+    return rows
 
 
 def _rows(metrics: Mapping) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import pandas as pd
 from fundus_helpers.files import written_beside
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.pictures import TURN_CAPTION, overlay_caption
-from fundus_helpers.results.metrics_file import METRICS_FILE, read_metrics_file
+from fundus_helpers.results.metrics_file import METRICS_FILE, read_eye_metrics, read_metrics_file
 from fundus_helpers.results.notebook_page import is_executed, write_notebook_page
 from fundus_helpers.results.page import Link, Picture, Section, render_page
 from fundus_helpers.results.reading import read_outcomes
@@ -37,17 +37,15 @@ def write_eye_report(path: Path | str) -> Path:
     Raises
     ------
     FileNotFoundError
-        If no notebook has left any numbers of this eye.
-    ValueError
-        See `read_metrics_file`.
+        If no notebook has left numbers of this eye that can be read.
     """
     path = Path(path)
     folder = path.parent
-    files = sorted(folder.glob(f"*/{METRICS_FILE}"))
-    metrics = {file.parent.name: read_metrics_file(file) for file in files}
+    metrics, unreadable = read_eye_metrics(folder)
     if not metrics:
-        raise FileNotFoundError(f"no results of {folder.name}: run a notebook for this eye first")
-    sections = [*_verdicts(folder), _notebooks(folder, metrics), _left_out(metrics)]
+        reasons = "; ".join(unreadable.values()) or "run a notebook for this eye first"
+        raise FileNotFoundError(f"no results of {folder.name}: {reasons}")
+    sections = [*_verdicts(folder), _notebooks(folder, metrics, unreadable), _left_out(metrics)]
     with written_beside(path) as part:
         title = f"{folder.name}: registration report"
         part.write_text(render_page("eye.html.j2", title, sections), encoding="utf-8")
@@ -57,7 +55,7 @@ def write_eye_report(path: Path | str) -> Path:
 def _verdicts(folder: Path) -> list[Section]:
     """Tell which method to take, show it, and count the visits by verdict for every method."""
     try:
-        outcomes = read_outcomes(folder.parent, [folder.name])
+        outcomes = read_outcomes(folder.parent, [folder.name], skip_unreadable=True)
     except FileNotFoundError:
         return [Section(paragraphs=["Nothing was registered."])]
     method = best_method(outcomes)
@@ -89,11 +87,14 @@ def _cells(table: pd.DataFrame) -> list[list[str]]:
     return [[write[name](row[name]) for name in table] for row in table.to_dict("records")]
 
 
-def _notebooks(folder: Path, metrics: Mapping[str, dict]) -> Section:
+def _notebooks(folder: Path, metrics: Mapping[str, dict], unreadable: Mapping[str, str]) -> Section:
     rows = []
-    for name, content in metrics.items():
+    for name in sorted({*metrics, *unreadable}):
+        if name in unreadable:
+            rows.append([name, unreadable[name]])
+            continue
         page = write_notebook_page(folder / name / f"{name}.ipynb")
-        words = [_in_numbers(content), "" if page else "run by hand"]
+        words = [_in_numbers(metrics[name]), "" if page else "run by hand"]
         link = Link(name, f"{name}/{page.name}") if page else name
         rows.append([link, "; ".join(filter(None, words))])
     return Section("Notebooks", rows=rows)
@@ -157,14 +158,18 @@ def _state(folder: Path) -> tuple[str, str]:
         return "FAILED", _reason(folder / f"{folder.name}.ipynb")
     try:
         return "done", _in_numbers(read_metrics_file(metrics))
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return "FAILED", str(error)
 
 
 def _reason(notebook: Path) -> str:
     if not is_executed(notebook):
         return "killed: cancelled, out of memory, out of time, or the disk was full"
-    for cell in nbformat.read(notebook, as_version=4).cells:
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+    except (ValueError, OSError):
+        return f"{notebook.name} is damaged: run the notebook again"
+    for cell in cells:
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 return f"{output.ename}: {output.evalue}"

@@ -77,8 +77,13 @@ def _load() -> None:
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = os.environ.get("THREADS", "1")
-    for module in (*LOADED, *_modules_of_package(), *_modules_of_notebooks()):
+    for module in (*LOADED, *_modules_of_package()):
         importlib.import_module(module)
+    for module in _modules_of_notebooks():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:  # the notebook that needs it will say so itself
+            logging.warning("cannot be loaded ahead: %s", error)
 
 
 def _modules_of_package() -> list[str]:

@@ -79,8 +79,8 @@ class AssessedEye:
 
     @property
     def farthest(self) -> int:
-        """Position of the visit that lies farthest from the template."""
-        return self.by_distance[-1]
+        """Position of the visit farthest from the template; of the last one if nothing is known."""
+        return [*self.others[-1:], *self.by_distance][-1]
 
     def add(self, label: str, found: Sequence[Registration | sitk.Transform | None]) -> list:
         """Add registrations or transforms from elsewhere, one for each visit.
@@ -172,7 +172,7 @@ class AssessedEye:
         """
         labels = [*self.registrations] if labels is None else labels
         missing = [label for label in labels if label not in self._records]
-        records = outcome_records(
+        records = missing and outcome_records(
             self.eye,
             self.template,
             {label: self.registrations[label] for label in missing},

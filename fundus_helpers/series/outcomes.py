@@ -90,6 +90,7 @@ def _judge(
         for i in range(len(eye.names))
         if i != template
     }
+    tried = {i: here for i, here in tried.items() if here}
     tasks = [
         joblib.delayed(judge_all)(
             [registration.transform for registration in here.values()],

@@ -185,3 +185,18 @@ def verdict(measure, before, after, others=("l1",)):
         return word, ""
     red, green, _ = bytes.fromhex(code)
     return word, "green" if green > red else "red"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "written"),
+    [
+        ("landmark_error_px", 1.2345, "1.23"),
+        ("landmark_error_px", 1234.5, "1234"),
+        ("overlap", 0.98765, "98.8"),
+        ("accepted", 12345, "12345"),
+        ("ncc", None, "-"),
+        ("ncc", float("nan"), "-"),
+    ],
+)
+def test_a_value_is_written_as_people_read_it(key, value, written):
+    assert metrics.MEASURES[key].write(value) == written

@@ -482,6 +482,23 @@ def test_a_run_of_every_visit_can_be_stopped(tuner, eye):
     assert not made.panel.visit.disabled
 
 
+def test_a_move_that_arrives_late_does_not_take_the_place_of_a_run(tuner, monkeypatch):
+    made, go_on, register = tuner("translation"), threading.Event(), preview.preview_pair
+
+    def slowly(*arguments):
+        go_on.wait(30)
+        return register(*arguments)
+
+    monkeypatch.setattr(preview, "preview_pair", slowly)
+    move(made, "iterations", 5)
+    made.panel.run_all.click()  # waits for the preview
+    made.panel.view.value = [view for view in VIEWS if view != made.panel.view.value][0]
+    go_on.set()
+    made.finish()
+    assert "visits registered" in made.panel.status.value
+    assert made.panel.run_all.description != "Stop" and not made.panel.visit.disabled
+
+
 def test_a_run_that_is_stopped_before_any_visit_is_done_says_so(tuner, monkeypatch):
     made = tuner("translation")
     seen = numbers(made)
@@ -579,6 +596,9 @@ def test_a_broken_file_of_knobs_is_said_in_words(tuner, tmp_path, eye):
     with pytest.raises(ValueError, match="tuned.json is not JSON"):
         made.finish()
     assert "tuned.json is not JSON" in made.panel.status.value
+    made.panel.run_all.click()  # there is nothing to run with
+    made.finish()
+    assert made.panel.run_all.description != "Stop"
 
 
 # Nobody watches

@@ -9,6 +9,7 @@ from fundus_helpers.loading.visits import EyeError
 from fundus_helpers.results.cohort import write_cohort_report
 from fundus_helpers.results.folder import make_folder
 from fundus_helpers.results.metrics_file import save_metrics
+from fundus_helpers.results.reading import read_outcomes
 
 NOTEBOOK = "03_rigid"
 
@@ -54,6 +55,18 @@ def test_an_eye_whose_numbers_cannot_be_read_fails_with_its_reason_and_stops_no_
     assert table["state"].tolist() == ["FAILED", "FAILED"]
     reason = table.set_index("patient").loc["good", "reason"]
     assert reason.startswith(NOTEBOOK) and "run the notebook again" in reason
+
+
+def test_a_file_that_cannot_be_read_is_left_out_where_all_eyes_are_compared(cohort):
+    outcome = {"method": "rigid", "visit": "b", "template": "a", "verdict": "failed"}
+    outcome |= {"reasons": [], "failure": "", "seconds": 1.0}
+    outcome |= dict.fromkeys(("predicted_error_px", "landmark_error_before_px"))
+    content = {"patient": "bad", "laterality": "L", "outcomes": [outcome]}
+    save_metrics(cohort[1] / "bad_L" / NOTEBOOK, None, {}, content)
+    (cohort[1] / "good_L" / NOTEBOOK / "metrics.json").write_text("damaged")
+    with pytest.raises(ValueError, match=r"03_rigid \(good_L\): damaged"):
+        read_outcomes(cohort[1], data=cohort[0])
+    assert set(read_outcomes(cohort[1], data=cohort[0], skip_unreadable=True)["patient"]) == {"bad"}
 
 
 def test_a_part_without_any_eye_is_told_and_leaves_the_report_of_all(cohort, capfd):

@@ -13,6 +13,7 @@ from fundus_helpers.__main__ import main
 from fundus_helpers.results.folder import make_folder
 from fundus_helpers.results.metrics_file import METRICS_FILE, save_metrics
 from fundus_helpers.results.notebook_page import page_without_code
+from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.results.report import summarise, write_eye_report
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -177,3 +178,41 @@ def test_numbers_that_cannot_be_read_are_a_failure_with_its_reason(results):
     table = summarise(results).set_index("notebook")
     assert table["state"].to_dict() == {"03_rigid": "FAILED", "09_own": "done"}
     assert "run the notebook again" in table.loc["03_rigid", "in numbers"]
+
+
+@pytest.mark.parametrize("content", ['{"outcomes": []}', '{"version": 2', "\udcff"])
+def test_a_file_that_cannot_be_read_is_named_in_the_report_and_leaves_the_others(results, content):
+    path = results / "007_L" / "03_rigid" / METRICS_FILE
+    path.write_text(content, errors="surrogateescape")
+    text = write_eye_report(results / "007_L" / "report.html").read_text(encoding="utf-8")
+    (row,) = re.findall(r"<tr><td>03_rigid</td>.*?</tr>", text)
+    assert "metrics.json of 03_rigid (007_L)" in row and "run the notebook again" in row
+    assert "Method to take: R &amp; D (09_own)" in text
+
+
+def test_a_study_of_one_s_own_is_not_taken_for_a_notebook(results):
+    folder = make_folder(results, "007", "L", "study")
+    content = {"patient": "007", "laterality": "L", "outcomes": [outcome("a<b", "failed", 9.0)]}
+    save_metrics(folder, None, {}, content)
+    assert set(read_outcomes(results, ["007_L"])["notebook"]) == {"03_rigid", "09_own"}
+    (folder / METRICS_FILE).write_text("damaged")
+    assert len(read_outcomes(results, ["007_L"])) == 2
+
+
+def test_two_notebooks_that_name_a_method_alike_are_named(results):
+    folder = make_folder(results, "007", "L", "12_own")
+    content = {"patient": "007", "laterality": "L", "outcomes": [outcome("a<b", "failed", 9.0)]}
+    save_metrics(folder, None, {}, content)
+    with pytest.raises(ValueError, match="007_L: 03_rigid and 12_own.*'a<b'.*label of its own"):
+        read_outcomes(results, ["007_L"])
+
+
+def test_an_executed_notebook_that_is_damaged_is_told_and_stops_nothing(results):
+    damaged = results / "007_L" / "03_rigid" / "03_rigid.ipynb"
+    damaged.write_text(damaged.read_text()[:20])
+    write_eye_report(results / "007_L" / "report.html")
+    (results / "007_L" / "03_rigid" / METRICS_FILE).unlink()
+    table = summarise(results).set_index("notebook")
+    assert (
+        "03_rigid.ipynb is damaged: run the notebook again" in table.loc["03_rigid", "in numbers"]
+    )

@@ -20,7 +20,7 @@ from fundus_helpers.__main__ import main
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.results import reading
-from fundus_helpers.results.notebooks import known_parameters, registering_notebooks
+from fundus_helpers.results.notebooks import compares, known_parameters, registering_notebooks
 
 PROJECT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(PROJECT.glob("notebooks/*.ipynb"))
@@ -47,6 +47,11 @@ def header_of(path):
     rows = [line for line in cells_of(path)[0].source.splitlines() if line.startswith("|")]
     names, _, values = ([cell.strip() for cell in row.strip("|").split("|")] for row in rows)
     return dict(zip(names, values, strict=True))
+
+
+def test_programs_know_which_notebooks_register_and_which_one_compares():
+    assert [name[:2] for name in REGISTERING] == ["03", "04", "05", "06", "07", "08", "09"]
+    assert [path.stem[:2] for path in NOTEBOOKS if compares(path)] == ["11"]
 
 
 def test_there_are_notebooks_and_each_has_its_own_number():

@@ -148,7 +148,8 @@ def test_help_is_what_make_says_first_and_lists_every_command():
 
 
 def test_commands_that_the_pages_mention_exist():
-    for page in ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/cluster.md"):
+    docs = [path.relative_to(PROJECT).as_posix() for path in PROJECT.glob("docs/*.md")]
+    for page in ("README.md", "CONTRIBUTING.md", "data/README.md", *docs):
         # As code only: in backquotes or indented.
         mentioned = set(re.findall(r"(?:`|^    |=\S+ )make ([a-z-]+)", read(page), re.MULTILINE))
         assert {m for m in mentioned if not m.endswith("-")} <= helped_targets(), page

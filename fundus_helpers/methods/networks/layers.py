@@ -166,7 +166,7 @@ def find_matrices(
     ----------
     network : AffineNetwork
     fixed, moving : Stack
-        n photographs each, on the finest canvas.
+        Stacks of n photographs each, on the finest canvas.
     sizes : sequence of int
         Sizes of the canvases in pixels.
     start : float32 tensor, shape (n, 3, 3)

@@ -19,7 +19,7 @@ def masked_correlation(fixed: Stack, moved: Stack) -> torch.Tensor:
     Parameters
     ----------
     fixed, moved : Stack
-        n images each.
+        Stacks of n images each.
 
     Returns
     -------
