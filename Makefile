@@ -136,7 +136,7 @@ benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder
 benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder
 	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"
 
-schema: .venv/installed  ## Write the schema of metrics.json into docs/ anew
+schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 	@$(BIN)/python -c 'import json, fundus_helpers as fh; print(json.dumps(fh.results.metrics_schema(), indent=1))' > docs/metrics.schema.json
 
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder

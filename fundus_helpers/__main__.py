@@ -213,20 +213,26 @@ HELP = {
     register: "register two photographs of an eye and judge the result",
     check: "count the usable photographs of an eye, judged by the names of the files",
     summary: "show the results of every notebook for all or some eyes",
-    report: "write the report of one eye from the results of its notebooks",
-    cohort: "write the report and the tables of all eyes",
-    plan: "say what a cohort would run, what is left out and why, and how long it would take",
+    report: "write the report of one eye from the results of its notebooks (used by make)",
+    cohort: "write the report and the tables of all eyes (used by make)",
+    plan: (
+        "say what a cohort would run, what is left out and why, and how long it would take "
+        "(called by `make cohort-dry`; reads Snakemake's summary from standard input)"
+    ),
     pseudonyms: "replace the names of patients by pseudonyms",
     benchmark: "test methods and other programs (peers) on the FIRE photographs",
-    run: "run one notebook without opening it",
+    run: "run one notebook without opening it (used by make)",
 }
 PSEUDONYMS = {
     "view": (
-        "make a folder of links to the photographs, named by pseudonyms",
+        "make a folder of links to the photographs, named by pseudonyms (used by make)",
         ("data", "view", "results"),
     ),
     "name": ("print the pseudonym of one patient", ("patient", "data", "results")),
-    "plain": ("check that results contain no pseudonyms, before a run without them", ("results",)),
+    "plain": (
+        "check that results contain no pseudonyms, before a run without them (used by make)",
+        ("results",),
+    ),
 }
 
 

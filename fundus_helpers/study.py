@@ -1,5 +1,6 @@
 """The study of one eye: open it, register, measure and judge its visits, show and save them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from fundus_helpers.loading.eye import Eye, load_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.methods import Method
 from fundus_helpers.results.folder import make_folder, save_registrations
-from fundus_helpers.results.metrics_file import read_metrics, save_metrics
+from fundus_helpers.results.metrics_file import as_plain, read_metrics, save_metrics
 from fundus_helpers.results.notebooks import TEMPLATE_NOTEBOOK
 from fundus_helpers.results.tuned import tuned_knobs
 from fundus_helpers.series.assessed_eye import AssessedEye
@@ -42,10 +43,13 @@ class Study(AssessedEye):
         Folder of all results.
     notebook : str
         Name of the folder for the results of this study, inside the results folder of the eye.
+        Reports and comparisons of methods read only folders named like numbered notebooks
+        (``03_rigid``).
     size : int, optional
         Larger photographs are shrunk to this longer side in pixels. None keeps their size.
     tuned : str
-        Knobs of each method as JSON. They replace the knobs of a notebook (see `knobs`).
+        Knobs of each method as JSON. They replace the knobs that are given to `knobs`. `knobs`
+        returns them; pass the result to `register`.
     jobs : int
         Number of processes; -1 for one per core.
 
@@ -176,6 +180,11 @@ class Study(AssessedEye):
             Number of processes; None for the number with which the study was opened.
         **knobs
             Knobs of the method.
+
+        Raises
+        ------
+        ValueError
+            For an unknown method, or for a knob that the method does not have.
         """
         if visits is None:
             jobs = self.jobs if jobs is None else jobs
@@ -184,7 +193,10 @@ class Study(AssessedEye):
             found = [None] * len(self.eye.names)
             for i in dict.fromkeys(visits):
                 found[i] = self.register_visit(method, i, eye=eye, **knobs)
-        return self.add(label or str(method), found)
+        label = label or str(method)
+        found = self.add(label, found)
+        self._given[label] = knobs
+        return found
 
     def step_by_step(
         self, method: str, steps: Mapping[str, Mapping[str, object]], visit: int
@@ -255,6 +267,11 @@ class Study(AssessedEye):
             What to look for. The name of the visit is written before it.
         visit : int, optional
             Position of the visit; None for the visit farthest from the template.
+
+        Raises
+        ------
+        ValueError
+            If this visit was not registered by this method.
         """
         registration = self._registration(label, visit)
         words = f"{registration.visit}: {caption}" if caption else registration.visit
@@ -281,17 +298,24 @@ class Study(AssessedEye):
 
     def best_and_worst(self, label: str) -> Figure:
         """Draw the visits that a method registered best and worst."""
-        found = [each for each in self.registrations[label] if each is not None]
+        found = [each for each in self._found(label) if each is not None]
         return plotting.draw_best_and_worst(self.eye, self.template, found, self.measured(label))
 
     def _registration(self, label: str, visit: int | None) -> Registration:
-        return self.registrations[label][self.farthest if visit is None else visit]
+        place = self.farthest if visit is None else visit
+        registration = self._found(label)[place]
+        if registration is None:
+            raise ValueError(
+                f"visit {self.eye.names[place]} was not registered by {label}; call "
+                "study.register first"
+            )
+        return registration
 
     # Saving.
 
     def save(
         self,
-        chosen: str | Sequence[Registration],
+        chosen: str | Sequence[Registration | None],
         parameters: Mapping[str, object] = MappingProxyType({}),
         **findings: object,
     ) -> Path:
@@ -303,11 +327,12 @@ class Study(AssessedEye):
 
         Parameters
         ----------
-        chosen : str or sequence of Registration
+        chosen : str or sequence of Registration or None
             Name of the method whose registrations are saved; or registrations to a frame that is
-            not a visit.
+            not a visit. Nothing is saved for a visit that was not registered.
         parameters : mapping
-            Parameters of the notebook, so that the run can be repeated.
+            Parameters of the notebook, so that the run can be repeated. If it is empty, the size
+            and the knobs that were given to `register` are saved.
         **findings
             Results that only this study has: tables, numbers or words.
 
@@ -316,18 +341,19 @@ class Study(AssessedEye):
         Path
             Path of ``metrics.json``.
         """
-        found = self.registrations[chosen] if isinstance(chosen, str) else chosen
+        found = self._found(chosen) if isinstance(chosen, str) else chosen
         save_registrations(
             self.folder, self.eye, self.template, found, shown=self.farthest, jobs=self.jobs
         )
         after = self.measured(chosen) if isinstance(chosen, str) else {}
+        plain_knobs = json.loads(json.dumps(as_plain(self._given), default=str))
         return self.save_metrics(
-            parameters,
+            parameters or {"size": self.size, "methods": plain_knobs},
             template=self.eye.names[self.template],
             before=self.before,
             after=after,
-            failed={each.visit: each.reason for each in found if each.reason},
-            outcomes=self.table().to_dict("records"),
+            failed={each.visit: each.reason for each in found if each and each.reason},
+            outcomes=self.table([*self.registrations]).to_dict("records"),
             findings=findings,
         )
 

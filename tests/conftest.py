@@ -22,7 +22,10 @@ ZOOM, CORNER = SIDE / 1000, 205  # of the 1411 pixels, the middle 1000 lie in th
 
 
 # Files that run for minutes, and partly wait: begun first, the others fill the gaps.
-LONG = ("test_notebooks", "test_slurm", "test_browser", "test_faults", "test_run", "test_privacy")
+LONG = (
+    *("test_notebooks", "test_browser", "test_slurm", "test_faults", "test_run", "test_privacy"),
+    *("test_tuning", "test_methods", "test_knobs", "test_networks", "test_warm_start"),
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -197,7 +197,7 @@ def _visible(image: np.ndarray, name: str) -> np.ndarray:
         np.percentile(image, 99) < BLACK_LEVEL
         or field_of_view(resize(image, 256)).mean() < LEAST_VIEW
     ):
-        raise UnusableImageError(f"{name}: all but black")
+        raise UnusableImageError(f"{name}: almost completely black")
     return image
 
 

@@ -163,7 +163,7 @@ def list_visits(
         date, reason = (None, "") if found else (None, "name does not end in _YYYY-MM-DD_L or _R")
         if found:
             date = read_date(found["date"])
-            reason = "" if date else f"{found['date']!r} in its name is no date (YYYY-MM-DD)"
+            reason = "" if date else f"{found['date']!r} in the name is not a date (YYYY-MM-DD)"
         rows.append((patient, laterality, path.stem, date, path.name, not reason, reason))
     rows.sort(key=lambda row: (row[3] or datetime.date.max, row[4]))
     columns = ["patient", "laterality", "visit", "date", "file", "used", "reason"]

@@ -14,15 +14,30 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
+import lazy_loader as lazy
+
 from fundus_helpers.methods import elastix, optical_flow, rigid
 from fundus_helpers.methods.keypoints import registration
 from fundus_helpers.methods.pair import Method
 
 __all__ = ["METHODS", "Method"]
+__getattr__, *_ = lazy.attach(__name__, submodules=["networks"])  # they load PyTorch
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "elastix", "keypoints", "networks", "optical_flow", "rigid"]
+
+
+def _with(function: Method, **knobs: object) -> Method:
+    """Set knobs of a function. `help` shows the docstring of the function."""
+    method = partial(function, **knobs)
+    method.__doc__ = function.__doc__
+    return method
+
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        model: partial(rigid.register, model=model)
+        model: _with(rigid.register, model=model)
         for model in ("translation", "rigid", "similarity", "affine")
     }
     | {
@@ -31,7 +46,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "optical_flow_dis": optical_flow.dis,
     }
     | {
-        f"elastix_{stages[-1]}": partial(elastix.register, stages=stages)
+        f"elastix_{stages[-1]}": _with(elastix.register, stages=stages)
         for stages in (("rigid",), ("similarity",), ("affine",), ("affine", "bspline"))
     }
     | {"keypoints": registration.register}

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial, wraps
+from numbers import Integral, Real
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -117,11 +118,26 @@ class Knob:
         return self.condition.is_met(given[self.condition.argument])
 
     def check(self, value: Value) -> None:
-        """Raise ValueError for a value that is not accepted. The message says what is."""
+        """Raise ValueError for a value of the wrong type or outside the range or the choices.
+
+        A switch accepts True and False, a choice only its words, an integer knob only integers, and
+        a float knob any real number. The message says what is accepted.
+        """
         if self.choices:
             check_choice(self.name, value, self.choices)
         elif self.least is not None:
-            check_range(self.name, value, self.least, self.most)
+            self._check_number(value)
+        elif not isinstance(value, (bool, np.bool_)):
+            raise ValueError(f"{self.name} {value!r} is not True or False")
+
+    def _check_number(self, value: Value) -> None:
+        whole = isinstance(self.default, int)
+        kind = f"{'a whole' if whole else 'a'} number from {self.least} to {self.most:g}"
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise ValueError(f"{self.name} {value!r} is not {kind}")
+        check_range(self.name, value, self.least, self.most)
+        if whole and not isinstance(value, Integral):
+            raise ValueError(f"{self.name} {value!r} is not {kind}")
 
     def stops(self, *others: float) -> list[float]:
         """List the numbers that a slider offers, in ascending order.
@@ -172,9 +188,9 @@ def read_knobs(method: Callable) -> dict[str, Knob]:
     ----------
     method : callable
         A function with annotations and a numpydoc docstring, an object with such a ``__call__``,
-        or a `functools.partial`. Arguments that a partial sets are no knobs, nor are arguments
-        that have no effect beside them. If the docstring explains an argument by ``See `other`.``,
-        the explanation is read from the function ``other`` of the same file.
+        or a `functools.partial`. Arguments that the partial sets are not knobs. Arguments that
+        have no effect with these values are not knobs either. If the docstring explains an argument
+        by ``See `other`.``, the explanation is read from the function ``other`` of the same file.
 
     Raises
     ------
@@ -213,7 +229,10 @@ def _knobs_of(function: Callable) -> Mapping[str, Knob]:
         if condition and condition.argument not in arguments:
             raise ValueError(f"{function.__qualname__}: knob {name!r}: no argument for {condition}")
         unit = added[ImageUnit].name if ImageUnit in added else ""
-        knobs[name] = Knob(name, argument.default, *limits, choices, unit, explanation, condition)
+        default = argument.default
+        if kind is float and isinstance(default, int):
+            default = float(default)  # the type of the default is that of the knob
+        knobs[name] = Knob(name, default, *limits, choices, unit, explanation, condition)
     return knobs
 
 
@@ -255,6 +274,35 @@ def checked(method: Callable) -> Callable:
         return method(*images, **given)
 
     return with_checked_knobs
+
+
+def check_names(method: Callable, knobs: Collection[str]) -> None:
+    """Raise ValueError for a knob that is not an argument of the method.
+
+    Parameters
+    ----------
+    method : callable
+        One of `fundus_helpers.METHODS`, or any function with the same parameters and result. A
+        method with ``**`` arguments accepts all names.
+    knobs : collection of str
+        Names of the knobs that are to be given to the method.
+    """
+    try:
+        arguments = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # a function that is not written in Python
+        return
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments):
+        return
+    images = [each.name for each in arguments if each.kind is each.POSITIONAL_OR_KEYWORD][:2]
+    accepted = [
+        each.name
+        for each in arguments
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+        and each.name not in (*images, "fixed_mask", "moving_mask")
+    ]
+    unknown = [name for name in knobs if name not in accepted]
+    if unknown:
+        raise ValueError(f"the method has no knob {unknown[0]!r}; there are {accepted}")
 
 
 def check_choice(knob: str, value: str, accepted: Collection[str]) -> None:

@@ -242,7 +242,7 @@ def _register(
         sigma = smoothness * max(common.shape) / 768
         field = fields.smooth_without_folds(field, known, sigma)
         if fields.area(field)[common].min() <= 0:
-            raise RegistrationError("the flow folds, however much it is smoothed")
+            raise RegistrationError("the flow folds, even with the strongest smoothing")
         bent = transforms.from_displacement(fields.every_second(field), spacing=2)
     else:
         bent = transforms.from_displacement(fields.smooth(field, common, 0))

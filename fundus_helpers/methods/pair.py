@@ -99,10 +99,14 @@ def prepare_image(
         raise ValueError(f"{name} image has shape {image.shape}; (height, width) is needed")
     if not np.issubdtype(image.dtype, np.floating):
         raise ValueError(
-            f"{name} image is {image.dtype}; float in [0, 1] is needed: loading.single_channel"
+            f"{name} image is {image.dtype}; float in [0, 1] is needed; convert it with "
+            "fh.loading.single_channel"
         )
     if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-        raise ValueError(f"{name} image has NaN or values outside [0, 1]: loading.single_channel")
+        raise ValueError(
+            f"{name} image has NaN or values outside [0, 1]; convert it with "
+            "fh.loading.single_channel"
+        )
     image = image.astype(np.float32)
     if mask is not None and np.shape(mask) != image.shape:
         raise ValueError(f"{name} mask has shape {np.shape(mask)}, its image {image.shape}")
@@ -161,7 +165,7 @@ def check_result(
     # In a small overlap, unrelated images can have a high correlation by chance.
     if correlation < least_correlation * max(1, 0.5 / share) ** 0.25:
         raise RegistrationError(
-            f"correlation {correlation:.2f} after registration: no vessels to be seen, another "
+            f"correlation {correlation:.2f} after registration: no vessels are visible, another "
             "eye, or the overlap was not found"
         )
 

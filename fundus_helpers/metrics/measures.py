@@ -1,7 +1,8 @@
 """Measures of how well two images, or two sets of points, lie on each other.
 
-The table `MEASURES` lists all measures. The key of a measure in this table is also its name in
-columns, files, figures and reports. A new measure needs one function and one entry in this table.
+The table `MEASURES` lists all measures. The key is the name in Python, in columns and in files.
+Readers see the label, in tables, figures and reports. A new measure needs one function and one
+entry in this table.
 
 If landmarks exist, the landmark error is the most important measure. The similarity of warped
 pixels can be high even if the transform is wrong (Rohlfing, IEEE TMI 2012,

@@ -218,7 +218,8 @@ def _wrong(evidence: Evidence) -> list[str]:
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[0] * chance, AGREEING[0]):
         reasons.append(
-            f"{agreeing} keypoints agree, {chance:.0f} do by chance: another eye, or another place"
+            f"{agreeing} keypoints agree, {chance:.0f} are expected by chance: another eye, or "
+            "another place"
         )
     if evidence.correlation < CORRELATIONS[0]:
         reasons.append(f"correlation {evidence.correlation:.2f}: not the same vessels")
@@ -230,7 +231,7 @@ def _doubtful(evidence: Evidence) -> list[str]:
     reasons = []
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[1] * chance, AGREEING[1]):
-        reasons.append(f"only {agreeing} keypoints agree, {chance:.0f} do by chance")
+        reasons.append(f"only {agreeing} keypoints agree, {chance:.0f} are expected by chance")
     if evidence.correlation < CORRELATIONS[1]:
         reasons.append(f"correlation {evidence.correlation:.2f}: the images are hardly similar")
     if evidence.overlap < SMALL_OVERLAP:

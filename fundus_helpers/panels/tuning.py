@@ -296,8 +296,8 @@ def tune(
     """Make the sliders of one or several methods.
 
     A move of a slider registers a pair of visits at reduced size. The panel shows pictures and
-    numbers before and after the registration. The button *Save* writes the knobs into
-    ``tuned.json`` in the folder of the eye's results. Headless runs read them from there.
+    numbers before and after the registration. *Save* writes the knobs into ``tuned.json`` in the
+    folder of the eye, ``results/<patient>_<L|R>/``. Headless runs read them from there.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from fundus_helpers.loading.fire import LARGEST_THRESHOLD
+from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.figures import with_caption
 
 ROW = 0.26  # inches, height of the row of one method
@@ -94,8 +95,8 @@ def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
         ax.scatter(*errors, s=18, alpha=0.6, marker=markers[name], label=name)
     ends = np.array([judged["landmark_error_px"].min(), judged["landmark_error_px"].max()])
     ax.plot(ends, ends, color="grey", linewidth=1)
-    ax.set(xscale="log", yscale="log", xlabel="mean landmark error (px)")
-    ax.set(ylabel="predicted mean error (px)")
+    ax.set(xscale="log", yscale="log", xlabel=MEASURES["landmark_error_px"].title)
+    ax.set(ylabel=MEASURES["predicted_error_px"].title)
     for axis in (ax.xaxis, ax.yaxis):
         plain_ticks(axis)
     ax.legend(title="verdict", fontsize=8)

@@ -19,7 +19,7 @@ def overlay_caption(fixed: str = "fixed", moving: str = "moving") -> str:
     fixed, moving : str
         What the two images are called.
     """
-    return f"red: {fixed} only, cyan: {moving} only, grey: both agree"
+    return f"red: {fixed} is brighter, cyan: {moving} is brighter, grey: both agree"
 
 
 OVERLAY_CAPTION = overlay_caption()

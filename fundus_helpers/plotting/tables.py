@@ -37,8 +37,8 @@ def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
     Returns
     -------
     Styler
-        Columns ``before``, ``after``, ``change`` and ``verdict``. The verdict says in words
-        what the colour means.
+        Columns ``before``, ``after``, ``change`` and ``result``. The result (better, worse or same)
+        says in words what the colour means.
     """
     factor = [100 if MEASURES[key].unit == "share" else 1 for key in before.index]
     table = pd.DataFrame({"before": before * factor, "after": after * factor})
@@ -48,12 +48,12 @@ def before_after_table(before: pd.Series, after: pd.Series) -> Styler:
     words = np.select(
         [gain > 1e-9, gain < -1e-9, gain.abs() <= 1e-9], ["better", "worse", "same"], ""
     )
-    table["verdict"] = words
+    table["result"] = words
     colours = {"better": "#1a7f37", "worse": "#c62828"}
 
     def colour(row: pd.Series) -> list[str]:
-        style = f"color: {colours.get(row['verdict'], 'inherit')}; font-weight: bold"
-        return ["", style, style, style] if row["verdict"] in colours else [""] * 4
+        style = f"color: {colours.get(row['result'], 'inherit')}; font-weight: bold"
+        return ["", style, style, style] if row["result"] in colours else [""] * 4
 
     numbers = {name: "{:.4g}" for name in ("before", "after")} | {"change": "{:+.3g}"}
     style = table.style.apply(colour, axis=1).format(numbers, na_rep="-")

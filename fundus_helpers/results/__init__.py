@@ -1,4 +1,4 @@
-"""What a run leaves behind, and what is told of it."""
+"""The files that a run writes, and the reports."""
 
 import lazy_loader as lazy
 

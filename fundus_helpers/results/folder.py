@@ -48,7 +48,7 @@ def save_registrations(
     folder: Path,
     eye: Eye,
     template: int,
-    registrations: Sequence[Registration],
+    registrations: Sequence[Registration | None],
     *,
     shown: int,
     jobs: int = -1,
@@ -71,8 +71,9 @@ def save_registrations(
     eye : Eye
     template : int
         Position of the template among the visits. For a group, the position of any visit.
-    registrations : sequence of Registration
-        Registrations of all visits of the eye, in their order. Nothing is saved for a failed one.
+    registrations : sequence of Registration or None
+        Registrations of all visits of the eye, in their order; None for a visit that was not
+        registered. Nothing is saved for it, nor for a registration that failed.
     shown : int
         Position of the visit in the pictures. Best is the visit farthest from the template.
     jobs : int
@@ -82,7 +83,7 @@ def save_registrations(
         (folder / name).mkdir(exist_ok=True)
     tasks, written = [], []
     for file, registration in zip(eye.used["file"], registrations, strict=True):
-        if registration.transform is not None:
+        if registration is not None and registration.transform is not None:
             transform = transforms.rescale(registration.transform, eye.full_factor)
             # Transforms are saved one after the other, because HDF5 does not allow threads.
             path = folder / "transforms" / registration.visit
@@ -95,7 +96,9 @@ def save_registrations(
     for name in ("transforms", "registered"):
         for stale in {*(folder / name).iterdir()} - {*written}:
             stale.unlink()
-    _save_pictures(folder, eye, template, shown, registrations)
+    _save_pictures(
+        folder, eye, template, shown, [each and each.transform for each in registrations]
+    )
 
 
 def _save_photograph(
@@ -105,16 +108,16 @@ def _save_photograph(
 
 
 def _save_pictures(
-    folder: Path, eye: Eye, template: int, shown: int, found: Sequence[Registration]
+    folder: Path, eye: Eye, template: int, shown: int, found: Sequence[sitk.Transform | None]
 ) -> None:
     pair = [eye.images[i] for i in (template, shown)]
     _save_overlay(folder / "before.jpg", *pair)
     for name in ("after.jpg", "flicker.gif"):
         (folder / name).unlink(missing_ok=True)
-    if found[shown].transform is None:
+    if found[shown] is None:
         return
     # The common frame of a group is not that of the template, so both images are warped to it.
-    frame = [found[i].transform or transforms.identity() for i in (template, shown)]
+    frame = [found[i] or transforms.identity() for i in (template, shown)]
     pair = [transforms.warp(image, each) for image, each in zip(pair, frame, strict=True)]
     _save_overlay(folder / "after.jpg", *pair)
     with written_beside(folder / "flicker.gif") as part:

@@ -73,7 +73,7 @@ class Metrics(_Strict):
     patient: str | None = Field(None, description="null if the numbers are of several eyes")
     laterality: Literal["L", "R"] | None = None
     left_out: list[LeftOut] = Field([], description="photographs that were not used, and why")
-    visits: int | None = Field(None, description="number of photographs that were used")
+    photographs: int | None = Field(None, description="number of photographs that were used")
     template: str | None = Field(None, description="the visit that the others are registered to")
     before: dict[str, dict[str, Number]] = Field(
         {}, description="measures of every visit before registration, by visit"
@@ -170,7 +170,7 @@ def read_metrics_file(path: Path | str) -> dict[str, Any]:
     if version != VERSION:
         raise OutdatedError(
             f"{name}: written by another version of this project (its schema has version "
-            f"{version}, needed is {VERSION}); run the notebook again"
+            f"{version}, version {VERSION} is needed); run the notebook again"
         )
     return _checked(content, name)
 

@@ -25,6 +25,9 @@ def read_outcomes(
     computed from other photographs are left out, because photographs have since been added, removed
     or changed.
 
+    Only folders named like numbered notebooks (``03_rigid``) are read. The results of a `Study`
+    that was saved from Python in another folder, for example ``study``, are left out.
+
     Parameters
     ----------
     results : path

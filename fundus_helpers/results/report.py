@@ -15,6 +15,8 @@ from fundus_helpers.results.page import Link, Picture, Section, render_page
 from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.series.outcomes import best_method, method_table
 
+# The report leaves these measures of `method_table` out, so that its table fits on a page.
+NOT_IN_REPORT = ("l1", "rmse", "mutual_information", "normalised_mutual_information", "overlap")
 # The pictures of a registration, and their captions.
 PICTURES = {
     "before.jpg": f"As photographed ({overlay_caption('template', 'visit')}).",
@@ -69,15 +71,20 @@ def _verdicts(folder: Path) -> list[Section]:
         "This method has the most accepted visits and, among methods with as many, the smallest "
         "predicted error."
     )
+    growth = (
+        "To measure the growth of a lesion, use affine or keypoints: B-splines and VoxelMorph "
+        "can move the border of a lesion, and the verdict does not notice it."
+    )
     shown = "The pictures show the visit that was farthest from the template." if pictures else ""
-    table = method_table(outcomes).rename_axis("method").reset_index()
+    table = method_table(outcomes).drop(columns=[*NOT_IN_REPORT], errors="ignore")
+    table = table.rename_axis("method").reset_index()
     units = (
         "Number of visits by verdict, then means over the visits. Errors are in pixels (px) of "
         "the photographs on disk."
     )
     header = [MEASURES[name].title if name in MEASURES else name for name in table]
     return [
-        Section(f"Method to take: {method} ({notebook})", [f"{why} {shown}"], pictures),
+        Section(f"Method to take: {method} ({notebook})", [f"{why} {growth} {shown}"], pictures),
         Section("Verdicts", [units], header=header, rows=_cells(table)),
     ]
 
@@ -108,8 +115,8 @@ def _left_out(metrics: Mapping[str, dict]) -> Section:
 
 def _in_numbers(metrics: Mapping) -> str:
     words = []
-    if metrics["visits"] is not None:
-        words.append(f"{metrics['visits']} usable visits")
+    if metrics["photographs"] is not None:
+        words.append(f"{metrics['photographs']} usable visits")
     if metrics["template"] is not None:
         words.append(f"template {metrics['template']}")
     before, after = (_mean_error(metrics[key]) for key in ("before", "after"))

@@ -9,15 +9,18 @@ import SimpleITK as sitk
 
 from fundus_helpers import metrics
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.methods import METHODS, Method
+from fundus_helpers.methods import Method
+from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.metrics.verdict import Verdict
 from fundus_helpers.series.assessment import judge_visits, mean_table, measure_visits
 from fundus_helpers.series.outcomes import NOTHING, count_verdicts, outcome_records
-from fundus_helpers.series.registering import Registration, register_visit
+from fundus_helpers.series.registering import Registration, method_named, register_visit
 
 
 class AssessedEye:
     """The registrations of an eye by several methods. They are measured and judged when needed.
+
+    Positions of visits are counted from 0.
 
     Parameters
     ----------
@@ -32,14 +35,20 @@ class AssessedEye:
     registrations : dict of str to list of Registration or None
         The registrations of each method, in the order of the visits. None for a visit that the
         method was not run on.
+
+    Raises
+    ------
+    ValueError
+        If a function is given the name of a method of which no registrations are stored.
     """
 
     def __init__(self, eye: Eye, template: int, *, jobs: int = -1):
         self.eye, self.template, self.jobs = eye, template, jobs
         self.registrations: dict[str, list[Registration | None]] = {}
         self._measured: dict[str, pd.DataFrame] = {}
-        self._verdicts: dict[str, list[Verdict]] = {}
+        self._verdicts: dict[str, list[Verdict | None]] = {}
         self._records: dict[str, list[dict[str, object]]] = {}
+        self._given: dict[str, dict[str, object]] = {}
 
     @property
     def fixed(self) -> np.ndarray:
@@ -97,10 +106,18 @@ class AssessedEye:
             Registration(name, each, "", np.nan) if isinstance(each, sitk.Transform) else each
             for name, each in zip(self.eye.names, found, strict=True)
         ]
-        for kept in (self._measured, self._verdicts, self._records):
+        for kept in (self._measured, self._verdicts, self._records, self._given):
             kept.pop(label, None)
         self.registrations[label] = found
         return found
+
+    def _found(self, label: str) -> list[Registration | None]:
+        if label not in self.registrations:
+            raise ValueError(
+                f"no method {label!r} has been registered in this study; there are "
+                f"{[*self.registrations]}"
+            )
+        return self.registrations[label]
 
     def register_visit(
         self, method: str | Method, visit: int, *, eye: Eye | None = None, **knobs: object
@@ -115,10 +132,16 @@ class AssessedEye:
             Position of the visit.
         eye, **knobs
             See `Study.register`.
+
+        Raises
+        ------
+        ValueError
+            See `Study.register`.
         """
-        eye, fixed = eye or self.eye, self.template
+        eye, fixed, method = eye or self.eye, self.template, method_named(method)
+        check_names(method, knobs)
         return register_visit(
-            METHODS[method] if isinstance(method, str) else method,
+            method,
             eye.images[fixed],
             eye.images[visit],
             eye.names[visit],
@@ -137,22 +160,26 @@ class AssessedEye:
     def measured(self, label: str) -> pd.DataFrame:
         """Return the measures of a method: one row per visit that it was run on."""
         if label not in self._measured:
-            found = self.registrations[label]
+            found = self._found(label)
             moved = [each and each.transform for each in found]
             tried = [each.visit for each in found if each is not None]
             table = measure_visits(self.eye, self.template, moved)
             self._measured[label] = table.loc[[name for name in table.index if name in tried]]
         return self._measured[label]
 
-    def judge(self, label: str) -> list[Verdict]:
-        """Judge what a method found for every visit, without landmarks. See `metrics.judge`."""
+    def judge(self, label: str) -> list[Verdict | None]:
+        """Judge what a method found for every visit, without landmarks. See `metrics.judge`.
+
+        The verdict is None for a visit that the method was not run on.
+        """
         if label not in self._verdicts:
-            found = self.registrations[label]
+            found = self._found(label)
             self._verdicts[label] = judge_visits(
                 self.eye,
                 self.template,
-                [each.transform for each in found],
-                [each.reason for each in found],
+                [each and each.transform for each in found],
+                [each.reason if each else "" for each in found],
+                visits=[i for i, each in enumerate(found) if each is not None],
                 jobs=self.jobs,
             )
         return self._verdicts[label]
@@ -169,13 +196,20 @@ class AssessedEye:
         -------
         DataFrame
             See `series.outcome_records`. Registrations that have been judged are not judged again.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been registered yet, or nothing by one of these names.
         """
+        if labels is None and not self.registrations:
+            raise ValueError("nothing has been registered yet; call study.register first")
         labels = [*self.registrations] if labels is None else labels
         missing = [label for label in labels if label not in self._records]
         records = missing and outcome_records(
             self.eye,
             self.template,
-            {label: self.registrations[label] for label in missing},
+            {label: self._found(label) for label in missing},
             self.before,
             {label: self.measured(label) for label in missing},
             verdicts={n: each for n, each in self._verdicts.items() if n in missing},
@@ -192,7 +226,9 @@ class AssessedEye:
     def means(
         self, labels: Sequence[str] | None = None, *, least: Mapping[str, str] | None = None
     ) -> pd.DataFrame:
-        """Average every measure over the visits: a row before registration and one row per method.
+        """Average every measure over the visits.
+
+        The first row is before registration; then there is one row per method.
 
         Parameters
         ----------
@@ -204,7 +240,7 @@ class AssessedEye:
             model when it is fitted to the landmarks themselves.
         """
         labels = [*self.registrations] if labels is None else labels
-        seconds = {n: [r.seconds for r in self.registrations[n] if r is not None] for n in labels}
+        seconds = {n: [r.seconds for r in self._found(n) if r is not None] for n in labels}
         seconds = {label: np.mean(each) for label, each in seconds.items()}
         measured = {NOTHING: self.before, **{label: self.measured(label) for label in labels}}
         table = mean_table(measured, seconds)
@@ -219,5 +255,5 @@ class AssessedEye:
 
     def failures(self, label: str) -> dict[str, str]:
         """Return the visits that a method could not register, each with the reason."""
-        found = self.registrations[label]
+        found = self._found(label)
         return {each.visit: each.reason for each in found if each is not None and each.reason}

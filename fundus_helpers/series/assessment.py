@@ -65,8 +65,9 @@ def judge_visits(
     found: Sequence[sitk.Transform | None],
     failures: Sequence[str] | None = None,
     *,
+    visits: Sequence[int] | None = None,
     jobs: int = -1,
-) -> list[Verdict]:
+) -> list[Verdict | None]:
     """Judge the registration of every visit (`metrics.judge`), without landmarks.
 
     Parameters
@@ -79,15 +80,19 @@ def judge_visits(
         registration that failed.
     failures : sequence of str, optional
         The reasons of the failures, in the order of the visits; empty texts for the others.
+    visits : sequence of int, optional
+        Positions of the visits to judge; None for all.
     jobs : int
         Number of processes; -1 for one per core.
 
     Returns
     -------
-    list of Verdict
-        One verdict per visit, in their order. Errors are in pixels of `eye.images`.
+    list of Verdict or None
+        One verdict per visit, in their order; None for a visit that is not among `visits`. Errors
+        are in pixels of `eye.images`.
     """
     failures = [""] * len(found) if failures is None else failures
+    places = [i for i in range(len(found)) if visits is None or i in visits]
     tasks = [
         joblib.delayed(judge)(
             transform,
@@ -98,15 +103,19 @@ def judge_visits(
             failure=failure,
         )
         for i, (transform, failure) in enumerate(zip(found, failures, strict=True))
+        if i in places
     ]
     verdicts = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    return list(progress(verdicts, "visits judged", len(tasks)))
+    verdicts = progress(verdicts, "visits judged", len(tasks))
+    judged = dict(zip(places, verdicts, strict=True))
+    return [judged.get(i) for i in range(len(found))]
 
 
-def verdict_table(eye: Eye, verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """Return the verdicts as a table with one row per visit; errors are in full-size pixels."""
-    rows = [verdict.summary(eye.full_factor) for verdict in verdicts]
-    table = pd.DataFrame(rows, index=pd.Index(eye.names, name="visit"))
+def verdict_table(eye: Eye, verdicts: Sequence[Verdict | None]) -> pd.DataFrame:
+    """Return the verdicts as a table with one row per judged visit; errors in full-size pixels."""
+    judged = {n: each for n, each in zip(eye.names, verdicts, strict=True) if each is not None}
+    rows = [verdict.summary(eye.full_factor) for verdict in judged.values()]
+    table = pd.DataFrame(rows, index=pd.Index([*judged], name="visit"))
     table["reasons"] = table["reasons"].map("; ".join)
     return table
 

@@ -6,6 +6,7 @@ import joblib
 import pandas as pd
 
 from fundus_helpers.loading.eye import Eye
+from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
@@ -125,7 +126,7 @@ def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> p
 
 
 def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Compare the methods by verdicts, errors, similarity, folding and time: one row per method.
+    """Compare the methods by verdicts, errors, all other measures and time: one row per method.
 
     Parameters
     ----------
@@ -136,15 +137,18 @@ def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per method: the number of visits by verdict (`count_verdicts`),
-        ``landmark_error_px`` and ``predicted_error_px`` (see `error_table`), ``ncc``, ``ssim``,
-        ``folding`` and ``seconds``. Except for the counts, the mean over the visits of each eye is
-        taken first, and then the median over the eyes.
+        ``landmark_error_px`` and ``predicted_error_px`` (see `error_table`), all measures inside
+        the overlap that the outcomes have, in the order of `metrics.MEASURES`, and ``seconds``.
+        Except for the counts, the mean over the visits of each eye is taken first, and then the
+        median over the eyes.
     """
-    eye = [outcomes["patient"], outcomes["laterality"]]
-    means = outcomes.groupby([*eye, "method"])[["ncc", "ssim", "folding", "seconds"]].mean()
     table = count_verdicts(outcomes)
     for key in ("landmark_error_px", "predicted_error_px"):
         table[key] = error_table(outcomes, key).groupby("eye").mean().median()
+    computed = [key for key, measure in MEASURES.items() if measure.function and key in outcomes]
+    others = [k for k in computed if k not in table and not k.endswith("_whole_image")]
+    eye = [outcomes["patient"], outcomes["laterality"]]
+    means = outcomes.groupby([*eye, "method"])[[*others, "seconds"]].mean()
     return table.join(means.groupby("method").median())
 
 

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.methods import METHODS, Method
+from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.progress import progress
 
 
@@ -76,6 +77,11 @@ def register_series(
     -------
     list of Registration
         In the order of `images`.
+
+    Raises
+    ------
+    ValueError
+        For a knob that the method does not have.
     """
     masks = {"template_mask": template_mask, "masks": masks}
     found = registrations(method, template, images, names, **masks, jobs=jobs, **knobs)
@@ -107,7 +113,13 @@ def registrations(
         iterator ends after those that are running.
     **knobs
         See `register_series`.
+
+    Raises
+    ------
+    ValueError
+        For a knob that the method does not have.
     """
+    check_names(method, knobs)
     masks = [None] * len(images) if masks is None else masks
     tasks = (
         joblib.delayed(register_visit)(
@@ -142,7 +154,7 @@ def register_eye(
     Raises
     ------
     ValueError
-        For an unknown method.
+        For an unknown method, or for a knob that the method does not have.
 
     Examples
     --------
@@ -166,12 +178,8 @@ def register_eye(
     >>> fh.map_points(found[1].transform, [[100, 100]]).round()
     array([[104., 102.]])
     """
-    if isinstance(method, str):
-        if method not in METHODS:
-            raise ValueError(f"no method {method!r}; give one of {[*METHODS]}")
-        method = METHODS[method]
     return register_series(
-        method,
+        method_named(method),
         eye.images[template],
         eye.images,
         eye.names,
@@ -180,6 +188,21 @@ def register_eye(
         jobs=jobs,
         **knobs,
     )
+
+
+def method_named(method: str | Method) -> Method:
+    """Return the method of a name in `fundus_helpers.METHODS`, and a function as it is.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    if not isinstance(method, str):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; there are {[*METHODS]}")
+    return METHODS[method]
 
 
 def register_visit(
@@ -198,12 +221,14 @@ def register_visit(
     ----------
     method, template
         See `register_series`.
-    image, name
-        The moving image, the name of its visit and its mask.
+    image : float32 ndarray in [0, 1], shape (height, width)
+        The moving image.
+    name : str
+        Name of the visit.
     template_mask
         See `register_series`.
-    mask
-        The moving image, the name of its visit and its mask.
+    mask : bool ndarray, optional
+        True inside the field of view of the visit.
     **knobs
         See `register_series`.
     """

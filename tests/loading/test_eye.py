@@ -81,8 +81,8 @@ def test_a_photograph_that_cannot_be_used_is_left_out_with_its_reason(folder):
     found = reasons(eye)
     assert found["cropped_2021-01-01_L.png"] == "80 x 50 px, most visits are 80 x 60"
     assert found["padded_2021-01-01_L.png"] == "90 x 70 px, most visits are 80 x 60"
-    assert found["speck_2021-01-01_L.png"] == "all but black"
-    assert found["black_2021-01-01_L.png"] == "all but black"
+    assert found["speck_2021-01-01_L.png"] == "almost completely black"
+    assert found["black_2021-01-01_L.png"] == "almost completely black"
     assert found["cut_2021-01-01_L.png"].startswith("cannot be read (damaged, cut short")
     assert "divide by the camera's largest value" in found["floats_2021-01-01_L.tif"]
     assert len(found) == 6
@@ -104,7 +104,9 @@ def test_one_usable_photograph_is_not_enough_and_the_reasons_are_told(folder):
 def test_no_usable_photograph_and_no_file_at_all(folder):
     for year in (2019, 2020):
         Image.fromarray(0 * GREY).save(folder / f"a_{year}-01-01_L.png")
-    with pytest.raises(EyeError, match=r"p L: 0 usable(.|\n)*all but black(.|\n)*all but black"):
+    with pytest.raises(
+        EyeError, match=r"p L: 0 usable(.|\n)*almost completely black(.|\n)*almost completely black"
+    ):
         load_eye(folder.parent, "p", "L")
     with pytest.raises(EyeError, match="p R: 0 usable photographs, 2 are needed"):
         load_eye(folder.parent, "p", "R")

@@ -49,7 +49,8 @@ def test_a_date_that_is_none_is_left_out_with_its_reason(tmp_path, date):
     make_files(tmp_path, "p", f"a_{date}_L.png", "a_2020-01-02_L.png")
     assert list(reasons(list_visits(tmp_path, "p", "L"))) == [f"a_{date}_L.png"]
     assert (
-        f"'{date}' in its name is no date" in reasons(list_visits(tmp_path, "p", "L")).popitem()[1]
+        f"'{date}' in the name is not a date"
+        in reasons(list_visits(tmp_path, "p", "L")).popitem()[1]
     )
 
 
@@ -165,7 +166,8 @@ def test_the_command_says_what_it_found_or_why_not(tmp_path, capsys):
     assert "p L: 2 of 3 files" in capsys.readouterr().err
     assert main(["check", str(tmp_path), "q", "R"]) == 2
     message = capsys.readouterr().err
-    assert "1 usable photographs, 2 are needed" in message and "a_x_R.png: 'x' in its" in message
+    assert "1 usable photographs, 2 are needed" in message
+    assert "a_x_R.png: 'x' in the name is not a date" in message
     assert main(["check", str(tmp_path), "..", "R"]) == 2
 
 

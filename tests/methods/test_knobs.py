@@ -1,6 +1,7 @@
 """Every knob of every method says which values it accepts, and the method refuses all others."""
 
 import inspect
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
@@ -14,7 +15,14 @@ from known_transforms import about_the_middle
 
 from fundus_helpers.methods import METHODS, elastix, optical_flow, rigid
 from fundus_helpers.methods.keypoints import registration as keypoints
-from fundus_helpers.methods.knobs import ActsIf, ImageUnit, Knob, checked, read_knobs
+from fundus_helpers.methods.knobs import (
+    ActsIf,
+    ImageUnit,
+    Knob,
+    check_names,
+    checked,
+    read_knobs,
+)
 from fundus_helpers.methods.networks.spatial_transformer import SpatialTransformer
 from fundus_helpers.methods.networks.voxelmorph import VoxelMorph
 from fundus_helpers.series.group_methods import ElastixStack, IteratedMean
@@ -106,6 +114,69 @@ def test_a_method_refuses_what_its_docstring_does_not_accept(name, knob, retina)
     for value in (knob.least - 1, knob.most + 1, float("nan")):
         with pytest.raises(ValueError, match=f"^{knob.name} .* is not in the range"):
             METHODS[name](retina, retina, **{knob.name: value})
+
+
+@pytest.mark.parametrize("name, knob", EVERY_KNOB, ids=ids(EVERY_KNOB))
+def test_a_method_refuses_values_of_another_type(name, knob, retina):
+    if knob.choices:
+        wrong, accepted = (None, 1, True, ("a",)), "is not one of"
+    elif knob.least is None:
+        wrong, accepted = (None, "no", 0, 1.0), "is not True or False"
+    else:
+        whole = isinstance(knob.default, int)
+        wrong, accepted = (None, str(knob.default), True, [knob.default]), "is not a number from"
+        wrong = (*wrong, knob.least + 0.5) if whole else wrong
+        accepted = "is not a whole number from" if whole else accepted
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"^{knob.name} {re.escape(repr(value))} {accepted}"):
+            METHODS[name](retina, retina, **{knob.name: value})
+
+
+def test_integers_are_numbers_and_types_of_numpy_are_accepted():
+    for value in (3, np.int64(3), np.float32(2.5)):
+        number(0, 10, 6.0).check(value)
+    number(0, 10, 6).check(np.int16(3))
+    with pytest.raises(ValueError, match=r"knob 3\.0 is not a whole number from 0 to 10"):
+        number(0, 10, 6).check(3.0)
+    switch = Knob("knob", True, None, None, (), "", "Turns something.")
+    switch.check(np.bool_(False))
+
+
+def test_an_integer_may_be_the_default_of_a_float_knob():
+    def method(fixed, moving, *, strength: Annotated[float, Interval(ge=0, le=2)] = 1):
+        """Do.
+
+        Parameters
+        ----------
+        strength : float
+            How much.
+        """
+
+    knob = read_knobs(method)["strength"]
+    knob.check(0.5)
+    assert repr(knob.default) == "1.0" and 0.5 in knob.stops(0.5)
+
+
+@pytest.mark.parametrize("name", [*METHODS, *DOCUMENTED])
+def test_a_mistyped_knob_is_named_with_those_there_are(name):
+    method = METHODS[name] if name in METHODS else DOCUMENTED[name]
+    knobs = read_knobs(method)
+    check_names(method, knobs)
+    for wrong in ("smoothnes", "fixed", "moving_mask"):
+        with pytest.raises(ValueError, match=f"no knob {wrong!r}; there are") as error:
+            check_names(method, {**dict.fromkeys(knobs), wrong: 3})
+        assert all(repr(knob) in str(error.value) for knob in knobs)
+
+
+def test_a_plain_function_has_its_arguments_as_knobs_and_one_with_all_names_has_any():
+    def images_by_place(*images, factor=1, fixed_mask=None, moving_mask=None):
+        return images
+
+    check_names(images_by_place, {"factor": 2})
+    check_names(partial(images_by_place, factor=3), {"factor": 2})
+    with pytest.raises(ValueError, match=r"no knob 'factr'; there are \['factor'\]"):
+        check_names(images_by_place, {"factr": 2})
+    check_names(lambda fixed, moving, **knobs: fixed, {"anything": 2})
 
 
 @pytest.mark.parametrize("name, knob", NUMBERS, ids=ids(NUMBERS))

@@ -1,16 +1,39 @@
 """Every method keeps the contract, whatever it is made of."""
 
+import pickle
+import pydoc
+from functools import partial
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from known_transforms import about_the_middle, landmark_error, largest_error
 
-from fundus_helpers import transforms
+from fundus_helpers import methods, transforms
 from fundus_helpers.methods import METHODS
+from fundus_helpers.methods.knobs import read_knobs
 from fundus_helpers.transforms.transform import RegistrationError
 
 # Methods so flexible that they could make any two images similar.
 FREE = [name for name in METHODS if name.startswith("optical_flow") or name.endswith("bspline")]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_explains_the_method_and_not_how_it_is_made(name):
+    method = METHODS[name]
+    function = method.func if isinstance(method, partial) else method
+    text = pydoc.plain(pydoc.render_doc(method))
+    assert function.__doc__.splitlines()[0] in text and "partial application" not in text
+    copy = pickle.loads(pickle.dumps(method))
+    assert copy.__doc__ == function.__doc__ and read_knobs(copy) == read_knobs(method)
+
+
+def test_the_room_of_the_methods_lists_only_what_is_meant_for_users():
+    rooms = ["elastix", "keypoints", "networks", "optical_flow", "rigid"]
+    assert dir(methods) == ["METHODS", "Method", *rooms]
+    assert all(getattr(methods, name) for name in dir(methods))
+    with pytest.raises(AttributeError, match="magic"):
+        methods.magic  # noqa: B018
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -169,6 +169,14 @@ def test_what_is_neither_better_nor_worse_has_no_colour():
     assert verdict("ncc", 0.5, np.nan) == ("", "")
 
 
+def test_the_word_is_not_called_a_verdict():
+    before, after = pd.Series({"ncc": 0.5}), pd.Series({"ncc": 0.6})
+    names = re.findall(
+        r"col_heading[^>]*>(\w+)<", plotting.before_after_table(before, after).to_html()
+    )
+    assert names == ["before", "after", "change", "result"]
+
+
 def test_a_table_without_any_such_measure_has_no_colour_either():
     assert verdict("overlap", 0.5, 0.9, others=()) == ("", "")
 

@@ -11,16 +11,19 @@ import pytest
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.demo_eye import read_truth, true_transform
+from fundus_helpers.metrics.measures import MEASURES, Measure, overlap_share
 from fundus_helpers.metrics.verdict import Verdict
 from fundus_helpers.results.folder import make_folder
 from fundus_helpers.results.metrics_file import save_metrics
 from fundus_helpers.results.reading import read_outcomes
+from fundus_helpers.series import outcomes as outcomes_module
 from fundus_helpers.series.assessment import judge_visits, measure_visits
 from fundus_helpers.series.outcomes import (
     NOTHING,
     best_method,
     count_verdicts,
     error_table,
+    method_table,
     outcome_records,
 )
 from fundus_helpers.series.registering import Registration
@@ -189,12 +192,61 @@ def test_numbers_of_an_earlier_version_are_not_passed_over(results):
         read_outcomes(results)
 
 
+def test_only_folders_named_like_numbered_notebooks_are_read(results, few, records):
+    expected = read_outcomes(results)
+    for name in ("study", "3_rigid", "own_03"):
+        folder = make_folder(results, "a", "L", name)
+        save_metrics(folder, replace(few, patient="a"), {}, {"outcomes": records})
+    pd.testing.assert_frame_equal(read_outcomes(results), expected)
+    alone = make_folder(results, "c", "L", "study")
+    save_metrics(alone, replace(few, patient="c"), {}, {"outcomes": records})
+    assert set(read_outcomes(results)["patient"]) == {"a", "b"}
+    with pytest.raises(FileNotFoundError, match="no outcomes of c_L"):
+        read_outcomes(results, ["c_L"])
+
+
+def test_two_notebooks_that_call_a_method_alike_are_both_named(results, few, records):
+    true = [row for row in records if row["method"] == "true"]
+
+    def save(rows):
+        folder = make_folder(results, "a", "L", "13_twice")
+        save_metrics(folder, replace(few, patient="a"), {}, {"outcomes": rows})
+
+    save(true[:1])
+    for read in (read_outcomes, lambda folder: read_outcomes(folder, ["a_L"])):
+        with pytest.raises(ValueError, match="a_L: 03_rigid and 13_twice.*'true'.*label"):
+            read(results)
+    # The same visit on another template, or the same method under a label of its own, is no clash.
+    save([true[0] | {"template": few.names[3]}, true[0] | {"method": "true, again"}])
+    assert len(read_outcomes(results, ["a_L"])) == 9
+
+
 def test_verdicts_are_counted_for_every_method(records):
     counts = count_verdicts(records)
     assert counts.columns.tolist() == ["accepted", "doubtful", "failed"]
     assert counts.loc["true"].tolist() == [3, 0, 0]
     assert counts.loc["wrong"].tolist() == [0, 0, 3]
     assert counts.loc["rare"].sum() == 1
+
+
+def test_the_table_of_the_methods_has_every_measure_inside_the_overlap(results, monkeypatch):
+    told = read_outcomes(results)
+    table = method_table(told)
+    counts = ["accepted", "doubtful", "failed"]
+    computed = [key for key, each in MEASURES.items() if each.function]
+    inside = [key for key in computed if not key.endswith("_whole_image") and key != ERROR]
+    assert {"ncc", "ssim", "overlap", "folding"} <= {*inside}
+    assert table.columns.tolist() == [*counts, ERROR, "predicted_error_px", *inside, "seconds"]
+    both = [told[told["patient"] == eye] for eye in "ab"]
+    means = [each[each["method"] == "true"]["ncc"].mean() for each in both]
+    assert table.loc["true", "ncc"] == np.median(means)
+    # A new measure is in the table without a change of the table; one without values is not.
+    new = {key: Measure(key, "new", "", "lower", overlap_share) for key in ("new", "unknown")}
+    monkeypatch.setattr(outcomes_module, "MEASURES", {**new, **MEASURES})
+    table = method_table(told.assign(new=range(len(told))))
+    assert table.columns.tolist()[5:7] == ["new", inside[0]] and "unknown" not in table
+    few = told.drop(columns=[*{*inside} - {"ncc"}])
+    assert method_table(few).columns.tolist()[5:] == ["ncc", "seconds"]
 
 
 def test_a_refused_visit_counts_as_it_was_photographed(results, few, records):

@@ -115,8 +115,10 @@ def outcome(method, verdict, error):
         "predicted_error_px": error,
         "landmark_error_before_px": 20.0,
         "landmark_error_px": error,
+        "l1": 0.1,
         "ncc": 0.8,
         "ssim": 0.7,
+        "overlap": 0.9,
         "folding": 0.0,
         "seconds": 0.1,
     }
@@ -127,7 +129,7 @@ def results(tmp_path):
     """Return a folder of results: an eye with two notebooks, one run by hand."""
     content = {"patient": "007", "laterality": "L"}
     content["left_out"] = [{"file": "a.png", "reason": "1 < 2 visits"}]
-    content |= {"visits": 2, "before": {"2020": {"landmark_error_px": 20.0}}}
+    content |= {"photographs": 2, "before": {"2020": {"landmark_error_px": 20.0}}}
     content["after"] = {"2020": {"landmark_error_px": 0.5}}
     for notebook, method, error in (("03_rigid", "a<b", 2.5), ("09_own", "R & D", 0.25)):
         folder = make_folder(tmp_path, "007", "L", notebook)
@@ -146,11 +148,20 @@ def test_a_report_names_the_eye_the_method_to_take_and_what_was_left_out(results
     assert "Method to take: R &amp; D (09_own)" in text
     assert "<td>a&lt;b</td><td>1</td><td>0</td><td>0</td><td>2.5</td>" in text
     assert "a.png: 1 &lt; 2 visits" in text
+    assert "To measure the growth of a lesion, use affine or keypoints: B-splines" in text
     assert "landmark error 20.00 px before, 0.50 px after" in text
     page = Page(text)
     assert [meta["name"] for meta in page.all("meta") if "name" in meta] == ["viewport"]
     assert page.fetched == ["09_own/before.jpg", "09_own/after.jpg"]
     assert all(image["alt"] for image in page.all("img"))
+
+
+def test_the_table_of_a_report_fits_on_a_page(results):
+    text = write_eye_report(results / "007_L" / "report.html").read_text(encoding="utf-8")
+    (header,) = (row for row in re.findall(r"<tr>.*?</tr>", text, re.S) if "accepted" in row)
+    names = ["method", "accepted", "doubtful", "failed", "landmark error (px)"]
+    names += ["predicted error (px)", "NCC", "SSIM", "folding (%)", "time (s)"]
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == names
 
 
 @pytest.mark.parametrize("left", [None, ""])

@@ -1,5 +1,7 @@
 """All visits are registered, and one that fails does not stop the others."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from fundus_helpers.series.registering import (
     register_eye,
     register_series,
     register_visit,
+    registrations,
 )
 
 CORNERS = [[0, 0], [191, 0], [0, 191], [191, 191]]
@@ -117,8 +120,36 @@ def test_a_function_does_for_a_method(eye):
 
 
 def test_an_unknown_method_is_named(eye):
-    with pytest.raises(ValueError, match="'magic'.*'rigid'"):
+    with pytest.raises(ValueError, match="no method 'magic'; there are .*'rigid'"):
         register_eye(eye, 0, "magic", jobs=1)
+
+
+def test_a_mistyped_knob_stops_before_the_first_visit(eye):
+    seen = []
+
+    def method(fixed, moving, *, fixed_mask=None, moving_mask=None, smoothness=1.0):
+        seen.append(smoothness)
+        return transforms.identity()
+
+    message = r"no knob 'smoothnes'; there are \['smoothness'\]"
+    images, names = [*eye.images[:2]], [*eye.names[:2]]
+    with pytest.raises(ValueError, match=message):
+        register_eye(eye, 0, method, jobs=1, smoothnes=3)
+    with pytest.raises(ValueError, match=message):
+        register_series(method, images[0], images, names, jobs=1, shown=False, smoothnes=3)
+    with pytest.raises(ValueError, match=message):
+        registrations(method, images[0], images, names, jobs=1, smoothnes=3)
+    assert seen == []
+    for name, knob in (("affine", "iteration"), ("keypoints", "model"), ("optical_flow_dis", "x")):
+        with pytest.raises(ValueError, match=f"no knob '{knob}'; there are"):
+            register_eye(eye, 0, name, jobs=1, **{knob: 3})
+    # Alone, a visit says what is wrong, as it does for every error.
+    alone = register_visit(method, images[0], images[1], names[1], smoothnes=3)
+    assert alone.transform is None and alone.reason.startswith("TypeError")
+    (found,) = register_series(
+        partial(method, smoothness=2), images[0], images[:1], "a", jobs=1, smoothness=3
+    )
+    assert found.reason == "" and seen == [3]
 
 
 def test_the_way_through_a_frame_leads_from_one_visit_to_the_others():

@@ -103,6 +103,84 @@ def test_what_is_saved_is_read_back(study):
     assert told["method"].tolist() == study.table()["method"].tolist()
 
 
+def test_visits_that_were_not_tried_are_left_out(study, demo, tmp_path):
+    names, tried = study.eye.names, (1, 2, 5)
+    verdicts = study.judge("few")
+    assert [i for i, verdict in enumerate(verdicts) if verdict is not None] == [*tried]
+    judged = fh.series.verdict_table(study.eye, verdicts)
+    assert judged.index.tolist() == [names[i] for i in tried]
+    told = study.table(["few"])
+    assert judged["verdict"].tolist() == told["verdict"].tolist()
+    assert {*study.failures("few")} <= {*judged.index}
+    last = len(names) - 1
+    for show in (study.show, study.flicker):
+        assert show("few", visit=1) is not None
+        with pytest.raises(
+            ValueError, match=f"visit {names[last]} was not registered by few; call"
+        ):
+            show("few", visit=last)
+    own = fh.Study(demo, "demo_colour", "L", results=tmp_path, notebook="03_few", size=64, jobs=1)
+    found = own.register("translation", visits=tried)
+    metrics = read_metrics_file(own.save("translation"))
+    done = {names[i] for i in tried if found[i].transform is not None}
+    assert done and {file.stem for file in (own.folder / "registered").iterdir()} == done
+    assert {file.stem for file in (own.folder / "transforms").iterdir()} == done
+    assert {*metrics["after"]} == {row["visit"] for row in metrics["outcomes"]} == {*judged.index}
+    assert {*metrics["failed"]} == {*judged.index} - done
+    read_metrics_file(own.save(found, frame="one's own"))
+
+
+def test_a_name_under_which_nothing_was_registered_is_named(study):
+    functions = [study.show, study.flicker, study.save, study.measured, study.before_after]
+    functions += [study.judge, study.failures, study.show_failures, study.best_and_worst]
+    takes_several = [study.table, study.means, study.show_errors]
+    message = r"no method 'few visits' has been registered in this study; there are \['simil.*'few'"
+    for function in functions:
+        with pytest.raises(ValueError, match=message):
+            function("few visits")
+    for function in takes_several:
+        with pytest.raises(ValueError, match=message):
+            function(["similarity", "few visits"])
+
+
+def test_an_empty_study_has_no_table_but_can_be_saved(demo, tmp_path):
+    study = fh.Study(demo, "demo_colour", "L", results=tmp_path, size=64, jobs=1)
+    for table in (study.table, study.verdicts):
+        with pytest.raises(
+            ValueError, match="nothing has been registered yet; call study.register"
+        ):
+            table()
+    assert read_metrics_file(study.save([None] * len(study.eye.names)))["outcomes"] == []
+
+
+def test_unknown_methods_and_mistyped_knobs_are_named_before_anything_is_registered(study):
+    registered = [*study.registrations]
+    for visits in (None, [1]):
+        with pytest.raises(ValueError, match="no method 'keypoint'; there are .*'keypoints'"):
+            study.register("keypoint", visits=visits)
+        with pytest.raises(ValueError, match="no knob 'smoothnes'; there are .*'smoothness'"):
+            study.register("optical_flow_dis", visits=visits, smoothnes=3)
+    with pytest.raises(ValueError, match="no knob 'smoothnes'"):
+        study.step_by_step("optical_flow_dis", {"typo": {"smoothnes": 3}}, 1)
+    assert [*study.registrations] == registered
+
+
+def test_a_study_saves_its_size_and_its_knobs_unless_parameters_are_given(demo, tmp_path):
+    def method(fixed, moving, *, fixed_mask=None, moving_mask=None, place=None, sides=()):
+        return fh.transforms.identity()
+
+    study = fh.Study(demo, "demo_colour", "L", results=tmp_path, size=64, jobs=1)
+    study.register("translation", label="few", visits=[1], **KNOBS)
+    study.register(method, label="own", place=tmp_path, sides=(1, 2))
+    study.register("translation", label="again", visits=[1], **KNOBS)
+    study.add("again", study.registrations["few"])  # by knobs that the study does not know
+    saved = read_metrics_file(study.save("few"))["provenance"]["parameters"]
+    own = {"place": str(tmp_path), "sides": [1, 2]}
+    assert saved == {"size": 64, "methods": {"few": KNOBS, "own": own}}
+    given = {"size": 3}
+    assert read_metrics_file(study.save("few", given))["provenance"]["parameters"] == given
+
+
 def test_a_smaller_study_keeps_what_was_measured_before(study):
     smaller = study.at_size(96)
     assert max(smaller.eye.images.shape[1:]) == 96

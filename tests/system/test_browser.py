@@ -78,7 +78,7 @@ def place(tmp_path_factory):
     """Return a folder with a small eye of the patient `PATIENT` as data."""
     folder = tmp_path_factory.mktemp("place")
     make_demo_eye(folder / "data", "demo_colour", size=192).rename(folder / "data" / PATIENT)
-    for photograph in sorted((folder / "data" / PATIENT).glob("*.png"))[3:-2]:
+    for photograph in sorted((folder / "data" / PATIENT).glob("*.png"))[2:-1]:
         photograph.unlink()
     return folder
 

@@ -182,8 +182,8 @@ def find_homography(
     if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not _is_plausible(model):
         raise RegistrationError(
             f"{most} keypoints agree, {ENOUGH_MATCHES} are needed; around a coarse alignment "
-            f"{len(matches)}, where {by_chance:.0f} do by chance: too little in common, another "
-            "eye, or a mirrored image"
+            f"{len(matches)}, and {by_chance:.0f} are expected by chance: the overlap is too "
+            "small, another eye, or a mirrored image"
         )
     return model, matches
 
