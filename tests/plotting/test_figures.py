@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fundus_helpers import plotting
-from fundus_helpers.plotting.pictures import flicker
+from fundus_helpers.plotting.pictures import flicker, overlay_caption
 
 GREY = np.tile(np.linspace(0, 1, 60, dtype=np.float32), (40, 1))
 BLACK, WHITE = np.zeros((40, 60), np.float32), np.ones((40, 60), np.float32)
@@ -173,3 +173,19 @@ def test_ratios_are_drawn_about_the_line_of_no_difference():
     assert ax.get_yticklabels()[0].get_text() == "elastix / network"
     assert ax.texts[0].get_text() == "6 of 8"
     assert ax.lines[-1].get_xdata() == [1, 1] and ax.lines[0].get_xdata() == [0.5]
+
+
+def test_the_caption_of_an_overlay_says_which_image_is_brighter():
+    fixed, moving = np.ones((4, 4)), np.ones((4, 4))
+    moving[1, 1] = fixed[2, 2] = 0  # something dark that only one of them shows
+    picture = plotting.overlay(fixed, moving)
+    assert picture[1, 1].tolist() == [1, 0, 0] and picture[2, 2].tolist() == [0, 1, 1]
+    words = "red: one is brighter, cyan: other is brighter, grey: both agree"
+    assert overlay_caption("one", "other") == words
+
+
+def test_axes_are_called_as_in_tables():
+    rows = {"landmark_error_px": [1.0, 2.0], "predicted_error_px": [1.5, 2.5]}
+    table = pd.DataFrame(rows | {"verdict": ["accepted", "doubtful"]})
+    ax = plotting.predicted_against_found(Figure().subplots(), table)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("landmark error (px)", "predicted error (px)")
