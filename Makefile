@@ -99,7 +99,9 @@ app: .venv/installed  ## Open the sliders as a page without code, on this machin
 	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
 
 # One process more than there are cores, because some tests mostly wait. The longest files go first.
+# The tests run side by side, so each computes on one thread.
 test: .venv/installed lint  ## Run the checks and the tests (FIRE_DIR=folder adds tests on real photographs)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses=$$(( $(CORES) + 1 )) --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed  ## Check code, imports, docstrings and notebooks
