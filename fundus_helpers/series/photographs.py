@@ -1,7 +1,6 @@
 """Registration of two photographs in one call: transform, verdict and registered photograph."""
 
 import json
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.metrics.verdict import FAILED, Verdict, judge
 from fundus_helpers.series.registering import Registration, register_visit
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
