@@ -9,8 +9,9 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import LEAST_VIEW, erode, field_of_view, normalise_illumination
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
+from fundus_helpers.methods.overlay import Still, find_still, paint_over
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
@@ -38,12 +39,17 @@ Method = Callable[..., sitk.Transform]
 
 @dataclass(frozen=True)
 class Pair:
-    """A fixed and a moving image, float32 in [0, 1], with their masks, bool."""
+    """A fixed and a moving image, float32 in [0, 1], with their masks, bool.
+
+    `still` tells where the images were the same at the same pixels before they were evenly lit
+    (`methods.overlay`). What is burned in is painted over, and not part of the masks.
+    """
 
     fixed: np.ndarray
     moving: np.ndarray
     fixed_mask: np.ndarray
     moving_mask: np.ndarray
+    still: Still | None = None
 
 
 def prepare_pair(
@@ -77,9 +83,17 @@ def prepare_pair(
     RegistrationError
         If an image is black or uniform, or if its field of view is too small.
     """
-    fixed, fixed_mask = prepare_image("fixed", fixed, fixed_mask, normalise, size)
-    moving, moving_mask = prepare_image("moving", moving, moving_mask, normalise, size)
-    return Pair(fixed, moving, fixed_mask, moving_mask)
+    given = ("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)
+    prepared = [prepare_image(*each, normalise, size) for each in given]
+    still = find_still(fixed, moving, fixed_mask, moving_mask)
+    if still.burned_in:
+        prepared = [prepare_image(*each, normalise, size, still.places) for each in given]
+    (fixed, fixed_mask), (moving, moving_mask) = prepared
+    return Pair(fixed, moving, fixed_mask, moving_mask, still)
+
+
+def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 @remembered
@@ -89,10 +103,12 @@ def prepare_image(
     mask: np.ndarray | None,
     normalise: bool = True,
     size: int | None = None,
+    overlay: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Check one image and even out its illumination. `prepare_pair` does this for both images.
 
-    See `prepare_pair`. The messages of errors call the image by its `name`.
+    See `prepare_pair`. The messages of errors call the image by its `name`. What is burned in, the
+    `overlay`, is painted over from its surroundings and taken out of the mask.
     """
     image = np.asarray(image)
     if image.ndim != 2:
@@ -108,18 +124,24 @@ def prepare_image(
             "fh.loading.single_channel"
         )
     image = image.astype(np.float32)
+    if overlay is not None:
+        image = paint_over(image, overlay)
     if mask is not None and np.shape(mask) != image.shape:
         raise ValueError(f"{name} mask has shape {np.shape(mask)}, its image {image.shape}")
     if size and abs(max(image.shape) / size - 1) > 0.1:  # otherwise resampling only blurs
         image = np.clip(resize(image, size), 0, 1)
         mask = None if mask is None else resize(np.asarray(mask, np.float32), size) >= 0.5
+        overlay = None if overlay is None else _at(overlay, image.shape)
     mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
     if mask.mean() < LEAST_VIEW or np.ptp(image[mask]) < 0.01:
-        raise RegistrationError(f"{name} image is black, uniform or masked out: nothing to see")
+        raise RegistrationError(
+            f"{name} image is black, uniform or masked out: nothing can be seen; retake it, or "
+            "exclude it"
+        )
     if normalise:
         image = normalise_illumination(image, mask)
         mask = erode(mask, RIM)
-    return image, mask
+    return image, mask if overlay is None else mask & ~overlay
 
 
 def check_result(
@@ -158,15 +180,15 @@ def check_result(
         scales = np.linalg.svd(transforms.to_matrix(transform)[:, :2], compute_uv=False)
         if scales.max() > scale_limit or scales.min() < 1 / scale_limit:
             raise RegistrationError(
-                f"magnified by {scales.min():.2f} to {scales.max():.2f}: not the same retina"
+                f"not the same retina: magnified by {scales.min():.2f} to {scales.max():.2f}"
             )
     warped = transforms.warp(pair.moving, transform, pair.fixed.shape)
     correlation = correlation_inside(pair.fixed, warped, common)
     # In a small overlap, unrelated images can have a high correlation by chance.
     if correlation < least_correlation * max(1, 0.5 / share) ** 0.25:
         raise RegistrationError(
-            f"correlation {correlation:.2f} after registration: no vessels are visible, another "
-            "eye, or the overlap was not found"
+            "no vessels are visible, another eye, or the overlap was not found (correlation "
+            f"{correlation:.2f} after registration)"
         )
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.signal import correlate
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.methods.pair import LEAST_OVERLAP, Pair

@@ -242,6 +242,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             Measure("predicted_error_px", "predicted error", "px", "lower"),
             Measure("mean_predicted_error_px", "predicted error, mean", "px", "lower"),
             Measure("worst_predicted_error_px", "predicted error, worst visit", "px", "lower"),
+            Measure("magnification", "magnification"),
             Measure("vessel_correlation", "vessel correlation", "", "higher"),
             Measure("frame_correlation", "correlation with the frame", "", "higher"),
             Measure("mean_displacement_image_px", "mean displacement", "px of the images", "lower"),

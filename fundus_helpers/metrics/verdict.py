@@ -1,16 +1,16 @@
 """The verdict on a registration: whether to accept it, why not, and its predicted error."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.methods.keypoints.features import Keypoints
-from fundus_helpers.methods.pair import LEAST_OVERLAP, SCALE_LIMIT, Pair, prepare_pair
-from fundus_helpers.metrics.evidence import BOUND, SIZE, Evidence, gather, keypoints_of
+from fundus_helpers.methods.pair import LEAST_OVERLAP, SCALE_LIMIT, prepare_pair
+from fundus_helpers.metrics.evidence import BOUND, SIZE, Evidence, gather
+from fundus_helpers.metrics.faults import Examined
 from fundus_helpers.transforms.transform import RegistrationError
 
 ACCEPTED, DOUBTFUL, FAILED = "accepted", "doubtful", "failed"
@@ -25,7 +25,6 @@ CORRELATIONS = 0.25, 0.45
 # Beyond these limits a registration is doubtful; both are shares of the width.
 LARGEST_ERROR, LARGEST_DISAGREEMENT = 0.005, 0.005
 SMALL_OVERLAP = 0.2  # a smaller overlap is doubtful
-FEW_KEYPOINTS = 200  # an image with fewer is blurred or dark
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,8 @@ def judge(
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
     except RegistrationError as error:
         return Verdict(FAILED, (str(error),))
-    sizes = np.shape(fixed), np.shape(moving)
-    return _judge_pair(transform, pair, sizes, backward=backward, failure=failure, doubts=doubts)
+    examined = Examined(fixed, moving, pair)
+    return _judge_pair(transform, examined, backward=backward, failure=failure, doubts=doubts)
 
 
 def judge_all(
@@ -171,38 +170,48 @@ def judge_all(
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
     except RegistrationError as error:
         return [Verdict(FAILED, (str(error),)) for _ in found]
-    sizes, keypoints = (np.shape(fixed), np.shape(moving)), keypoints_of(pair)
+    examined = Examined(fixed, moving, pair)
     return [
-        _judge_pair(transform, pair, sizes, keypoints=keypoints, failure=failure)
+        _judge_pair(transform, examined, failure=failure)
         for transform, failure in zip(found, failures, strict=True)
     ]
 
 
 def _judge_pair(
     transform: sitk.Transform | None,
-    pair: Pair,
-    sizes: tuple[tuple[int, int], tuple[int, int]],
+    examined: Examined,
     *,
-    keypoints: tuple[Keypoints, Keypoints] | None = None,
     backward: sitk.Transform | None = None,
     failure: str = "",
     doubts: Sequence[str] = (),
 ) -> Verdict:
+    pair = examined.pair
     if transform is None:
-        return Verdict(FAILED, (failure.removeprefix("RegistrationError: ") or "no transform",))
+        return _failed(examined, [failure.removeprefix("RegistrationError: ") or "no transform"])
     factors = [
-        max(small.shape) / max(shape)
-        for small, shape in zip((pair.fixed, pair.moving), sizes, strict=True)
+        max(small.shape) / max(np.shape(image))
+        for small, image in zip((pair.fixed, pair.moving), examined.images, strict=True)
     ]
     back = None if backward is None else transforms.rescale(backward, *factors[::-1])
-    evidence = gather(transforms.rescale(transform, *factors), pair, back, keypoints=keypoints)
+    evidence = gather(
+        transforms.rescale(transform, *factors), pair, back, keypoints=examined.keypoints
+    )
     if evidence is None:
-        return Verdict(FAILED, ("the fields of view do not overlap",))
-    wrong, poor = _wrong(evidence), [*_poor_images(evidence), *doubts]
-    reasons = [*(wrong or _doubtful(evidence)), *poor]
-    status = FAILED if wrong else DOUBTFUL if reasons else ACCEPTED
-    error = cv2.resize(evidence.predicted_error / factors[0], sizes[0][::-1])
-    return Verdict(status, tuple(reasons), error, evidence)
+        return _failed(examined, ["the fields of view do not overlap"])
+    error = cv2.resize(evidence.predicted_error / factors[0], np.shape(examined.images[0])[::-1])
+    if wrong := _wrong(evidence):
+        return replace(
+            _failed(examined, [*wrong, *doubts]), predicted_error=error, evidence=evidence
+        )
+    reasons = [*examined.compressed, *_doubtful(evidence), *examined.poor(failed=False), *doubts]
+    reasons += examined.burned_in if reasons else []
+    return Verdict(DOUBTFUL if reasons else ACCEPTED, tuple(reasons), error, evidence)
+
+
+def _failed(examined: Examined, numbers: list[str]) -> Verdict:
+    """Return the verdict on a failure: first what is wrong in plain words, then the numbers."""
+    plain = [*examined.poor(failed=True), *examined.compressed, *examined.mirrored]
+    return Verdict(FAILED, (*plain, *numbers, *examined.burned_in))
 
 
 def _wrong(evidence: Evidence) -> list[str]:
@@ -211,18 +220,18 @@ def _wrong(evidence: Evidence) -> list[str]:
     if evidence.overlap < LEAST_OVERLAP:
         reasons.append(f"the fields of view overlap by {evidence.overlap:.0%}")
     if evidence.mirrored:
-        reasons.append("one image is mirrored")
+        reasons.append("one image is mirrored by the transform")
     least, most = evidence.scales
     if most > SCALE_LIMIT or least < 1 / SCALE_LIMIT:
-        reasons.append(f"magnified by {least:.2f} to {most:.2f}: impossible for one eye")
+        reasons.append(f"impossible for one eye: magnified by {least:.2f} to {most:.2f}")
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[0] * chance, AGREEING[0]):
         reasons.append(
-            f"{agreeing} keypoints agree, {chance:.0f} are expected by chance: another eye, or "
-            "another place"
+            f"another eye, or another place ({agreeing} keypoints agree, {chance:.0f} are expected "
+            "by chance)"
         )
     if evidence.correlation < CORRELATIONS[0]:
-        reasons.append(f"correlation {evidence.correlation:.2f}: not the same vessels")
+        reasons.append(f"not the same vessels (correlation {evidence.correlation:.2f})")
     return reasons
 
 
@@ -231,9 +240,11 @@ def _doubtful(evidence: Evidence) -> list[str]:
     reasons = []
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[1] * chance, AGREEING[1]):
-        reasons.append(f"only {agreeing} keypoints agree, {chance:.0f} are expected by chance")
+        reasons.append(
+            f"little in common ({agreeing} keypoints agree, {chance:.0f} are expected by chance)"
+        )
     if evidence.correlation < CORRELATIONS[1]:
-        reasons.append(f"correlation {evidence.correlation:.2f}: the images are hardly similar")
+        reasons.append(f"the images are hardly similar (correlation {evidence.correlation:.2f})")
     if evidence.overlap < SMALL_OVERLAP:
         reasons.append(f"the fields of view overlap by only {evidence.overlap:.0%}")
     if evidence.folding > 0:
@@ -245,11 +256,3 @@ def _doubtful(evidence: Evidence) -> list[str]:
         missed = f"{evidence.disagreement:.1%} of the width"
         reasons.append(f"mapped there and back again, points are {missed} off")
     return reasons
-
-
-def _poor_images(evidence: Evidence) -> list[str]:
-    return [
-        f"the {name} image shows little ({count} keypoints): blurred or dark"
-        for name, count in zip(("fixed", "moving"), evidence.keypoints, strict=True)
-        if count < FEW_KEYPOINTS
-    ]

@@ -122,9 +122,9 @@ def test_grain_without_vessels_is_refused(retina, aperture, name):
 def test_the_retina_of_another_eye_is_refused(eye, retina, aperture, name):
     # The same retina in a mirror and on its side has all that a retina has, nowhere in its place.
     another = np.ascontiguousarray(np.rot90(retina[:, ::-1]))
-    with pytest.raises(RegistrationError, match="correlation .*another eye"):
+    with pytest.raises(RegistrationError, match=r"another eye.*\(correlation"):
         METHODS[name](retina, another)
-    with pytest.raises(RegistrationError, match="correlation .*another eye"):
+    with pytest.raises(RegistrationError, match=r"another eye.*\(correlation"):
         METHODS[name](eye.images[0], another)
 
 

@@ -1,12 +1,13 @@
 """A verdict believes what is true, doubts what is a little off, and says why."""
 
+import cv2
 import numpy as np
 import pytest
 from known_transforms import about_the_middle
 
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.fire import group_by_eye, load_pair, read_pairs
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods import METHODS
 from fundus_helpers.metrics.verdict import judge, judge_all
 from fundus_helpers.transforms.transform import from_matrix
@@ -63,7 +64,8 @@ def test_an_error_in_one_place_is_predicted_there(retina, bent):
 
 def test_what_is_not_registered_is_not_accepted(retina, bent):
     verdict = judge(transforms.identity(), retina, bent[1])
-    assert verdict.status == "failed" and "by chance: another eye" in verdict.reasons[0]
+    assert verdict.status == "failed" and verdict.reasons[0].startswith("another eye, or another")
+    assert "are expected by chance" in verdict.reasons[0]
 
 
 def test_another_eye_a_mirror_image_and_a_blind_one_fail_in_words(retina, retina_again):
@@ -71,7 +73,10 @@ def test_another_eye_a_mirror_image_and_a_blind_one_fail_in_words(retina, retina
     assert "keypoints agree" in judge(transforms.identity(), retina, other).reasons[0]
     mirror = from_matrix([[-1, 0, 255], [0, 1, 0]])
     verdict = judge(mirror, retina, retina[:, ::-1].copy())
-    assert verdict.status == "failed" and "mirrored" in verdict.reasons[0]
+    assert verdict.status == "failed" and "mirror image" in verdict.reasons[0]
+    assert "mirrored by the transform" in verdict.reasons[1]
+    unregistered = judge(None, retina, retina[:, ::-1].copy(), failure="RegistrationError: no")
+    assert "mirror image" in unregistered.reasons[0] and unregistered.reasons[1] == "no"
     black = judge(None, retina, np.zeros_like(retina), failure="RegistrationError: of the method")
     assert black.status == "failed" and "moving image is black" in black.reasons[0]
     assert np.isnan(black.mean_error) and black.bound is None
@@ -85,7 +90,7 @@ def test_a_method_s_own_reason_is_kept(retina):
 def test_magnification_no_overlap_and_folding_are_named(retina, bent):
     true, moving = bent
     twice = judge(from_matrix([[2, 0, -128], [0, 2, -128]]), retina, retina)
-    assert twice.status == "failed" and "magnified by 2.00" in twice.reasons[0]
+    assert twice.status == "failed" and "magnified by 2.00" in " ".join(twice.reasons)
     beside = judge(from_matrix([[1, 0, 300], [0, 1, 0]]), retina, retina)
     assert beside.status == "failed" and "do not overlap" in beside.reasons[0]
     rows, columns = np.indices(retina.shape)
@@ -150,3 +155,19 @@ def test_photographs_of_different_eyes_are_never_accepted(fire_pairs):
         images = [fire_pairs[first][1][0], fire_pairs[second][1][1]]
         for transform in (transforms.identity(), from_matrix([[1, 0, 60], [0, 1, -40]])):
             assert judge(transform, *images).status == "failed"
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (lambda image: image * 0.05, "too dark"),
+        (lambda image: np.clip(image * 6, 0, 1), "over-exposed"),
+        (lambda image: cv2.GaussianBlur(image, (0, 0), 10), "blurred"),
+    ],
+)
+def test_a_photograph_that_shows_too_little_is_named_first_in_plain_words(retina, spoil, words):
+    spoilt = np.round(spoil(retina) * 255).astype(np.float32) / 255
+    verdict = judge(None, retina, spoilt, failure="RegistrationError: 3 keypoints agree")
+    assert verdict.status == "failed" and verdict.reasons[-1] == "3 keypoints agree"
+    assert verdict.reasons[0].startswith("the moving photograph is " + words)
+    assert "retake it, or exclude it" in verdict.reasons[0]

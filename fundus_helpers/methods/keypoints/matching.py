@@ -177,7 +177,7 @@ def refine(
         radius = share * max(moving[0].shape)
         matches = _guided(model, fixed, moving, radius)
         if len(matches) < 4:
-            raise RegistrationError(f"{len(matches)} keypoints agree: too little in common")
+            raise RegistrationError(f"too little in common ({len(matches)} keypoints agree)")
         distance = np.linalg.norm(model(matches.fixed_points) - matches.moving_points, axis=1)
         for width in np.linspace(radius / 2, radius / 4, 3):
             weights = np.exp(-((distance / width) ** 2) / 2) + 1e-9

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from annotated_types import Interval
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
@@ -181,9 +181,9 @@ def find_homography(
     by_chance = matching.chance_matches(model, fixed, moving)
     if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not _is_plausible(model):
         raise RegistrationError(
-            f"{most} keypoints agree, {ENOUGH_MATCHES} are needed; around a coarse alignment "
-            f"{len(matches)}, and {by_chance:.0f} are expected by chance: the overlap is too "
-            "small, another eye, or a mirrored image"
+            "no common vessels were found: another eye, too small an overlap, or a mirrored image "
+            f"({most} keypoints agree, {ENOUGH_MATCHES} are needed; around a coarse alignment "
+            f"{len(matches)}, and {by_chance:.0f} are expected by chance)"
         )
     return model, matches
 

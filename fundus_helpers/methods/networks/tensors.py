@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.pair import prepare_image
 
 # On a smaller canvas, in pixels, vessels cannot be distinguished.
