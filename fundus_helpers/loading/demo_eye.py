@@ -25,19 +25,21 @@ from fundus_helpers.loading._painted_retina import (
     Retina,
     paint_retina,
 )
-from fundus_helpers.loading.eye import LANDMARK_COLUMNS
+from fundus_helpers.loading.tables.exclusions import EXCLUDED_FILE
+from fundus_helpers.loading.tables.landmarks import LANDMARK_COLUMNS
 from fundus_helpers.loading.visits import DEMO_PATIENTS as PATIENTS
 from fundus_helpers.transforms.fields import pixel_grid
 from fundus_helpers.transforms.transform import from_displacement
 
-VERSION = 2
+VERSION = 3
 
 DATES = (
     "2016-03-14 2016-08-29 2017-03-06 2017-09-18 2018-02-26 2018-07-12 2018-10-15 "
     "2019-04-08 2019-11-21 2020-02-03 2020-07-20 2021-01-11 2021-08-16 2022-03-21"
 ).split()
-BLINK, WRONG_SIZE = "hopeless: blink, no vessel to be seen", "wrong size: 3/4 of the others"
-WHY_NOT = {"2018-07-12": BLINK, "2020-02-03": WRONG_SIZE}  # the other visits are usable
+BLINK = "hopeless: blink, no vessel to be seen"
+OTHER_CAMERA = "another camera, three quarters of the size"  # the reason in excluded.csv
+WHY_NOT = {"2018-07-12": BLINK, "2020-02-03": OTHER_CAMERA}  # the other visits are usable
 
 AREAS_MM2 = (4.0, 12.0)  # of the lesion, at the first and at the last visit
 LANDMARKS_PER_PAIR = 20
@@ -50,8 +52,9 @@ def make_demo_eye(
     """Write a demo eye as ordinary files, unless it already exists.
 
     The photographs are `<patient>_<YYYY-MM-DD>_L.png` (8-bit, RGB or grey): twelve usable ones, one
-    spoilt by a blink and one of the wrong size. The folder also holds `truth.json`, `landmarks.csv`
-    (20 points for every pair of usable visits) and `truth/lesion_<file stem>.png` (0 or 255).
+    spoilt by a blink and one of another size, which `excluded.csv` leaves out. The folder also
+    holds `truth.json`, `landmarks.csv` (20 points for every pair of usable visits) and
+    `truth/lesion_<file stem>.png` (0 or 255).
 
     Parameters
     ----------
@@ -263,7 +266,7 @@ def _write_eye(folder: Path, settings: dict[str, Any]) -> Path:
     visits = []
     for number, (date, area) in enumerate(zip(DATES, areas.tolist(), strict=True)):
         rng, why_not = np.random.default_rng([seed, number]), WHY_NOT.get(date, "")
-        pixels = size * 3 // 4 if why_not == WRONG_SIZE else size
+        pixels = size * 3 // 4 if why_not == OTHER_CAMERA else size
         geometry, file = _draw_geometry(rng), f"{folder.name}_{date}_L.png"
         factor, offset = _to_source(look, pixels)
         source = factor * _to_anatomy(geometry, pixels, _pixel_grid(pixels)) + offset
@@ -276,6 +279,9 @@ def _write_eye(folder: Path, settings: dict[str, Any]) -> Path:
         visits.append({**visit, "lesion_area_mm2": area, "geometry": geometry})
     truth = settings | {"mm_per_pixel": FIELD_MM / size, "visits": visits}
     (folder / "truth.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
+    excluded = [(v["file"], v["why_not"]) for v in visits if v["why_not"] == OTHER_CAMERA]
+    table = pd.DataFrame(excluded, columns=["file", "reason"])
+    table.to_csv(folder / EXCLUDED_FILE, index=False)
     usable = [visit for visit in visits if visit["usable"]]
     _write_landmarks(folder / "landmarks.csv", usable, size, _landmarks(retina, usable, size))
     return folder

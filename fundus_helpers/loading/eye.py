@@ -1,30 +1,33 @@
 """One eye: its visits, loaded from the data folder or left out with a reason."""
 
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fundus_helpers.loading.light import BLACK_LEVEL, LEAST_VIEW, field_of_view
-from fundus_helpers.loading.photographs import (
-    UnusableImageError,
-    read_photograph,
-    resize,
-    single_channel,
+from fundus_helpers.loading.light import field_of_view
+from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
+from fundus_helpers.loading.quality import check_exposure, is_coloured
+from fundus_helpers.loading.tables.landmarks import (
+    LANDMARK_COLUMNS,
+    LANDMARKS_FILE,
+    read_landmarks,
 )
+from fundus_helpers.loading.values import ValueRanges, resize, single_channel, stretched
 from fundus_helpers.loading.visits import (
     PATTERN,
     EyeError,
-    keep_commonest_size,
+    check_headers,
     list_visits,
-    patient_folder,
+    photograph_folder,
     too_few,
 )
 from fundus_helpers.progress import progress
 from fundus_helpers.transforms.transform import rescale_points
-
-LANDMARK_COLUMNS = ["fixed_file", "moving_file", "fixed_x", "fixed_y", "moving_x", "moving_y"]
 
 
 @dataclass(frozen=True)
@@ -37,17 +40,23 @@ class Eye:
     folder : Path
         Folder of the photographs.
     visits : DataFrame
-        One row per file of this eye, used or not: ``patient``, ``laterality``, ``visit`` (name of
-        the file without its ending), ``date``, ``file``, ``width``, ``height``, ``used``,
-        ``reason``.
+        One row per file of this eye, used or not: the columns of `loading.list_visits`, and
+        ``width`` and ``height`` in pixels. ``reason`` says why a file is not used, ``note`` what a
+        person should look at.
     images : float32 ndarray in [0, 1], shape (visits, height, width)
+        All with the same longer side. Images of another shape are padded with zeros at the right
+        and at the bottom.
     masks : bool ndarray, shape (visits, height, width)
         True inside the field of view.
-    full_shape : (height, width)
-        Shape of the photographs on disk.
+    full_shapes : tuple of (height, width)
+        Shapes of the photographs on disk, one per used visit.
+    ranges : ValueRanges
+        Which values of the photographs are black and white.
     landmarks : DataFrame
         The content of ``landmarks.csv`` in the folder (`LANDMARK_COLUMNS`, in pixels of the
-        photographs on disk); empty if there is no such file.
+        photographs on disk), without the rows that cannot be right; empty if there is no such file.
+    remarks : tuple of str
+        What is to be told about the eye as a whole: value ranges, landmarks that were left out.
     """
 
     patient: str
@@ -56,8 +65,10 @@ class Eye:
     visits: pd.DataFrame
     images: np.ndarray
     masks: np.ndarray
-    full_shape: tuple[int, int]
+    full_shapes: tuple[tuple[int, int], ...]
+    ranges: ValueRanges
     landmarks: pd.DataFrame
+    remarks: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -70,9 +81,34 @@ class Eye:
         return self.visits[self.visits["used"]].reset_index(drop=True)
 
     @property
+    def full_shape(self) -> tuple[int, int]:
+        """Commonest shape (height, width) of the photographs on disk, the first one of several."""
+        return Counter(self.full_shapes).most_common(1)[0][0]
+
+    @property
     def full_factor(self) -> float:
-        """Pixels of the photographs on disk per pixel of `images`."""
-        return max(self.full_shape) / max(self.images.shape[1:])
+        """Pixels of the photographs of the commonest shape per pixel of `images`.
+
+        All errors of an eye are told in these pixels.
+        """
+        return self._factor(self.full_shape)
+
+    @property
+    def factors(self) -> list[float]:
+        """Pixels of the photograph on disk per pixel of `images`, one per used visit."""
+        return [self._factor(shape) for shape in self.full_shapes]
+
+    def comparable(self, first: int, second: int) -> bool:
+        """Return whether two visits have the same modality, so that their pixels may be compared.
+
+        A photograph without colours, of which nothing else is known, may have any modality but
+        ``colour``.
+        """
+        given = self.used["modality"].replace("", None).fillna("grey")[[first, second]].tolist()
+        return given[0] == given[1] or ("grey" in given and "colour" not in given)
+
+    def _factor(self, shape: tuple[int, int]) -> float:
+        return max(shape) / max(self.images.shape[1:])
 
     def index(self, visit: str) -> int:
         """Return the position of a visit among the used ones; ``first`` and ``last`` also work."""
@@ -83,8 +119,12 @@ class Eye:
         return self.names.index(visit)
 
     def photograph(self, index: int) -> np.ndarray:
-        """Read the photograph of a visit as it is on disk: full size, all channels, own dtype."""
-        return read_photograph(self.folder / self.used["file"][index])
+        """Read the photograph of a visit in full size, with all channels and its own dtype.
+
+        Its values are stretched to the range of the dtype, by one rule for the whole eye.
+        """
+        photograph = read_photograph(self.folder / self.used["file"][index])
+        return stretched(photograph, self.ranges.of(photograph.dtype))
 
     def landmarks_between(self, fixed: int, moving: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the landmarks of two visits, in either order.
@@ -108,8 +148,8 @@ class Eye:
             sides = [table.loc[rows, LANDMARK_COLUMNS[i : i + 2]].to_numpy(float) for i in (2, 4)]
             points.append(sides if first == fixed else sides[::-1])
         return tuple(
-            rescale_points(np.vstack([half[side] for half in points]), 1 / self.full_factor)
-            for side in (0, 1)
+            rescale_points(np.vstack([half[side] for half in points]), 1 / self.factors[visit])
+            for side, visit in ((0, fixed), (1, moving))
         )
 
 
@@ -130,7 +170,8 @@ def load_eye(
     data, patient, laterality
         See `list_visits`.
     size : int, optional
-        Larger photographs are shrunk to this longer side in pixels. None keeps their size.
+        Larger photographs are shrunk to this longer side in pixels. None keeps their size. If the
+        photographs differ in size, the smaller ones are enlarged to the longer side of the largest.
     channel : {"green", "grey"}
         See `loading.single_channel`.
     pattern
@@ -156,8 +197,8 @@ def load_eye(
     >>> retina = data.retina()[::8, ::8]
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Path(folder, "007").mkdir()
-    ...     for date in ("2019-05-28", "2020-06-02"):
-    ...         io.imsave(Path(folder, "007", f"eye_{date}_L.png"), retina)
+    ...     io.imsave(Path(folder, "007", "eye_2019-05-28_L.png"), retina)
+    ...     io.imsave(Path(folder, "007", "eye_2020-06-02_L.png"), retina[:, ::-1])
     ...     eye = fh.load_eye(folder, "007", "L", shown=False)
     >>> eye.names
     ['eye_2019-05-28_L', 'eye_2020-06-02_L']
@@ -165,49 +206,94 @@ def load_eye(
     (2, 177, 177)
     """
     visits = list_visits(data, patient, laterality, pattern=pattern)
-    folder = patient_folder(data, patient)
-    loaded, sizes = {}, {}
-    count = visits["used"].sum()
-    for row in progress(visits[visits["used"]].itertuples(), "visits", count, shown=shown):
-        try:
-            photograph = read_photograph(folder / row.file)
-            image = _visible(single_channel(photograph, channel), row.file)
-        except UnusableImageError as error:
-            visits.loc[row.Index, ["used", "reason"]] = (
-                False,
-                str(error).removeprefix(f"{row.file}: "),
-            )
-            continue
-        sizes[row.Index] = image.shape[::-1]
-        loaded[row.Index] = resize(image, min(size or max(image.shape), max(image.shape)))
-    commonest = keep_commonest_size(visits, sizes)
-    for i, side in ((1, "height"), (0, "width")):
-        visits[side] = pd.Series({row: size[i] for row, size in sizes.items()}, dtype="Int64")
+    folder = photograph_folder(data, patient)
+    check_headers(visits, folder)
+    reading = _Reading(visits, folder, size, channel)
+    reading.read_all(shown=shown)
     used = visits.index[visits["used"]]
     if len(used) < 2:
         raise EyeError(too_few(visits, patient, laterality))
-    images = np.stack([loaded[index] for index in used])
-    masks = np.stack([field_of_view(image) for image in images])
-    landmarks = _read_landmarks(folder / "landmarks.csv")
-    return Eye(patient, laterality, folder, visits, images, masks, commonest[::-1], landmarks)
+    images, masks = reading.on_one_canvas(used)
+    sizes = {visits.at[row, "file"]: shape[::-1] for row, shape in reading.shapes.items()}
+    landmarks, remarks = read_landmarks(folder / LANDMARKS_FILE, visits["file"], sizes)
+    return Eye(
+        patient,
+        laterality,
+        folder,
+        visits,
+        images,
+        masks,
+        tuple(reading.shapes[row] for row in used),
+        reading.ranges,
+        landmarks,
+        (*reading.ranges_told(), *remarks),
+    )
 
 
-def _visible(image: np.ndarray, name: str) -> np.ndarray:
-    if (
-        np.percentile(image, 99) < BLACK_LEVEL
-        or field_of_view(resize(image, 256)).mean() < LEAST_VIEW
-    ):
-        raise UnusableImageError(f"{name}: almost completely black")
-    return image
+class _Reading:
+    """The photographs of an eye while they are read, one after the other."""
+
+    def __init__(self, visits: pd.DataFrame, folder: Path, size: int | None, channel: str) -> None:
+        self.visits, self.folder, self.size, self.channel = visits, folder, size, channel
+        self.ranges = ValueRanges()
+        self.shapes: dict[int, tuple[int, int]] = {}
+        self.images: dict[int, np.ndarray] = {}
+
+    def read_all(self, *, shown: bool) -> None:
+        """Read the used files; those that cannot be used get a reason in the table of visits."""
+        count = self.visits["used"].sum()
+        later = []
+        for row in progress(self._used(), "visits", count, shown=shown):
+            with self._left_out_if_unusable(row):
+                photograph = read_photograph(self.folder / row.file)
+                self.ranges.add(photograph)
+                if photograph.dtype == np.uint8:
+                    self._take(row, photograph)
+                else:  # the range of its values is known when all have been read
+                    later.append(row)
+        for row in later:
+            with self._left_out_if_unusable(row):
+                self._take(row, read_photograph(self.folder / row.file))
+        for i, side in ((1, "width"), (0, "height")):
+            known = {row: shape[i] for row, shape in self.shapes.items()}
+            self.visits[side] = pd.Series(known, dtype="Int64")
+
+    def _used(self) -> Iterator:
+        return self.visits[self.visits["used"]].itertuples()
+
+    @contextlib.contextmanager
+    def _left_out_if_unusable(self, row: tuple) -> Iterator[None]:
+        try:
+            yield
+        except UnusableImageError as error:
+            reason = str(error).removeprefix(f"{Path(row.file).name}: ")
+            self.visits.loc[row.Index, ["used", "reason"]] = False, reason
+
+    def _take(self, row: tuple, photograph: np.ndarray) -> None:
+        image = single_channel(photograph, self.channel, self.ranges.of(photograph.dtype))
+        longer = max(image.shape)
+        self.shapes[row.Index] = image.shape
+        check_exposure(image)
+        if not row.modality and is_coloured(photograph):
+            self.visits.at[row.Index, "modality"] = "colour"
+        self.images[row.Index] = resize(image, min(self.size or longer, longer))
+
+    def on_one_canvas(self, rows: pd.Index) -> tuple[np.ndarray, np.ndarray]:
+        """Return images and masks of one shape, padded where the photographs differ in shape."""
+        longer = max(max(self.images[row].shape) for row in rows)
+        images = [resize(self.images[row], longer) for row in rows]
+        masks = [field_of_view(image) for image in images]
+        shape = tuple(np.max([image.shape for image in images], axis=0))
+        return tuple(np.stack([_padded(each, shape) for each in side]) for side in (images, masks))
+
+    def ranges_told(self) -> list[str]:
+        """Return one sentence for every range of values that is not that of its dtype."""
+        return [
+            f"photographs of the type {dtype}: {self.ranges.of(dtype).told}"
+            for dtype in self.ranges.dtypes
+            if dtype != np.uint8
+        ]
 
 
-def _read_landmarks(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return pd.DataFrame(columns=LANDMARK_COLUMNS)
-    table = pd.read_csv(path)
-    if list(table.columns) != LANDMARK_COLUMNS:
-        raise EyeError(
-            f"{path.name}: columns are {[*table.columns]}, needed {LANDMARK_COLUMNS}; correct its "
-            "first line"
-        )
-    return table
+def _padded(array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return np.pad(array, [(0, whole - own) for whole, own in zip(shape, array.shape, strict=True)])

@@ -20,7 +20,8 @@ from scipy.sparse.csgraph import connected_components
 
 from fundus_helpers.loading.eye import LANDMARK_COLUMNS, Eye
 from fundus_helpers.loading.light import field_of_view
-from fundus_helpers.loading.photographs import read_photograph, resize, single_channel
+from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.loading.values import resize, single_channel
 from fundus_helpers.transforms.transform import rescale_points
 
 CATEGORIES = {"S": "large overlap", "P": "small overlap", "A": "the retina changed"}

@@ -1,42 +1,77 @@
-"""Photographs as arrays: read, saved, reduced to one channel, scaled to [0, 1], resized."""
+"""Photographs as arrays: read from files of any usual kind, and saved."""
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-import pydicom
 import SimpleITK as sitk
-from PIL import Image
-from pydicom.errors import InvalidDicomError
-from skimage.color import rgb2gray
+import tifffile
+from scipy import ndimage
 
-from fundus_helpers.files import SUFFIXES, written_beside
+from fundus_helpers.files import written_beside
+from fundus_helpers.loading.formats.dicom import open_dicom
+from fundus_helpers.loading.formats.kinds import (
+    Opened,
+    UnusableImageError,
+    kind_of,
+    told,
+)
+from fundus_helpers.loading.formats.pictures import (
+    open_bmp,
+    open_jpeg,
+    open_png,
+    open_pnm,
+    open_webp,
+    turned,
+)
+from fundus_helpers.loading.formats.streams import open_jpeg_2000
+from fundus_helpers.loading.formats.tiff import open_tiff
 from fundus_helpers.transforms.warping import as_itk_image
 
-CHANNELS = ("green", "grey")
-
-
-class UnusableImageError(ValueError):
-    """A file or an array that is not a usable photograph; the message says why."""
+_OPENERS = {
+    "BMP": open_bmp,
+    "DICOM": open_dicom,
+    "JPEG": open_jpeg,
+    "JPEG 2000": open_jpeg_2000,
+    "PNG": open_png,
+    "PNM": open_pnm,
+    "TIFF": open_tiff,
+    "WebP": open_webp,
+}
+_WIDER = {"float16": np.float32, "int8": np.int16}  # which ITK does not know, or writes badly
 
 
 def read_photograph(path: Path | str) -> np.ndarray:
     """Read a photograph with the values and the bit depth of its file.
 
+    What the file is, its content decides, whatever its name ends with. The photograph is turned as
+    its orientation tag says, as in every viewer.
+
     Parameters
     ----------
     path : path
-        PNG, TIFF, JPEG or single-frame DICOM; 8 or 16 bit, or float in [0, 1]; grey, RGB or RGBA.
+        PNG, TIFF, JPEG, BMP, PGM, PPM, WebP, JPEG 2000 or DICOM, of one frame or page; integers of
+        up to 32 bits, or floats; grey or colour. ``data/README.md`` has the list.
 
     Returns
     -------
     ndarray, shape (height, width) or (height, width, 3)
-        With the dtype of the file. Transparency is dropped; DICOM MONOCHROME1 is inverted.
+        With the dtype of the file. Transparency is dropped. White is high, also in DICOM
+        MONOCHROME1 and TIFF MINISWHITE. Where the header states the bits that are used (DICOM,
+        JPEG 2000, PNM, TIFF of 10 or 12 bits), these fill 8 or 16 bits; otherwise see
+        `loading.value_range`. DICOM windows, which are one viewer's contrast, are not applied.
+        NaN in the surround, connected with the edge, becomes black.
 
     Raises
     ------
     UnusableImageError
-        If the file is missing, damaged or cut short, holds several frames, or contains NaN.
+        If the file is missing, damaged, cut short, of another kind or larger than accepted, has one
+        bit, several frames, pixels that are not square, or NaN in the field of view. The message
+        has the name of the file, what it is and what to do.
+
+    Notes
+    -----
+    A photograph of 225 megapixels (15000 x 15000 px in colour of 8 bits) is read, and the process
+    grows by less than 2 GiB meanwhile. Larger ones are refused by their header.
 
     Examples
     --------
@@ -52,65 +87,74 @@ def read_photograph(path: Path | str) -> np.ndarray:
     ((40, 60, 3), dtype('uint8'))
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UnusableImageError(f"{path.name}: type {path.suffix!r} is not one of {SUFFIXES}")
-    readers = {".dcm": _read_dicom, ".png": _read_png, ".jpg": _read_jpeg, ".jpeg": _read_jpeg}
-    try:
-        image = readers.get(path.suffix.lower(), _read_with_itk)(path)
-    except (RuntimeError, OSError, EOFError, SyntaxError, InvalidDicomError) as error:
-        reason = "file is missing" if not path.exists() else "damaged, cut short or not an image"
-        raise UnusableImageError(f"{path.name}: cannot be read ({reason})") from error
-    if image.ndim == 3 and image.shape[2] == 4:  # transparency
+    opened = _opened(path)
+    return told(path, lambda: _usable(turned(opened.decode(), opened.orientation)))
+
+
+def photograph_size(path: Path | str) -> tuple[int, int]:
+    """Return the width and the height of a photograph, turned, from the header of its file.
+
+    It is quick, because no pixel is decoded: damage behind the header is not found.
+
+    Raises
+    ------
+    UnusableImageError
+        See `read_photograph`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> import fundus_helpers as fh
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "eye.png")
+    ...     Image.new("RGB", (60, 40), "brown").save(file)
+    ...     fh.loading.photograph_size(file)
+    (60, 40)
+    """
+    return _opened(Path(path)).size
+
+
+def _opened(path: Path) -> Opened:
+    kind = told(path, lambda: kind_of(path))
+    opened = told(path, lambda: _OPENERS[kind](path), kind)
+    told(path, opened.check)
+    return opened
+
+
+def _usable(image: np.ndarray) -> np.ndarray:
+    """Return the pixels of one grey or RGB image without transparency and NaN, or refuse them."""
+    if image.ndim == 3 and image.shape[2] in (1, 2):
+        image = image[..., 0]
+    elif image.ndim == 3 and image.shape[2] == 4:
         image = image[..., :3]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         raise UnusableImageError(
-            f"{path.name}: shape {image.shape} is not one photograph; give one grey or RGB image "
-            "per file"
+            f"shape {image.shape} is not one photograph; give one grey or RGB image per file"
         )
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise UnusableImageError(f"{path.name}: has NaN or infinite pixels")
-    return image
+    image = image.astype(_WIDER.get(image.dtype.name, image.dtype.newbyteorder("=")), copy=False)
+    if image.dtype.kind == "f":
+        image = _without_nan(image)
+    return np.require(image, requirements=["C_CONTIGUOUS", "WRITEABLE"])
 
 
-def _read_with_itk(path: Path) -> np.ndarray:
-    # ITK keeps 16-bit colour, which Pillow would reduce to 8 bits.
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-
-
-def _read_png(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        grey_with_transparency = image.mode == "LA"
-    if grey_with_transparency:  # ITK cannot read it; OpenCV returns four channels
-        decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if decoded is None:
-            raise OSError("cannot be decoded")
-        return decoded[..., 0]
-    return _read_with_itk(path)
-
-
-def _read_jpeg(path: Path) -> np.ndarray:
-    # ITK silently fills up a JPEG that is cut short; Pillow refuses it.
-    with Image.open(path) as image:
-        return np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-
-
-def _read_dicom(path: Path) -> np.ndarray:
-    header = pydicom.dcmread(path)
-    try:
-        expected = header.Rows * header.Columns * header.SamplesPerPixel * header.BitsAllocated // 8
-        whole = (
-            header.file_meta.TransferSyntaxUID.is_compressed or len(header.PixelData) >= expected
+def _without_nan(image: np.ndarray) -> np.ndarray:
+    bad = ~np.isfinite(image if image.ndim == 2 else image.sum(axis=2))
+    if not bad.any():
+        return image
+    regions, count = ndimage.label(bad)
+    edges = (regions[0], regions[-1], regions[:, 0], regions[:, -1])
+    outside = np.unique(np.concatenate(edges))
+    if bad.all() or len(outside[outside > 0]) < count:
+        raise UnusableImageError(
+            "has NaN or infinite pixels inside the photograph; set them to 0, or export it again"
         )
-    except AttributeError as error:  # the file ends inside the header
-        raise OSError("incomplete header") from error
-    if not whole:  # ITK would not report it
-        raise OSError(f"{len(header.PixelData)} of {expected} bytes")
-    image = _read_with_itk(path)  # ITK inverts MONOCHROME1, in which 0 is white
-    return image[0] if image.shape[0] == 1 and image.ndim > 2 else image
+    return np.where(bad if image.ndim == 2 else bad[..., None], min(0, image[~bad].min()), image)
 
 
 def save_photograph(image: np.ndarray, path: Path | str) -> Path:
-    """Write a photograph without loss: ``.png``, or ``.tif`` if its values are floats.
+    """Write a photograph without loss: ``.png``, or ``.tif`` if its values do not fit into PNG.
 
     Parameters
     ----------
@@ -125,75 +169,12 @@ def save_photograph(image: np.ndarray, path: Path | str) -> Path:
         The file that was written.
     """
     path = Path(path)
-    path = path.with_name(path.name + (".tif" if image.dtype.kind == "f" else ".png"))
+    fits = image.dtype in (np.uint8, np.uint16)
+    path = path.with_name(path.name + (".png" if fits else ".tif"))
     with written_beside(path) as part:
-        sitk.WriteImage(as_itk_image(image), str(part), useCompression=True)
+        if fits:
+            sitk.WriteImage(as_itk_image(image), str(part), useCompression=True)
+        else:
+            kind = "rgb" if image.ndim == 3 else "minisblack"
+            tifffile.imwrite(part, image, photometric=kind, compression="zlib", metadata=None)
     return path
-
-
-def to_unit_range(image: np.ndarray) -> np.ndarray:
-    """Scale an image to float32 in [0, 1] by the range of its dtype, not by its own extremes.
-
-    Raises
-    ------
-    UnusableImageError
-        If a float image has values outside [0, 1], because its range is then unknown.
-    """
-    if np.issubdtype(image.dtype, np.integer):
-        return (image / np.float32(np.iinfo(image.dtype).max)).astype(np.float32)
-    if image.dtype == bool:
-        return image.astype(np.float32)
-    if image.min() < 0 or image.max() > 1:
-        raise UnusableImageError(
-            f"float image with values from {image.min():g} to {image.max():g}; accepted are "
-            "integers, or floats in [0, 1]: divide by the camera's largest value first"
-        )
-    return image.astype(np.float32)
-
-
-def single_channel(image: np.ndarray, channel: str = "green") -> np.ndarray:
-    """Reduce a photograph to the one channel that is registered, as float32 in [0, 1].
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width) or (height, width, 3)
-        Integers, or floats in [0, 1]. The colours are in the order red, green, blue.
-    channel : {"green", "grey"}
-        ``green`` shows the vessels of a colour photograph with the best contrast; ``grey`` is the
-        luminance, as in the article. Both return an image of one channel unchanged.
-
-    Returns
-    -------
-    float32 ndarray, shape (height, width)
-    """
-    if channel not in CHANNELS:
-        raise ValueError(f"channel {channel!r} is not one of {CHANNELS}")
-    image = to_unit_range(image)
-    if image.ndim == 2:
-        return image
-    return image[..., 1].copy() if channel == "green" else rgb2gray(image).astype(np.float32)
-
-
-def resize(image: np.ndarray, size: int | None) -> np.ndarray:
-    """Resize an image so that its longer side has a given number of pixels.
-
-    Pixels are averaged when an image is made smaller. The corners of both images coincide, so that
-    pixel x of the original is at ``(x + 0.5) * size / longer_side - 0.5`` of the result (see
-    `transforms.rescale_points`).
-
-    Parameters
-    ----------
-    image : ndarray, shape (height, width) or (height, width, channels)
-    size : int, optional
-        Longer side in pixels, 16 or more. None returns the image unchanged.
-    """
-    height, width = image.shape[:2]
-    if size is None or size == max(height, width):
-        return image
-    if size < 16:
-        raise ValueError(f"size {size} px is too small to register; give 16 or more")
-    factor = size / max(height, width)
-    shape = round(width * factor), round(height * factor)
-    kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    # Rounding and the overshoot of cubic interpolation must not exceed the range of the image.
-    return np.clip(cv2.resize(image, shape, interpolation=kind), image.min(), image.max())

@@ -54,7 +54,7 @@ def lesion_of(folder, file, margin=0):
 
 
 def test_files_and_layout(folder):
-    """Twelve usable visits, a hopeless one, one of the wrong size, and nothing left over."""
+    """Twelve usable visits, a hopeless one, an excluded one of another size, nothing left over."""
     visits = read_truth(folder)["visits"]
     photographs = sorted(path.name for path in folder.glob("*.png"))
     assert photographs == [f"{folder.name}_{visit['date']}_L.png" for visit in visits]
@@ -64,8 +64,8 @@ def test_files_and_layout(folder):
     for visit in visits:
         image = imread(folder / visit["file"])
         assert image.dtype == np.uint8
-        right_size = not visit["why_not"].startswith("wrong size")
-        assert (image.shape == (SIZE, SIZE, *channels)) == right_size
+        usual_size = not visit["why_not"].startswith("another camera")
+        assert (image.shape == (SIZE, SIZE, *channels)) == usual_size
         quarter = len(image) // 4
         middle = vessel_channel(folder / visit["file"])[quarter:-quarter, quarter:-quarter]
         detail = cv2.GaussianBlur(middle, (0, 0), 1) - cv2.GaussianBlur(middle, (0, 0), 8)

@@ -22,8 +22,15 @@ def folder(tmp_path):
     made = tmp_path / "p"
     made.mkdir()
     for year in (2019, 2020):
-        Image.fromarray(GREY).save(made / f"a_{year}-01-01_L.png")
+        write(made / f"a_{year}-01-01_L.png", GREY)
     return made
+
+
+def write(path, image):
+    """Write an image with a corner of its own: of two files with the same content one is used."""
+    image = image.copy()
+    image[-1, -1] = sum(path.name.encode()) % 5
+    Image.fromarray(image).save(path)
 
 
 def reasons(eye):
@@ -36,10 +43,10 @@ def write_landmarks(folder, *rows):
     pd.DataFrame(rows, columns=LANDMARK_COLUMNS).to_csv(folder / "landmarks.csv", index=False)
 
 
-def test_the_demo_eye_loads_without_the_visit_of_the_wrong_size(eye):
+def test_the_demo_eye_loads_without_the_excluded_visit(eye):
     assert len(eye.names) == 13 and eye.images.shape == (13, 192, 192)
     assert reasons(eye) == {
-        "demo_colour_2020-02-03_L.png": "144 x 144 px, most visits are 192 x 192"
+        "demo_colour_2020-02-03_L.png": "excluded: another camera, three quarters of the size"
     }
     assert eye.images.dtype == np.float32 and eye.masks.dtype == bool
     assert eye.used["date"].is_monotonic_increasing
@@ -67,25 +74,56 @@ def test_larger_photographs_are_shrunk_and_smaller_ones_are_left(folder):
 
 
 def test_a_photograph_that_cannot_be_used_is_left_out_with_its_reason(folder):
-    Image.fromarray(GREY[:50]).save(folder / "cropped_2021-01-01_L.png")
-    Image.fromarray(np.pad(GREY, 5)).save(folder / "padded_2021-01-01_L.png")
     speck = np.where(np.hypot(ROWS - 30, COLUMNS - 40) < 6, GREY, 0)
-    Image.fromarray(speck).save(folder / "speck_2021-01-01_L.png")
-    Image.fromarray(GREY // 100).save(folder / "black_2021-01-01_L.png")
+    write(folder / "speck_2021-01-01_L.png", speck)
+    write(folder / "black_2021-01-01_L.png", GREY // 100)
+    write(folder / "white_2021-01-01_L.png", np.where(INSIDE, 255, 0).astype(np.uint8))
     content = (folder / "a_2019-01-01_L.png").read_bytes()
     (folder / "cut_2021-01-01_L.png").write_bytes(content[: len(content) // 2])
-    floats = sitk.GetImageFromArray(GREY.astype(np.float32))
-    sitk.WriteImage(floats, str(folder / "floats_2021-01-01_L.tif"))
     eye = load_eye(folder.parent, "p", "L")
     assert eye.names == ["a_2019-01-01_L", "a_2020-01-01_L"]
     found = reasons(eye)
-    assert found["cropped_2021-01-01_L.png"] == "80 x 50 px, most visits are 80 x 60"
-    assert found["padded_2021-01-01_L.png"] == "90 x 70 px, most visits are 80 x 60"
-    assert found["speck_2021-01-01_L.png"] == "almost completely black"
-    assert found["black_2021-01-01_L.png"] == "almost completely black"
+    for name in ("speck", "black"):
+        assert "too dark, no vessels can be seen; retake it" in found[f"{name}_2021-01-01_L.png"]
+    assert "over-exposed" in found["white_2021-01-01_L.png"]
     assert found["cut_2021-01-01_L.png"].startswith("cannot be read (damaged, cut short")
-    assert "divide by the camera's largest value" in found["floats_2021-01-01_L.tif"]
-    assert len(found) == 6
+    assert len(found) == 4
+
+
+def test_photographs_of_other_sizes_share_one_canvas(folder):
+    Image.fromarray(GREY).resize((160, 120)).save(folder / "large_2021-01-01_L.png")
+    Image.fromarray(np.pad(GREY, ((0, 20), (0, 0)))).save(folder / "square_2022-01-01_L.png")
+    write_landmarks(
+        folder, ("a_2019-01-01_L.png", "large_2021-01-01_L.png", 10.5, 20.5, 21.5, 41.5)
+    )
+    eye = load_eye(folder.parent, "p", "L", size=None)
+    assert eye.images.shape == eye.masks.shape == (4, 160, 160)
+    assert eye.full_shape == (60, 80) and eye.full_factor == 0.5
+    assert eye.factors == [0.5, 0.5, 1, 0.5]
+    assert eye.full_shapes == ((60, 80), (60, 80), (120, 160), (80, 80))
+    assert not eye.masks[:3, 120:].any() and not eye.images[:3, 120:].any()
+    here, there = eye.landmarks_between(0, 2)  # the same place, in pixels of the common canvas
+    assert here.tolist() == [[21.5, 41.5]] and there.tolist() == [[21.5, 41.5]]
+
+
+def test_twelve_bits_of_sixteen_are_told_and_as_bright_as_in_other_files(folder):
+    for year, brightest in ((2021, 4095), (2022, 2900)):
+        values = np.round(GREY / GREY.max() * brightest).astype(np.uint16)
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / f"a_{year}-01-01_L.tif"))
+    eye = load_eye(folder.parent, "p", "L")
+    assert eye.remarks == ("photographs of the type uint16: 12 bits of 16: values up to 4095",)
+    assert eye.images[2].max() == 1 and abs(eye.images[3].max() - 2900 / 4095) < 1e-6
+    assert eye.photograph(2).max() == 65535 and eye.photograph(2).dtype == np.uint16
+
+
+def test_landmarks_that_cannot_be_right_are_told_and_left_out(folder):
+    files = "a_2019-01-01_L.png", "a_2020-01-01_L.png"
+    write_landmarks(
+        folder, (*files, 10, 20, 12, 23), (*files, 10, 200, 12, 23), (*files, 1, 2, 3, None)
+    )
+    eye = load_eye(folder.parent, "p", "L")
+    assert eye.landmarks_between(0, 1)[0].tolist() == [[10, 20]]
+    assert len(eye.remarks) == 2 and all("landmarks.csv" in told for told in eye.remarks)
 
 
 def test_a_dicom_file_cut_in_its_header_does_not_stop_the_others(folder):
@@ -103,7 +141,7 @@ def test_one_usable_photograph_is_not_enough_and_the_reasons_are_told(folder):
 
 def test_no_usable_photograph_and_no_file_at_all(folder):
     for year in (2019, 2020):
-        Image.fromarray(0 * GREY).save(folder / f"a_{year}-01-01_L.png")
+        write(folder / f"a_{year}-01-01_L.png", 0 * GREY)
     with pytest.raises(
         EyeError, match=r"p L: 0 usable(.|\n)*almost completely black(.|\n)*almost completely black"
     ):
@@ -119,7 +157,7 @@ def test_bit_depths_and_transparency_may_mix_in_one_series(folder):
     sitk.WriteImage(sixteen, str(folder / "a_2022-01-01_L.tif"))
     eye = load_eye(folder.parent, "p", "L")
     assert len(eye.names) == 4
-    assert np.abs(eye.images - eye.images[0]).max() < 1e-6
+    assert np.abs(eye.images - eye.images[0])[eye.masks].max() < 1e-6
 
 
 def test_landmarks_are_known_in_both_directions(folder):

@@ -10,14 +10,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import erode, field_of_view, normalise_illumination
-from fundus_helpers.loading.photographs import (
-    UnusableImageError,
-    read_photograph,
-    resize,
-    save_photograph,
-    single_channel,
-    to_unit_range,
-)
+from fundus_helpers.loading.photographs import UnusableImageError, read_photograph, save_photograph
+from fundus_helpers.loading.values import resize, single_channel, to_unit_range
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 60), dtype=np.uint8)
@@ -115,7 +109,8 @@ def test_a_dicom_file_where_zero_is_white_is_inverted(tmp_path, bits):
     path = write_dicom(tmp_path / "white.dcm", stored, kind="MONOCHROME1", bits=bits)
     read = read_photograph(path)
     assert read.dtype == stored.dtype
-    assert np.array_equal(read, 2**bits - 1 - stored)
+    full = np.iinfo(read.dtype).max  # white, whatever the bits that are stored
+    assert np.array_equal(read, np.rint((2**bits - 1 - stored) * (full / (2**bits - 1))))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
@@ -217,16 +212,19 @@ def test_another_channel_is_refused():
         single_channel(COLOUR, "red")
 
 
-def test_integers_are_scaled_by_their_type_and_not_by_their_extremes():
+def test_integers_are_scaled_by_the_bits_they_use_and_not_by_their_extremes():
     assert to_unit_range(np.array([0, 51], np.uint8)).tolist() == pytest.approx([0, 0.2])
-    assert to_unit_range(np.array([0, 13107], np.uint16)).tolist() == pytest.approx([0, 0.2])
+    for white in (1023, 4095, 16383, 65535):
+        some = np.array([0, white // 3, round(white * 0.8)], np.uint16)
+        assert to_unit_range(some).tolist() == pytest.approx([0, 1 / 3, 0.8], abs=1e-3)
     assert to_unit_range(np.array([False, True])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("value", [-0.1, 255.0])
-def test_floats_beyond_zero_and_one_are_refused(value):
-    with pytest.raises(ValueError, match=f"{value:g}.*divide by"):
-        to_unit_range(np.array([[0.5, value]]))
+def test_floats_beyond_zero_and_one_have_a_range_of_their_own(value):
+    scaled = to_unit_range(np.array([[0.5, value]]))
+    expected = [[1, 0]] if value < 0 else [[0.5 / 255, 1]]
+    assert scaled.dtype == np.float32 and np.allclose(scaled, expected)
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.4, 1.5])

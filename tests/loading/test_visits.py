@@ -9,7 +9,6 @@ from fundus_helpers.loading.visits import (
     EyeError,
     cohort_eyes,
     find_eyes,
-    keep_commonest_size,
     list_visits,
     patient_folder,
 )
@@ -44,7 +43,7 @@ def test_photographs_of_one_day_are_all_kept_in_order_of_their_names(tmp_path):
     assert visits["used"].all() and visits["file"].tolist() == sorted(names)
 
 
-@pytest.mark.parametrize("date", ["2019-13-01", "2019-02-30", "28-05-2019", "20190528", "May"])
+@pytest.mark.parametrize("date", ["2019-13-01", "2019-02-30", "May"])
 def test_a_date_that_is_none_is_left_out_with_its_reason(tmp_path, date):
     make_files(tmp_path, "p", f"a_{date}_L.png", "a_2020-01-02_L.png")
     assert list(reasons(list_visits(tmp_path, "p", "L"))) == [f"a_{date}_L.png"]
@@ -54,11 +53,27 @@ def test_a_date_that_is_none_is_left_out_with_its_reason(tmp_path, date):
     )
 
 
-@pytest.mark.parametrize("name", ["photo.png", "a_2020-01-02.png", "a_2020-01-02_L2.png"])
-def test_a_name_without_date_or_side_is_left_out_with_its_reason(tmp_path, name):
+@pytest.mark.parametrize("date", ["28-05-2019", "20190528"])
+def test_other_forms_of_a_date_are_read(tmp_path, date):
+    make_files(tmp_path, "p", f"a_{date}_L.png")
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits["used"].all() and visits["date"][0] == datetime.date(2019, 5, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("photo.png", "no date and no eye"),
+        ("a_2020-01-02.png", "no eye"),
+        ("a_2020-01-02_L2.png", "no eye"),
+        ("a_L.png", "no date"),
+    ],
+)
+def test_a_name_without_date_or_side_is_left_out_with_its_reason(tmp_path, name, missing):
     make_files(tmp_path, "p", name)
     assert reasons(list_visits(tmp_path, "p", "L")) == {
-        name: "name does not end in _YYYY-MM-DD_L or _R"
+        name: f"{missing} in its name, its folder or its header; rename it like "
+        "eye_YYYY-MM-DD_L, or name it in visits.csv (`make visits`)"
     }
 
 
@@ -128,16 +143,6 @@ def test_007_stays_007(tmp_path):
     make_files(tmp_path, "007", "a_2020-01-02_L.png")
     assert list_visits(tmp_path, "007", "L")["patient"].tolist() == ["007"]
     assert find_eyes(tmp_path) == [("007", "L")]
-
-
-def test_only_photographs_of_the_commonest_size_are_kept(tmp_path):
-    make_files(tmp_path, "p", *(f"a_202{year}-01-02_L.png" for year in range(5)))
-    visits = list_visits(tmp_path, "p", "L")
-    sizes = {0: (30, 20), 1: (40, 20), 2: (40, 20), 4: (30, 20)}
-    assert keep_commonest_size(visits, sizes) == (30, 20)  # the first of two
-    reason = "40 x 20 px, most visits are 30 x 20"
-    assert reasons(visits) == {f"a_202{year}-01-02_L.png": reason for year in (1, 2)}
-    assert keep_commonest_size(visits, {}) is None
 
 
 def test_an_empty_patient_has_an_empty_table(tmp_path):

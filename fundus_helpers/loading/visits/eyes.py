@@ -1,0 +1,296 @@
+"""The eyes of a data folder, and the visits of each: used, or left out with the reason."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.loading.tables.landmarks import LANDMARKS_FILE
+from fundus_helpers.loading.visits.folder import (
+    DEMO_PATIENTS,
+    OTHER_FILE,
+    PHOTOGRAPH,
+    TABLE_ROW,
+    odd_name,
+    patient_folder,
+    refuse_patient,
+)
+from fundus_helpers.loading.visits.listing import DataListing, advice
+from fundus_helpers.loading.visits.names import LATERALITIES, PATTERN
+from fundus_helpers.loading.visits.rows import COLUMNS, WAY_OUT, VisitRow
+
+
+def list_files(data: Path | str, part: str = "1/1", *, pattern: str = PATTERN) -> pd.DataFrame:
+    """List everything that lies in a data folder, except the demo: one row per file.
+
+    The files are not opened, except those whose names tell no date or no eye.
+
+    Parameters
+    ----------
+    data : path
+        Folder with one folder per patient.
+    part : str
+        See `cohort_eyes`. What belongs to no eye is in the first part.
+    pattern : str
+        See `list_visits`.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `list_visits` and ``kind``. ``kind`` is ``photograph``, ``other file`` (a
+        table, a thumbnail), ``folder`` (a patient that is left out, with the reason), or ``row of a
+        table`` (one that names no file). ``laterality`` is empty where no eye is known. Every file
+        has one row, so those that are used and those that are left out add up to all.
+
+    Raises
+    ------
+    EyeError
+        If the data folder, the table of visits or the pattern cannot be used.
+    """
+    chosen, first = _chosen(part)
+    rows = [
+        row for row in DataListing(data, pattern).everything() if row.patient not in DEMO_PATIENTS
+    ]
+    found = _eyes(rows)
+    eyes, known = {*chosen(found)}, {*found}
+    kept = [
+        row
+        for row in rows
+        if ((row.patient, row.laterality) in eyes)
+        or (first and (row.patient, row.laterality) not in known)
+    ]
+    return _frame(kept, with_kind=True)
+
+
+def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, str]]:
+    """List the eyes in a data folder as (patient, laterality), sorted.
+
+    Parameters
+    ----------
+    data, pattern
+        See `list_visits`. A folder that does not exist holds no eye.
+
+    Raises
+    ------
+    EyeError
+        If the table of visits or the pattern cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import fundus_helpers as fh
+    >>> with tempfile.TemporaryDirectory() as data:
+    ...     Path(data, "007").mkdir()
+    ...     Path(data, "007", "eye_2019-05-28_L.png").touch()
+    ...     Path(data, "007", "eye_2019-05-28_R.png").touch()
+    ...     fh.find_eyes(data)
+    [('007', 'L'), ('007', 'R')]
+    """
+    return _eyes(DataListing(data, pattern).everything()) if Path(data).is_dir() else []
+
+
+def cohort_eyes(data: Path | str, part: str = "1/1") -> list[tuple[str, str]]:
+    """List the eyes of a cohort as (patient, laterality): all eyes except those of the demo.
+
+    Parameters
+    ----------
+    data : path
+        Folder with one folder per patient.
+    part : str
+        ``3/100`` selects every hundredth eye, beginning with the third, so that a cohort can be
+        run in 100 separate parts. ``1/1`` selects all eyes.
+
+    Raises
+    ------
+    EyeError
+        If `part` is not of this form, or the table of visits or the pattern cannot be used.
+    """
+    chosen, _ = _chosen(part)
+    return chosen([eye for eye in find_eyes(data) if eye[0] not in DEMO_PATIENTS])
+
+
+def list_visits(
+    data: Path | str, patient: str, laterality: str, *, pattern: str = PATTERN
+) -> pd.DataFrame:
+    """List the photographs of one eye, without opening those whose names tell enough.
+
+    Date and eye are read from the table of visits (``visits.csv``) if there is one. Otherwise they
+    are read from the name of the file, then from folders, then from the header of the file.
+
+    Parameters
+    ----------
+    data : path
+        Folder with one folder per patient.
+    patient : str
+        Name of the patient's folder.
+    laterality : {"L", "R"}
+    pattern : str
+        Regular expression with the groups ``date`` and ``laterality``, for other names than those
+        that are understood. The whole name of a file, without its ending, must match it. The
+        default lets the settings of the run decide (``PATTERN``).
+
+    Returns
+    -------
+    DataFrame
+        One row per file: ``patient``, ``laterality``, ``visit`` (the name under which results are
+        stored), ``date``, ``time``, ``modality``, ``camera``, ``mm_per_pixel``, ``file`` (relative
+        to `photograph_folder`), ``used``, the ``reason`` why a file is not used, and a ``note`` on
+        what a person should look at. Further columns of the table of visits follow. Sorted by
+        date, time and name. Files of which no eye is known are listed for both eyes.
+
+    Raises
+    ------
+    EyeError
+        If the laterality is not L or R, the patient has no folder, or the table of visits or the
+        pattern cannot be used.
+    """
+    if laterality not in LATERALITIES:
+        raise EyeError(f"laterality {laterality!r} is neither 'L' (left) nor 'R' (right)")
+    rows = [
+        row
+        for row in _rows_of(data, patient, pattern)
+        if row.laterality in (laterality, "")
+        and (row.kind == PHOTOGRAPH or (row.kind == TABLE_ROW and row.file))
+    ]
+    for row in rows:
+        row.laterality = laterality
+    return _frame(rows)
+
+
+def photograph_folder(data: Path | str, patient: str) -> Path:
+    """Return the folder that the names of a patient's files are relative to.
+
+    It is the patient's folder, or the data folder if the table of visits names files elsewhere.
+
+    Raises
+    ------
+    EyeError
+        If the patient has no folder, and is in no table.
+    """
+    listing = DataListing(data)
+    if listing.is_told(patient):
+        return listing.folder_of(patient)
+    return patient_folder(data, patient)
+
+
+def eye_files(data: Path | str, patient: str, laterality: str) -> list[str]:
+    """Return the names of the files on which the results of an eye depend.
+
+    Parameters
+    ----------
+    data, patient, laterality
+        See `list_visits`.
+
+    Returns
+    -------
+    list of str
+        The photographs of `list_visits` that a program may open, and the landmarks, relative to
+        `photograph_folder`. Empty if the eye cannot be listed; loading it gives the reason.
+    """
+    try:
+        folder = photograph_folder(data, patient)
+        rows = _rows_of(data, patient, PATTERN)
+    except EyeError:
+        return []
+    paths = [row.path for row in rows if row.kind == PHOTOGRAPH and row.path]
+    sides = {row.path: row.laterality for row in rows if row.path}
+    files = [path for path in paths if sides[path] in (laterality, "") and path.is_file()]
+    landmarks = folder / LANDMARKS_FILE
+    files += [landmarks] if landmarks.is_file() else []
+    names = [os.path.relpath(path, folder) for path in files]
+    return [name for name in names if not odd_name(name)]
+
+
+def describe_eye(data: Path | str, patient: str, laterality: str) -> str:
+    """Return what names and tables say about an eye, as text: if it changes, results are old.
+
+    Parameters
+    ----------
+    data, patient, laterality
+        See `list_visits`. If the eye cannot be listed, the text is the reason.
+    """
+    try:
+        visits = list_visits(data, patient, laterality)
+    except EyeError as error:
+        return str(error)
+    return visits.drop(columns="note").to_csv(index=False)
+
+
+def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
+    """Return the message that an eye has too few visits, with the reason for each unused file."""
+    left_out = visits[~visits["used"]]
+    reasons = [f"{row.file}: {row.reason}" for row in left_out.itertuples()]
+    found = f"eye {patient} {laterality}: {visits['used'].sum()} usable photographs, 2 are needed"
+    unnamed = [
+        VisitRow(patient, file=row.file) for row in left_out.itertuples() if WAY_OUT in row.reason
+    ]
+    if len(unnamed) == len(visits) > 0:
+        reasons.append(advice(patient, unnamed))
+    return "\n  ".join([found, *reasons])
+
+
+def count_files(files: pd.DataFrame) -> str:
+    """Count the patients, eyes and files of a data folder in one sentence.
+
+    Parameters
+    ----------
+    files : DataFrame
+        As `list_files` gives it.
+    """
+    photographs = files[files["kind"] == PHOTOGRAPH]
+    used = int(photographs["used"].sum())
+    eyes = len({eye for eye in zip(files["patient"], files["laterality"], strict=True) if eye[1]})
+    return in_words(
+        eyes,
+        len({*files["patient"]} - {""}),
+        used,
+        len(photographs) - used,
+        int((files["kind"] == OTHER_FILE).sum()),
+    )
+
+
+def in_words(eyes: int, patients: int, used: int, left_out: int, others: int) -> str:
+    """Count eyes, patients, and files that are used, left out, or no photographs, in one sentence.
+
+    See `count_files`.
+    """
+    return (
+        f"{eyes} eyes of {patients} patients, {used + left_out} photographs: {used} used, "
+        f"{left_out} left out; {others} other files"
+    )
+
+
+def _rows_of(data: Path | str, patient: str, pattern: str) -> list[VisitRow]:
+    listing = DataListing(data, pattern)
+    if not listing.is_told(patient):
+        patient_folder(data, patient)  # says why it cannot be used
+    return listing.of_patient(patient)
+
+
+def _eyes(rows: Iterable[VisitRow]) -> list[tuple[str, str]]:
+    found = {(row.patient, row.laterality) for row in rows if row.laterality and row.patient}
+    return sorted(eye for eye in found if not refuse_patient(eye[0]))
+
+
+def _chosen(part: str):
+    number, _, parts = part.partition("/")
+    if not (number.isdigit() and parts.isdigit() and 1 <= int(number) <= int(parts)):
+        raise EyeError(f"part {part!r} of a cohort is not like '3/100' (the third of 100 parts)")
+    return lambda eyes: eyes[int(number) - 1 :: int(parts)], int(number) == 1
+
+
+def _frame(rows: list[VisitRow], *, with_kind: bool = False) -> pd.DataFrame:
+    columns = [*COLUMNS, "kind"] if with_kind else [*COLUMNS]
+    more = [] if with_kind else [*dict.fromkeys(name for row in rows for name in row.more)]
+    records = [
+        [*(getattr(row, name) for name in columns), *(row.more.get(name, "") for name in more)]
+        for row in rows
+    ]
+    titles = [name if name not in COLUMNS else f"{name} (in the table)" for name in more]
+    table = pd.DataFrame(records, columns=[*columns, *titles])
+    table["used"] = table["used"].astype(bool)
+    table["mm_per_pixel"] = table["mm_per_pixel"].astype(float)
+    return table
