@@ -17,6 +17,11 @@ NOTEBOOKS ?=
 PART ?=
 # 1: replace the names of patients by pseudonyms, made with a key that stays on this machine.
 PSEUDONYM ?=
+# How visits are named, if not by the names of their files: a table of visits (default: visits.csv in
+# the data folder), what its columns are called, and another rule for names (data/README.md).
+VISITS ?=
+VISITS_COLUMNS ?=
+PATTERN ?=
 # The visit that serves as the template: first, last, its name, or selected (by notebook 02).
 TEMPLATE ?= selected
 # For make benchmark: folder of FIRE, names of methods (empty: all), file of the table.
@@ -32,24 +37,46 @@ ARGS ?=
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Names that a user gives are text. Recipes read them from the environment, so that neither make nor
+# the shell takes a dollar sign or a quote in them for its own.
+NAMES := DATA RESULTS PATIENT EYE TEMPLATE NOTEBOOKS PART FIRE OUT FIXED MOVING INTO \
+	VISITS VISITS_COLUMNS PATTERN
+$(foreach name,$(NAMES),$(if $(filter command environment,$(origin $(name))), \
+	$(eval override $(name) := $$(value $(name)))))
+export $(NAMES)
+# The settings of names reach every notebook and every process on a cluster in the environment, where
+# fundus_helpers/loading/visits/settings.py reads them. Notebooks run in a folder of their own.
+ifdef VISITS
+export FUNDUS_VISITS := $(if $(filter /%,$(firstword $(VISITS))),,$(CURDIR)/)$(VISITS)
+endif
+ifdef VISITS_COLUMNS
+export FUNDUS_VISITS_COLUMNS := $(VISITS_COLUMNS)
+endif
+ifdef PATTERN
+export FUNDUS_PATTERN := $(PATTERN)
+endif
+# Figures use the settings of this project, not a window of the user's.
+unexport MPLBACKEND
 # With PSEUDONYM=1, a run sees the photographs through links that are named by pseudonyms.
-VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
-MAKE_VIEW = $(BIN)/fundus pseudonyms $(if $(PSEUDONYM),view "$(DATA)" "$(VIEW)",plain) "$(RESULTS)"
-WHO = $(if $(PSEUDONYM),$(shell $(BIN)/fundus pseudonyms name "$(PATIENT)" "$(DATA)" "$(RESULTS)"),$(PATIENT))
+export VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
+MAKE_VIEW = $(BIN)/python -m fundus_helpers.runs.folders "$$DATA" "$$RESULTS" \
+	$(if $(filter local,$(PROFILE)),,--cluster) && \
+	$(BIN)/fundus pseudonyms $(if $(PSEUDONYM),view "$$DATA" "$$VIEW",plain) "$$RESULTS"
+WHO = who=$(if $(PSEUDONYM),$$($(BIN)/fundus pseudonyms name "$$PATIENT" "$$DATA" "$$RESULTS"),$$PATIENT)
 # On this machine, programs are forked from a process that has loaded all libraries.
 WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm_start serve)
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
-	--config "data=$(VIEW)" "results=$(RESULTS)" "template_visit=$(TEMPLATE)" \
-	$(if $(NOTEBOOKS),"notebooks=$(NOTEBOOKS)") $(if $(PART),"part=$(PART)") $(WITH)
+	--config "data=$$VIEW" "results=$$RESULTS" "template_visit=$$TEMPLATE" \
+	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS") $(if $(PART),"part=$$PART") $(WITH)
 
-.PHONY: help install demo eye cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo
-	@echo 'Settings: DATA=$(DATA) RESULTS=$(RESULTS) PATIENT=$(PATIENT) EYE=$(EYE) TEMPLATE=$(TEMPLATE) CORES=$(CORES) MEMORY=$(MEMORY) PROFILE=$(PROFILE) WITH="name=value ..."'
+	@echo "Settings: DATA=$$DATA RESULTS=$$RESULTS PATIENT=$$PATIENT EYE=$$EYE TEMPLATE=$$TEMPLATE CORES=$(CORES) MEMORY=$(MEMORY) PROFILE=$(PROFILE) WITH=\"name=value ...\""
 
 install: .venv/installed  ## Install everything into .venv
 
@@ -60,14 +87,17 @@ install: .venv/installed  ## Install everything into .venv
 	@touch $@
 
 demo: .venv/installed  ## Paint the demo eye and run every notebook on it
-	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$(DATA)" "$(PATIENT)"
+	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$$DATA" "$$PATIENT"
 	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
 eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
 	@$(MAKE_VIEW)
-	@$(BIN)/fundus check "$(VIEW)" "$(WHO)" "$(EYE)"
-	@$(WARM) $(SNAKEMAKE) -- "$(RESULTS:%/=%)/$(WHO)_$(EYE)/report.html"; status=$$?; \
-	$(BIN)/fundus summary "$(RESULTS)" "$(WHO)_$(EYE)"; exit $$status
+	@$(WHO) && $(BIN)/fundus check "$$VIEW" "$$who" "$$EYE"
+	@$(WHO); $(WARM) $(SNAKEMAKE) "patient=$$who" "laterality=$$EYE" -- eye; status=$$?; \
+	$(BIN)/fundus summary "$$RESULTS" "$${who}_$$EYE"; exit $$status
+
+visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
+	@$(BIN)/fundus visits "$$DATA"
 
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
 	@$(MAKE_VIEW)
@@ -76,7 +106,7 @@ cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="0
 # A part of a cohort has a report of its own. Methods are compared only over all eyes.
 TELL = $(if $(PART),,$(SNAKEMAKE) --allowed-rules compared comparison -- compared || status=$$?;) \
 	$(BIN)/python -m fundus_helpers.runs.warm_start run fundus_helpers cohort \
-	"$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") || status=$$?; exit $$status
+	"$$VIEW" "$$RESULTS" $(if $(PART),--part "$$PART") || status=$$?; exit $$status
 
 # What `make cohort` runs after the libraries are loaded.
 .PHONY: run-cohort
@@ -90,13 +120,17 @@ cohort-report: .venv/installed  ## Write only the report of all eyes, after thei
 cohort-dry: .venv/installed  ## Show what make cohort would run, and about how long it would take
 	@$(MAKE_VIEW)
 	@summary=$$($(SNAKEMAKE) --summary -- cohort) && printf '%s\n' "$$summary" | \
-	$(BIN)/fundus plan "$(VIEW)" "$(RESULTS)" $(if $(PART),--part "$(PART)") --jobs $(or $(JOBS),100)
+	$(BIN)/fundus plan "$$VIEW" "$$RESULTS" $(if $(PART),--part "$$PART") --jobs $(or $(JOBS),100)
 
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
 	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
 
+# The page runs in the folder app.
+SEEN_FROM_APP = $(if $(filter /%,$(firstword $(1))),,../)
+
 app: .venv/installed  ## Open the sliders as a page without code, on this machine only: DATA=folder
-	cd app && FUNDUS_DATA="$(abspath $(DATA))" FUNDUS_RESULTS="$(abspath $(RESULTS))" ../$(BIN)/voila sliders.ipynb
+	cd app && FUNDUS_DATA="$(call SEEN_FROM_APP,$(DATA))$$DATA" \
+	FUNDUS_RESULTS="$(call SEEN_FROM_APP,$(RESULTS))$$RESULTS" ../$(BIN)/voila sliders.ipynb
 
 # One process more than there are cores, because some tests mostly wait. The longest files go first.
 # The tests run side by side, so each computes on one thread.
@@ -118,10 +152,10 @@ benchmark-clusters: .venv/installed  ## Compare the time of k-means on the direc
 	$(BIN)/python benchmarks/clusters.py
 
 benchmark-networks: .venv/installed  ## Train networks on one eye: DATA=folder PATIENT=name EYE=L|R (FIRE=folder: on other eyes too)
-	$(BIN)/python benchmarks/networks.py "$(DATA)" "$(PATIENT)" "$(EYE)" $(if $(FIRE),--fire "$(FIRE)")
+	$(BIN)/python benchmarks/networks.py "$$DATA" "$$PATIENT" "$$EYE" $(if $(FIRE),--fire "$$FIRE")
 
 benchmark-series: .venv/installed  ## Measure every method on one eye: DATA=folder PATIENT=name EYE=L|R
-	$(BIN)/python benchmarks/series.py "$(DATA)" "$(PATIENT)" "$(EYE)"
+	$(BIN)/python benchmarks/series.py "$$DATA" "$$PATIENT" "$$EYE"
 
 benchmark-groupwise: .venv/installed  ## Measure time and memory of groupwise registration, for 10 and 100 visits
 	$(BIN)/python benchmarks/groupwise.py
@@ -133,16 +167,16 @@ benchmark-cohort: .venv/installed  ## Measure overhead, time and memory of cohor
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohort.py $(ARGS)
 
 benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
-	@$(BIN)/fundus benchmark "$(FIRE)" "$(OUT)" $(if $(METHODS),--methods $(METHODS))
+	@$(BIN)/fundus benchmark "$$FIRE" "$$OUT" $(if $(METHODS),--methods $(METHODS))
 
 benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder
-	@$(BIN)/python benchmarks/verdict.py "$(FIRE)"
+	@$(BIN)/python benchmarks/verdict.py "$$FIRE"
 
 schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 	@$(BIN)/python -c 'import json, fundus_helpers as fh; print(json.dumps(fh.results.metrics_schema(), indent=1))' > docs/metrics.schema.json
 
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
-	@$(BIN)/fundus register "$(FIXED)" "$(MOVING)" "$(INTO)"
+	@$(BIN)/fundus register "$$FIXED" "$$MOVING" "$$INTO"
 
 picture: .venv/installed  ## Make the pictures of the pages again from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py

@@ -16,7 +16,8 @@ import torch
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.eye import Eye, load_eye
 from fundus_helpers.loading.fire import group_by_eye, read_pairs
-from fundus_helpers.loading.photographs import read_photograph, resize, single_channel
+from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.loading.values import resize, single_channel
 from fundus_helpers.methods.networks.layers import find_matrices
 from fundus_helpers.methods.networks.spatial_transformer import (
     SpatialTransformer,

@@ -4,9 +4,7 @@ Everything here is loaded when it is first used. `import fundus_helpers as fh`, 
 Tab key, show what there is; `help(fh.warp)` tells how to use it.
 """
 
-from importlib.metadata import version
-
 import lazy_loader as lazy
 
-__version__ = version("fundus-helpers")
+__version__ = "0.2.0"  # pyproject.toml takes it from here
 __getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

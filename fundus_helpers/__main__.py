@@ -26,8 +26,9 @@ Use make to run notebooks on whole eyes and cohorts: see `make help`.
 
 def register(options: argparse.Namespace) -> int:
     """Register two photographs. Return 1 if the verdict is that the registration failed."""
-    from fundus_helpers.series.photographs import register_photographs
+    from fundus_helpers.series.photographs import clear_saved, register_photographs
 
+    clear_saved(options.folder, inputs=(options.fixed, options.moving))
     done = register_photographs(options.fixed, options.moving, options.method)
     done.save(options.folder)
     summary = done.verdict.summary(done.factor)
@@ -40,14 +41,31 @@ def register(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     """Say how many photographs of an eye can be used, or raise an error if they are too few."""
-    from fundus_helpers.loading.visits import EyeError, list_visits, too_few
+    from fundus_helpers.loading.eye_error import EyeError
+    from fundus_helpers.loading.visits.eyes import list_visits, too_few
 
     eye = options.patient, options.laterality
     visits = list_visits(options.data, *eye)
     if visits["used"].sum() < 2:
         raise EyeError(too_few(visits, *eye))
     count = f"{visits['used'].sum()} of {len(visits)} files can be used, judged by their names"
-    sys.stderr.write(f"{options.patient} {options.laterality}: {count}\n")
+    told = [f"{row.file}: {row.reason or row.note}" for row in visits.itertuples() if not row.used]
+    told += [f"{row.file}: {row.note}" for row in visits.itertuples() if row.used and row.note]
+    lines = "\n  ".join([f"{options.patient} {options.laterality}: {count}", *told])
+    sys.stderr.write(f"{lines}\n")
+    return 0
+
+
+def visits(options: argparse.Namespace) -> int:
+    """Write a first table of visits for a person to correct."""
+    from fundus_helpers.loading.visits.first_table import write_visit_table
+
+    path, rows, doubtful = write_visit_table(options.data)
+    sys.stdout.write(
+        f"{path}: {rows} photographs, {doubtful} rows with a question mark\n"
+        "Correct these rows in a spreadsheet and save the table as CSV. Rows with a question mark "
+        "are left out. From now on the table decides, and names count no more.\n"
+    )
     return 0
 
 
@@ -180,6 +198,7 @@ COMMANDS = {
         ("patient", {"help": "name of the patient's folder"}),
         ("laterality", {"help": "L (left) or R (right)"}),
     ],
+    visits: [DATA],
     summary: [RESULTS, ("eyes", {"nargs": "*", "help": "names like 007_L; default: every eye"})],
     report: [("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})],
     cohort: [DATA, RESULTS, PART],
@@ -212,6 +231,7 @@ COMMANDS = {
 HELP = {
     register: "register two photographs of an eye and judge the result",
     check: "count the usable photographs of an eye, judged by the names of the files",
+    visits: "write a first table of visits (visits.csv) from names, folders and headers",
     summary: "show the results of every notebook for all or some eyes",
     report: "write the report of one eye from the results of its notebooks (used by make)",
     cohort: "write the report and the tables of all eyes (used by make)",

@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from fundus_helpers import plotting
+from fundus_helpers.files import held
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.eye import Eye, load_eye
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.methods import Method
 from fundus_helpers.results.folder import make_folder, save_registrations
-from fundus_helpers.results.metrics_file import as_plain, read_metrics, save_metrics
+from fundus_helpers.results.metrics_file import METRICS_FILE, as_plain, read_metrics, save_metrics
 from fundus_helpers.results.notebooks import TEMPLATE_NOTEBOOK
 from fundus_helpers.results.tuned import tuned_knobs
 from fundus_helpers.series.assessed_eye import AssessedEye
@@ -323,7 +324,8 @@ class Study(AssessedEye):
 
         Transforms and registered photographs have the full size, the channels and the bit depth of
         the files on disk (`results.save_registrations`). ``metrics.json`` is written last. If it
-        exists, the run is complete.
+        exists, the run is complete. Everything that an earlier run has saved of these is deleted
+        first. If another run is saving its results of this eye and notebook, this one waits.
 
         Parameters
         ----------
@@ -342,20 +344,22 @@ class Study(AssessedEye):
             Path of ``metrics.json``.
         """
         found = self._found(chosen) if isinstance(chosen, str) else chosen
-        save_registrations(
-            self.folder, self.eye, self.template, found, shown=self.farthest, jobs=self.jobs
-        )
-        after = self.measured(chosen) if isinstance(chosen, str) else {}
         plain_knobs = json.loads(json.dumps(as_plain(self._given), default=str))
-        return self.save_metrics(
-            parameters or {"size": self.size, "methods": plain_knobs},
-            template=self.eye.names[self.template],
-            before=self.before,
-            after=after,
-            failed={each.visit: each.reason for each in found if each and each.reason},
-            outcomes=self.table([*self.registrations]).to_dict("records"),
-            findings=findings,
-        )
+        parameters = parameters or {"size": self.size, "methods": plain_knobs}
+        content = {
+            "template": self.eye.names[self.template],
+            "before": self.before,
+            "after": self.measured(chosen) if isinstance(chosen, str) else {},
+            "failed": {each.visit: each.reason for each in found if each and each.reason},
+            "outcomes": self.table([*self.registrations]).to_dict("records"),
+            "findings": findings,
+        }
+        with held(self.folder):
+            (self.folder / METRICS_FILE).unlink(missing_ok=True)
+            save_registrations(
+                self.folder, self.eye, self.template, found, shown=self.farthest, jobs=self.jobs
+            )
+            return save_metrics(self.folder, self.eye, parameters, content)
 
     def save_metrics(self, parameters: Mapping[str, object], **content: object) -> Path:
         """Write only ``metrics.json``.

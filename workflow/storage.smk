@@ -5,13 +5,12 @@ Between the two, eyes are run as always. docs/cluster.md gives the commands.
 
 from pathlib import Path
 
-DATA, RESULTS = (str(config.get(name, name)) for name in ("data", "results"))
-STORE = str(config["store"]).rstrip("/")  # for example s3://retina/study
-# Snakemake reads 007 as a number. Several names, or one name with a comma after it, stay text.
-PATIENTS = config.get("patients", "")
-if not isinstance(PATIENTS, str):
-    raise WorkflowError(f"patients={PATIENTS} was read as a number: write a comma behind the name")
-PATIENTS = [patient for patient in PATIENTS.split(",") if patient]
+# Snakemake reads 007 as a number. Here, names are text as they were given.
+TEXTS = {key: str(value) for key, value in config.items()}
+TEXTS |= dict(entry.partition("=")[::2] for entry in workflow.config_settings.config_args or [])
+DATA, RESULTS = (TEXTS.get(name, name) for name in ("data", "results"))
+STORE = TEXTS["store"].rstrip("/")  # for example s3://retina/study
+PATIENTS = [patient for patient in TEXTS.get("patients", "").split(",") if patient]
 EYES = [path.parent.name for path in sorted(Path(RESULTS).glob("*/report.html"))]
 
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods import Method
 from fundus_helpers.methods.cache import remembering
 from fundus_helpers.methods.knobs import Value, read_knobs

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "draw_errors",
             "error_bars",
             "flows",
+            "forget_matplotlibrc",
             "gallery",
             "show",
             "with_caption",

@@ -1,13 +1,38 @@
 """Figures to judge a registration by. The functions draw into an Axes or return a Figure."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fundus_helpers.plotting.pictures import OVERLAY_CAPTION, checkerboard, overlay
+
+
+def forget_matplotlibrc() -> None:
+    """Give every setting that comes from the user's ``matplotlibrc`` its default value.
+
+    Such a file may need programs that are missing, for example LaTeX (``text.usetex``). In a
+    notebook this is done once, when this file is imported. A style that was chosen in the notebook
+    itself stays.
+    """
+    default, given, now = (
+        {key: value for key, value in settings.items() if key != "backend"}
+        for settings in (
+            matplotlib.rcParamsDefault,
+            matplotlib.rcParamsOrig,
+            matplotlib.rcParams,
+        )
+    )
+    from_file = [key for key in given if given[key] != default[key] and now[key] == given[key]]
+    matplotlib.rcParams.update({key: default[key] for key in from_file})
+
+
+if "ipykernel" in sys.modules:
+    forget_matplotlibrc()
 
 
 def show(ax: Axes, image: np.ndarray, title: str = "") -> Axes:

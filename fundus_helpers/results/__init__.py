@@ -7,7 +7,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "cohort": ["cohort_table", "report_name", "tell_unfinished", "write_cohort_report"],
         "cohort_page": ["cohort_page", "save_sheet"],
-        "folder": ["make_folder", "save_image", "save_registrations"],
+        "folder": [
+            "clear_registrations",
+            "make_folder",
+            "save_image",
+            "save_registrations",
+        ],
         "metrics_file": [
             "LeftOut",
             "METRICS_FILE",

@@ -9,8 +9,10 @@ from itables.javascript import generate_init_offline_itables_html
 from PIL import Image
 
 from fundus_helpers.files import written_beside
-from fundus_helpers.loading.photographs import UnusableImageError, read_photograph, single_channel
-from fundus_helpers.loading.visits import EyeError, list_visits
+from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
+from fundus_helpers.loading.values import single_channel
+from fundus_helpers.loading.visits.eyes import list_visits, photograph_folder
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.pictures import overlay_caption
 from fundus_helpers.results.metrics_file import METRICS_FILE
@@ -29,7 +31,8 @@ ERRORS = (
     "landmark_error_px",
     "landmark_error_before_px",
 )
-NUMBERS = (*COUNTS, *ERRORS, "left_out")
+FILES = ("photographs", "used", "left_out")
+NUMBERS = (*COUNTS, *ERRORS, *FILES)
 
 EXPLANATION = (
     "Errors are in pixels (px) of the photographs on disk. The predicted error needs no "
@@ -79,7 +82,8 @@ def _comparison(results: Path) -> list[str | Link]:
 def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Make the columns of the page: links, pictures, and everything else as escaped text."""
     page = pd.DataFrame(index=table.index)
-    names = table["patient"] + "_" + table["laterality"]
+    patients = table["patient"].replace("", "(no patient)")
+    names = (patients + "_" + table["laterality"]).where(table["laterality"] != "", patients)
     page["state"] = table["state"].astype(str)
     page.insert(0, "eye", names.map(CELLS.words))
     # The report of an eye that has failed since then is of an earlier run: it is not linked.
@@ -99,7 +103,11 @@ def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
     for name in NUMBERS:
         if name in table and table[name].notna().any():
             shown = table[name].round(2) if name in ERRORS else table[name].astype("Int64")
-            page[MEASURES[name].title] = shown.astype(object).where(shown.notna(), "")
+            title = MEASURES[name].title if name in MEASURES else name
+            page[title] = shown.astype(object).where(shown.notna(), "")
+    for name, title in (("why_left_out", "why left out"), ("notes", "to look at")):
+        if name in table and (table[name] != "").any():
+            page[title] = table[name].map(CELLS.words)
     return page
 
 
@@ -131,12 +139,13 @@ def save_sheet(data: Path, results: Path, patient: str, laterality: str) -> None
     """
     pictures = []
     try:
-        files = list_visits(data, patient, laterality)["file"]
+        visits = list_visits(data, patient, laterality)
+        source = photograph_folder(data, patient)
     except EyeError:
         return
-    for file in files:
+    for file in visits.sort_values("used", ascending=False, kind="stable")["file"]:
         try:
-            image = single_channel(read_photograph(data / patient / file))
+            image = single_channel(read_photograph(source / file))
         except UnusableImageError:
             continue
         picture = Image.fromarray((image * 255).astype("uint8"))

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from fundus_helpers import transforms
-from fundus_helpers.files import written_beside
+from fundus_helpers.files import UNFINISHED, remove_unfinished, written_beside
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.photographs import read_photograph, save_photograph
 from fundus_helpers.plotting.pictures import flicker, overlay
@@ -18,6 +18,8 @@ from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
 PICTURE_SIZE = 320  # longer side in pixels; small, because one report shows many pictures
+PICTURES = ("before.jpg", "after.jpg", "flicker.gif")
+SUBFOLDERS = ("transforms", "registered")
 
 
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
@@ -44,6 +46,22 @@ def make_folder(results: Path | str, patient: str, laterality: str, notebook: st
     return folder
 
 
+def clear_registrations(folder: Path | str) -> None:
+    """Delete the transforms, registered photographs and pictures of an earlier run.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of one notebook's results for one eye. Nothing happens if it does not exist.
+    """
+    folder = Path(folder)
+    remove_unfinished(folder)
+    found = [path for name in SUBFOLDERS for path in (folder / name).glob("*")]
+    for path in [*found, *(folder / name for name in PICTURES)]:
+        if not (path.name.startswith(UNFINISHED) or path.is_dir()):
+            path.unlink(missing_ok=True)
+
+
 def save_registrations(
     folder: Path,
     eye: Eye,
@@ -58,7 +76,7 @@ def save_registrations(
     ``transforms/<visit>.tfm`` (``.h5`` if the transform is not linear) maps pixels of the
     template's photograph to pixels of the visit's photograph, both at full size.
     ``registered/<visit>.png`` (``.tif`` for floating-point pixels) has the size, the channels and
-    the bit depth of the original photograph. Files of other visits from an earlier run are deleted.
+    the bit depth of the original photograph. The files of an earlier run are deleted first.
 
     ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit.
     ``flicker.gif`` shows the template and this visit in turn after registration. ``after.jpg`` and
@@ -70,7 +88,8 @@ def save_registrations(
         The folder that `make_folder` returned.
     eye : Eye
     template : int
-        Position of the template among the visits. For a group, the position of any visit.
+        Position of the template among the visits. For a group, the position of the visit whose
+        size the common frame has.
     registrations : sequence of Registration or None
         Registrations of all visits of the eye, in their order; None for a visit that was not
         registered. Nothing is saved for it, nor for a registration that failed.
@@ -79,23 +98,23 @@ def save_registrations(
     jobs : int
         Number of threads; -1 for one per core.
     """
-    for name in ("transforms", "registered"):
+    clear_registrations(folder)
+    for name in SUBFOLDERS:
         (folder / name).mkdir(exist_ok=True)
-    tasks, written = [], []
-    for file, registration in zip(eye.used["file"], registrations, strict=True):
+    tasks = []
+    visits = zip(eye.used["file"], eye.factors, registrations, strict=True)
+    for file, factor, registration in visits:
         if registration is not None and registration.transform is not None:
-            transform = transforms.rescale(registration.transform, eye.full_factor)
+            transform = transforms.rescale(registration.transform, eye.factors[template], factor)
             # Transforms are saved one after the other, because HDF5 does not allow threads.
             path = folder / "transforms" / registration.visit
-            written.append(transforms.save_by_kind(transform, path))
+            transforms.save_by_kind(transform, path)
             target = folder / "registered" / registration.visit
             task = joblib.delayed(_save_photograph)
-            tasks.append(task(target, eye.folder / file, transform, eye.full_shape))
+            tasks.append(task(target, eye.folder / file, transform, eye.full_shapes[template]))
     saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
-    written += progress(saved, "visits saved", len(tasks))
-    for name in ("transforms", "registered"):
-        for stale in {*(folder / name).iterdir()} - {*written}:
-            stale.unlink()
+    for _ in progress(saved, "visits saved", len(tasks)):
+        pass
     _save_pictures(
         folder, eye, template, shown, [each and each.transform for each in registrations]
     )
@@ -112,8 +131,6 @@ def _save_pictures(
 ) -> None:
     pair = [eye.images[i] for i in (template, shown)]
     _save_overlay(folder / "before.jpg", *pair)
-    for name in ("after.jpg", "flicker.gif"):
-        (folder / name).unlink(missing_ok=True)
     if found[shown] is None:
         return
     # The common frame of a group is not that of the template, so both images are warped to it.

@@ -51,6 +51,10 @@ class Outcome(BaseModel):
     reasons: list[str] = Field(description="why the registration is not accepted")
     failure: str = Field(description="why the method gave no transform; empty if it gave one")
     predicted_error_px: Number
+    magnification: Number = Field(
+        default=None,
+        description="pixels of the visit's photograph per pixel of the template's photograph",
+    )
     landmark_error_before_px: Number
     seconds: Number = Field(description="time of the method alone, on one thread")
 
@@ -115,7 +119,7 @@ def save_metrics(
         If `content` has a name that is not a field of `Metrics`, or a value that does not fit the
         field. The message names the field, and nothing is written.
     """
-    files = [eye.folder / file for file in eye.used["file"]] if eye else []
+    files = {file: eye.folder / file for file in eye.used["file"]} if eye else {}
     everything = {"version": VERSION, "notebook": folder.name, **(_whose(eye) if eye else {})}
     everything |= content
     everything["provenance"] = provenance_of(parameters, files)

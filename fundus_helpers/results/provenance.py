@@ -2,13 +2,23 @@
 
 import ast
 import hashlib
+import importlib
 import platform
-from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# The versions of these packages decide the numbers.
-PACKAGES = "SimpleITK-SimpleElastix numpy opencv-python-headless scikit-image scipy torch".split()
+from fundus_helpers import __version__
+
+# The versions of these packages decide the numbers. The names of their modules follow.
+PACKAGES = {
+    "SimpleITK-SimpleElastix": "SimpleITK",
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "scikit-image": "skimage",
+    "scipy": "scipy",
+    "torch": "torch",
+}
 # These parts of the package decide the numbers. All other parts only show them or start runs.
 PACKAGE = Path(__file__).parents[1]
 DECIDING = (
@@ -35,7 +45,7 @@ def code_version(package: Path | str = PACKAGE) -> str:
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(path.relative_to(package).as_posix().encode())
             digest.update(_without_words(path.read_text(encoding="utf-8")).encode())
-    return f"{version('fundus-helpers')}+{digest.hexdigest()[:12]}"
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 def _without_words(source: str) -> str:
@@ -56,15 +66,16 @@ def _is_text(statement: ast.stmt) -> bool:
     )
 
 
-def provenance_of(parameters: Mapping[str, object], files: Iterable[Path]) -> dict[str, object]:
+def provenance_of(parameters: Mapping[str, object], files: Mapping[str, Path]) -> dict[str, object]:
     """Collect everything that is needed to repeat a run.
 
     Parameters
     ----------
     parameters : mapping
         Parameters of the notebook.
-    files : iterable of Path
-        The photographs that were used. They are identified by name and content (SHA-256).
+    files : mapping of str to Path
+        The photographs that were used, by the names that identify them. Their content is identified
+        by SHA-256.
 
     Returns
     -------
@@ -75,6 +86,19 @@ def provenance_of(parameters: Mapping[str, object], files: Iterable[Path]) -> di
         "parameters": dict(parameters),
         "code": code_version(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
-        "sha256": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "packages": {name: _version(name, module) for name, module in PACKAGES.items()},
+        "sha256": {name: _sha256(path) for name, path in files.items()},
     }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _version(name: str, module: str) -> str:
+    """Return the version of a package; if it was not installed under this name, of its module."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return importlib.import_module(module).__version__

@@ -5,10 +5,13 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "content": ["ahead_of_time", "content_of"],
         "fire_benchmark": ["run_benchmark", "tabulate"],
-        "headless": ["run_notebook", "without_places"],
+        "folders": ["FolderError", "check_folders"],
+        "headless": ["clear_results", "run_notebook", "without_places"],
         "peers": ["installed", "map_landmarks"],
         "plan": ["pending", "plan_eyes", "seconds_of", "stated_seconds", "tell"],
+        "private_folder": ["private_folder"],
         "pseudonyms": [
             "PseudonymError",
             "check_results",

@@ -3,9 +3,10 @@
 ``fundus run NOTEBOOK EXECUTED name=value ...``
 """
 
+import contextlib
+import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,12 +16,25 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from fundus_helpers.files import written_beside
+from fundus_helpers.files import LOCK, UNFINISHED, held, remove_unfinished, written_beside
 from fundus_helpers.results.notebooks import typed_parameters
+from fundus_helpers.results.provenance import code_version
+from fundus_helpers.runs.private_folder import private_folder
+
+INLINE = "module://matplotlib_inline.backend_inline"  # figures go into the notebook
+# What a new run does not replace: the time that the last run took, from which a plan estimates the
+# next one, and intermediate results, from which a long run that was killed goes on.
+KEPT = ("benchmark.tsv", "partial-*")
+METRICS_FILE = "metrics.json"  # as in `results.metrics_file`, which loads large libraries
 
 
 def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str, str]) -> None:
     """Run a notebook in its own folder, and save it with its outputs even if it fails.
+
+    If `executed` lies where the results of this notebook lie (``<results>/<eye>/<notebook>``), the
+    results of an earlier run and the report of the eye are deleted first (`clear_results`). If a
+    cell fails, nothing but the executed notebook is left there. If another run is computing the
+    same results, this one waits and takes them.
 
     Parameters
     ----------
@@ -38,43 +52,114 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
     """
     notebook, executed = Path(notebook), Path(executed)
     parameters = typed_parameters(notebook, given)
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    if executed.parent.name == executed.stem:  # a folder with only this notebook's results
-        for left in executed.parent.rglob(".part-*"):  # left by a run that was killed
-            left.unlink()
-    # Kernel and client talk through files that only this user can open, not through network ports.
-    # The path of such a file must be short.
-    runtime = tempfile.mkdtemp(prefix="kernel-")
-    channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
+    folder = executed.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.name == executed.stem:  # a folder with only this notebook's results
+        remove_unfinished(folder)
+    if not _holds_results(executed, notebook, parameters):
+        _execute(notebook, executed, parameters)
+        return
+    with held(folder, "computing") as waited:
+        if waited and _has_run(notebook, executed, parameters):
+            return
+        clear_results(folder)
+        try:
+            _execute(notebook, executed, parameters)
+        except BaseException:
+            clear_results(folder, keep=executed.name)
+            raise
+
+
+def _execute(notebook: Path, executed: Path, parameters: Mapping[str, object]) -> None:
     os.environ["TQDM_DISABLE"] = "1"  # a saved notebook needs no progress bars
-    # Papermill writes this file after every cell. The results folder gets it only when complete.
-    part = Path(runtime, executed.name)
+    os.environ["MPLBACKEND"] = INLINE  # the user's own may be one that shows windows
+    # Kernel and client talk through files that only this user can open, not through network ports.
+    with private_folder("kernel-") as runtime:
+        # Papermill writes this file after every cell. The results get it only when complete.
+        part = runtime / "executed.ipynb"
+        channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(part),
+                parameters,
+                cwd=str(notebook.parent),
+                kernel_name="python3",
+                progress_bar=sys.stderr.isatty(),
+                log_output=False,
+                config=Config(KernelManager=channel),
+            )
+        finally:
+            if part.exists():
+                _keep(part, executed, notebook.parent, parameters)
+
+
+def _has_run(notebook: Path, executed: Path, parameters: Mapping[str, object]) -> bool:
+    """Whether a run with these parameters and this code has saved its results."""
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(part),
-            parameters,
-            cwd=str(notebook.parent),
-            kernel_name="python3",
-            progress_bar=sys.stderr.isatty(),
-            log_output=False,
-            config=Config(KernelManager=channel),
-        )
-    finally:
-        if part.exists():
-            _keep(part, executed, notebook.parent, parameters)
-        shutil.rmtree(runtime, ignore_errors=True)
+        ran = json.loads(executed.read_text(encoding="utf-8"))["metadata"]["papermill"]
+        made = json.loads((executed.parent / METRICS_FILE).read_text(encoding="utf-8"))
+        code = made["provenance"]["code"]
+    except (OSError, ValueError, KeyError, TypeError):  # it has failed
+        return False
+    shown = without_places(dict(parameters), _places(parameters), notebook.parent)
+    return ran.get("parameters") == shown and code == code_version()
+
+
+def _holds_results(executed: Path, notebook: Path, parameters: Mapping[str, object]) -> bool:
+    """Whether the executed notebook lies in the folder of the results of this notebook alone."""
+    results = parameters.get("results")
+    return (
+        executed.parent.name == notebook.stem
+        and results is not None
+        and executed.parents[2].resolve() == (notebook.parent / str(results)).resolve()
+    )
+
+
+def clear_results(folder: Path | str, *, keep: str = "") -> None:
+    """Delete the results of an earlier run of a notebook, and the report of the eye.
+
+    So nothing of an earlier run is left beside a run that fails. Files that another program is just
+    writing stay, and so do those of `KEPT`.
+
+    Parameters
+    ----------
+    folder : path
+        ``<results>/<eye>/<notebook>``. Nothing happens if it does not exist.
+    keep : str
+        Name of a file to keep.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return
+    (folder.parent / "report.html").unlink(missing_ok=True)
+    with held(folder):
+        remove_unfinished(folder)
+        for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+            locked = path.name.startswith(UNFINISHED) or path.suffix == LOCK
+            if locked or any(path.match(pattern) for pattern in (*KEPT, keep) if pattern):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                with contextlib.suppress(OSError):  # a file in it is just being written
+                    path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _keep(part: Path, executed: Path, folder: Path, parameters: Mapping[str, object]) -> None:
     """Save the notebook that papermill wrote, without folders of this machine, if complete."""
-    places = {name: str(parameters[name]) for name in ("data", "results") if name in parameters}
+    places = _places(parameters)
     try:
         ran = nbformat.read(part, as_version=nbformat.NO_CONVERT)
         with written_beside(executed) as beside:
             nbformat.write(without_places(ran, places, folder), beside)
     except nbformat.reader.NotJSONError as error:
         raise OSError(f"{executed.name} could not be written in full: is the disk full?") from error
+
+
+def _places(parameters: Mapping[str, object]) -> dict[str, str]:
+    """Return the folders among the parameters that the saved notebook must not name."""
+    return {name: str(parameters[name]) for name in ("data", "results") if name in parameters}
 
 
 def without_places(value: object, named: Mapping[str, Path | str], folder: Path | str) -> object:

@@ -21,7 +21,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.photographs import read_photograph, resize, single_channel
+from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.loading.values import resize, single_channel
 from fundus_helpers.methods import elastix_run
 from fundus_helpers.transforms.transform import RegistrationError, map_points, rescale_points
 

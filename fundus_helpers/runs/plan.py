@@ -10,15 +10,16 @@ from pathlib import Path
 
 import nbformat
 import pandas as pd
-import SimpleITK as sitk
-from PIL import Image
 
-from fundus_helpers.loading.visits import (
-    EyeError,
-    cohort_eyes,
-    keep_commonest_size,
-    list_visits,
+from fundus_helpers.loading.formats.kinds import UnusableImageError
+from fundus_helpers.loading.photographs import photograph_size
+from fundus_helpers.loading.visits.eyes import (
+    count_files,
+    list_files,
+    photograph_folder,
 )
+from fundus_helpers.loading.visits.folder import FOLDER, PHOTOGRAPH, TABLE_ROW
+from fundus_helpers.loading.visits.headers import check_headers
 from fundus_helpers.progress import progress
 
 SHOWN = 20  # largest number of lines of each kind; a cohort may have thousands
@@ -26,7 +27,7 @@ BENCHMARK_FILE = "benchmark.tsv"
 
 
 def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.DataFrame:
-    """List the photographs of every eye, and the reasons why some will be left out.
+    """List all files of every eye, and the reasons why some will be left out.
 
     Only names and headers are read. A photograph that is black, or cut short after its header, is
     found only by the run.
@@ -43,42 +44,33 @@ def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.
     Returns
     -------
     DataFrame
-        The tables of `loading.list_visits` for all eyes. An eye whose folder cannot be used has one
-        row without a file, with the reason.
+        As `loading.list_files` gives it: one row per file, and one for each patient or row of a
+        table that is left out.
+
+    Raises
+    ------
+    EyeError
+        If the data folder, the table of visits or the pattern cannot be used.
     """
-    tables = []
-    for patient, laterality in progress(cohort_eyes(data, part), "eyes", shown=shown):
-        try:
-            table = list_visits(data, patient, laterality)
-        except EyeError as error:
-            row = {"patient": patient, "laterality": laterality, "used": False}
-            tables.append(pd.DataFrame([row | {"reason": str(error)}]))
-            continue
-        tables.append(_checked_by_header(table, Path(data, patient)))
-    columns = ["patient", "laterality", "visit", "date", "file", "used", "reason"]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    files = list_files(data, part)
+    used = files[files["used"]]
+    eyes = used.groupby(["patient", "laterality"], sort=False)
+    checked = [
+        _checked_by_header(visits.copy(), photograph_folder(data, patient))
+        for (patient, _), visits in progress(eyes, "eyes", eyes.ngroups, shown=shown)
+    ]
+    return pd.concat([files[~files["used"]], *checked]).sort_index()
 
 
 def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    sizes = {row.Index: _size(folder / row.file) for row in visits.itertuples() if row.used}
-    unreadable = [row for row, size in sizes.items() if size is None]
-    visits.loc[unreadable, ["used", "reason"]] = False, "cannot be read (damaged or not an image)"
-    keep_commonest_size(visits, {row: size for row, size in sizes.items() if size is not None})
+    for row, file in visits["file"].items():
+        try:
+            photograph_size(folder / file)
+        except UnusableImageError as error:
+            reason = str(error).removeprefix(f"{Path(file).name}: ")
+            visits.loc[row, ["used", "reason"]] = False, reason
+    check_headers(visits, folder)
     return visits
-
-
-def _size(path: Path) -> tuple[int, ...] | None:
-    """Read width and height from the header of a file; None if that is not possible."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg"):  # like `loading.read_photograph`
-            with Image.open(path) as image:
-                return image.size
-        reader.ReadImageInformation()
-        return reader.GetSize()[:2]
-    except (RuntimeError, OSError, SyntaxError):
-        return None
 
 
 def stated_seconds(notebook: Path | str) -> float:
@@ -142,16 +134,24 @@ def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs:
     jobs : int
         Number of notebooks that run at the same time.
     """
-    eyes = visits.groupby(["patient", "laterality"])["used"].sum()
+    photographs = visits[visits["kind"] == PHOTOGRAPH]
+    known = visits[visits["laterality"] != ""]
+    eyes = known.groupby(["patient", "laterality"])["used"].sum()
     poor = [
         f"{patient} {side}: {used} usable" for (patient, side), used in eyes.items() if used < 2
     ]
-    left = visits[~visits["used"].astype(bool)]
-    out = [f"{row.patient} {row.laterality}  {row.file}: {row.reason}" for row in left.itertuples()]
+    out = [_line(row, row.reason) for row in photographs[~photographs["used"]].itertuples()]
+    apart = visits[visits["kind"].isin([FOLDER, TABLE_ROW])]
+    others = [_line(row, row.reason) for row in apart.itertuples()]
+    notes = [_line(row, row.note) for row in visits[visits["note"] != ""].itertuples()]
     lines = [
-        f"{len(eyes)} eyes of {visits['patient'].nunique()} patients, {len(visits)} photographs",
+        count_files(visits),
         f"{len(out)} photographs left out by name or header (the run also leaves out black ones)",
         *_first(out),
+        f"{len(others)} patients, folders and rows of tables left out",
+        *_first(others),
+        f"{len(notes)} notes to look at",
+        *_first(notes),
         f"{len(poor)} eyes will fail because they have fewer than two usable photographs",
         *_first(poor),
         f"{sum(to_run.values())} notebooks to run",
@@ -160,6 +160,12 @@ def tell(visits: pd.DataFrame, to_run: Counter, seconds: dict[str, float], jobs:
         lines.append(f"  {name:26}{count:6} x {seconds[name]:6.0f} s")
     total = sum(seconds[name] * count for name, count in to_run.items())
     return "\n".join([*lines, f"about {_duration(total / jobs)} with {jobs} at a time"])
+
+
+def _line(row: tuple, words: str) -> str:
+    """Write what is told of a file of an eye, or of a patient."""
+    eye = " ".join(filter(None, [row.patient, row.laterality]))
+    return f"{'  '.join(filter(None, [eye, row.file]))}: {words}"
 
 
 def _first(lines: list[str]) -> list[str]:

@@ -5,21 +5,30 @@ DATA RESULTS`` prints the pseudonym of a patient. ``fundus pseudonyms plain RESU
 before a run without pseudonyms. It fails if the results folder holds results under pseudonyms.
 """
 
+import csv
 import hashlib
 import hmac
+import io
 import os
 import re
 import secrets
 import shutil
 from pathlib import Path
 
-import pandas as pd
-
-from fundus_helpers.files import SUFFIXES, written_beside
-from fundus_helpers.loading.visits import DEMO_PATIENTS, PATTERN, read_date
+from fundus_helpers.files import written_beside
+from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.loading.tables.exclusions import EXCLUDED_FILE
+from fundus_helpers.loading.tables.landmarks import LANDMARK_COLUMNS, LANDMARKS_FILE
+from fundus_helpers.loading.tables.matching import FileMatcher
+from fundus_helpers.loading.tables.sheets import read_sheet
+from fundus_helpers.loading.visits.folder import DEMO_PATIENTS, PHOTOGRAPH
+from fundus_helpers.loading.visits.listing import DataListing
+from fundus_helpers.loading.visits.rows import VisitRow
+from fundus_helpers.loading.visits.settings import NEEDED, SELF_CONTAINED, TABLE_FILE
 
 KEY_VARIABLE = "FUNDUS_PSEUDONYM_KEY"
 PSEUDONYM = re.compile(r"P[0-9a-f]{12}")
+SHOWN = ("time", "modality", "camera", "mm_per_pixel")  # what the table of the links says, too
 
 
 class PseudonymError(ValueError):
@@ -79,14 +88,16 @@ def pseudonym(key: bytes, name: str) -> str:
     """
     if name in DEMO_PATIENTS:
         return name
-    return "P" + hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:12]
+    return "P" + hmac.new(key, os.fsencode(name), hashlib.sha256).hexdigest()[:12]
 
 
 def make_view(data: Path | str, view: Path | str, key: bytes) -> list[str]:
     """Make a folder of links to the photographs, named by pseudonym and date.
 
     Dates and lateralities stay, because they are needed to follow an eye over time. Everything else
-    in the name of a file is dropped, even if the name contains no date.
+    in the name of a file is dropped, even if the name contains no date. Names of files within
+    reasons are replaced. The reasons that a person wrote into ``excluded.csv``, and comments, may
+    hold names; they are not passed on.
 
     Parameters
     ----------
@@ -109,71 +120,137 @@ def make_view(data: Path | str, view: Path | str, key: bytes) -> list[str]:
         If two patients get the same pseudonym. For 10,000 patients the chance is less than one in
         five million.
     """
-    data, view = Path(data).resolve(), Path(view)
-    patients = sorted(p for p in data.iterdir() if p.is_dir() and not p.name.startswith("."))
-    named = {pseudonym(key, path.name): path for path in patients}
+    listing, view = DataListing(Path(data).resolve()), Path(view)
+    patients = listing.patients()
+    named = {pseudonym(key, patient): patient for patient in patients}
     if len(named) < len(patients):
         raise PseudonymError("two patients get the same pseudonym; use another key")
     view.mkdir(parents=True, exist_ok=True)
-    for left in view.iterdir():
-        if left.name not in named:
-            shutil.rmtree(left)
-    for name, folder in named.items():
-        _show_patient(folder, view / name, key)
+    table: list[list[object]] = []
+    for name, patient in named.items():
+        table += _show_patient(listing, patient, view / name, key)
+    _write_if_changed(view / SELF_CONTAINED, "The links here are made by make PSEUDONYM=1.\n")
+    kept = {*named, SELF_CONTAINED}
+    # Without these columns, the names of the links say everything.
+    if any(cell for row in table for cell in row[len(NEEDED) :]):
+        kept.add(TABLE_FILE)
+        _write_if_changed(view / TABLE_FILE, _as_text([[*NEEDED, *SHOWN], *table]))
+    _remove_others(view, kept)
     return sorted(named)
 
 
-def _show_patient(folder: Path, shown: Path, key: bytes) -> None:
+def _show_patient(
+    listing: DataListing, patient: str, shown: Path, key: bytes
+) -> list[list[object]]:
+    """Make the links to the photographs of a patient; return the rows of the table of visits."""
+    source = listing.data / patient
+    if source.is_symlink():  # refused under this name, too
+        if not shown.is_symlink():
+            _remove(shown)
+            shown.symlink_to(source)
+        return []
+    if shown.is_symlink():
+        shown.unlink()
     shown.mkdir(exist_ok=True)
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    names = _names([path for path in files if not path.name.startswith(".")], shown.name, key)
-    kept = set(names.values())
-    for file, name in names.items():
-        link = shown / name
-        if not (link.is_symlink() and link.readlink() == folder / file):
-            link.unlink(missing_ok=True)
-            link.symlink_to(folder / file)
-    if (folder / "landmarks.csv").exists():
-        kept.add("landmarks.csv")
-        _rename_landmarks(folder / "landmarks.csv", shown / "landmarks.csv", names)
-    for left in shown.iterdir():
-        if left.name not in kept:
-            left.unlink()
+    rows = [r for r in listing.of_patient(patient) if r.kind == PHOTOGRAPH and r.path is not None]
+    names = _names(rows, shown.name, key)
+    for row in rows:
+        link = shown / names[row.file]
+        if not (link.is_symlink() and link.readlink() == row.path):
+            _remove(link)
+            link.symlink_to(row.path)
+    tables = {
+        EXCLUDED_FILE: _excluded(rows, names),
+        LANDMARKS_FILE: _landmarks(listing.folder_of(patient) / LANDMARKS_FILE, names),
+    }
+    for file, text in tables.items():
+        if text:
+            _write_if_changed(shown / file, text)
+    _remove_others(shown, {*names.values(), *(file for file, text in tables.items() if text)})
+    return [
+        [f"{shown.name}/{names[r.file]}", shown.name, r.laterality, r.date, *_known(r)]
+        for r in rows
+        if r.date and r.laterality
+    ]
 
 
-def _names(files: list[Path], patient: str, key: bytes) -> dict[str, str]:
+def _known(row: VisitRow) -> list[object]:
+    return [getattr(row, name) or "" for name in SHOWN]
+
+
+def _names(rows: list[VisitRow], patient: str, key: bytes) -> dict[str, str]:
     """Return the new name of each file. A number keeps the order of the files of a day."""
     names: dict[str, str] = {}
     days: dict[str, list[str]] = {}
-    for file in files:
-        found = re.fullmatch(PATTERN, file.stem)
-        if found and (date := _date(found["date"])):
-            day = f"{date}_{found['laterality']}"
+    for row in rows:
+        suffix = Path(row.file).suffix.lower()
+        suffix = suffix if re.fullmatch(r"\.[a-z][a-z0-9]{1,5}", suffix) else ""
+        if row.date and row.laterality:
+            day = f"{row.date}_{row.laterality}"
             stems = days.setdefault(day, [])
-            stems += [file.stem] if file.stem not in stems else []  # a.png and a.tif share a number
-            number = stems.index(file.stem) + 1
-            names[file.name] = f"{patient}_{number:02d}_{day}{file.suffix.lower()}"
+            stem = os.path.splitext(row.file)[0]
+            stems += [stem] if stem not in stems else []  # a.png and a.tif share a number
+            names[row.file] = f"{patient}_{stems.index(stem) + 1:02d}_{day}{suffix}"
         else:
-            names[file.name] = f"unnamed-{pseudonym(key, file.name)}{file.suffix.lower()}"
+            names[row.file] = f"unnamed-{pseudonym(key, row.file)}{suffix}"
     return names
 
 
-def _date(text: str) -> str:
-    """Return a date for the new name of a file; empty if the text could be a part of a name."""
-    if date := read_date(text):
-        return date.isoformat()
-    return text if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text) else ""
+def _excluded(rows: list[VisitRow], names: dict[str, str]) -> str:
+    """Write why files are left out, without the words of a person and without names of files."""
+    table = [[names[row.file], _without_names(row.reason, names)] for row in rows if not row.used]
+    return _as_text([["file", "reason"], *table]) if table else ""
 
 
-def _rename_landmarks(source: Path, target: Path, names: dict[str, str]) -> None:
-    table = pd.read_csv(source)
-    for column in ("fixed_file", "moving_file"):
+def _without_names(reason: str, names: dict[str, str]) -> str:
+    if reason.startswith("excluded: "):
+        return f"excluded: the reason is in {EXCLUDED_FILE}, which is not passed on"
+
+    def replaced(quoted: re.Match[str]) -> str:
+        return repr(names.get(quoted[0][1:-1], "..."))
+
+    return re.sub(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", replaced, reason)
+
+
+def _landmarks(source: Path, names: dict[str, str]) -> str:
+    """Write the landmarks under the new names; columns that have no meaning here are dropped."""
+    if not source.is_file():
+        return ""
+    try:
+        table = read_sheet(source).table
+    except EyeError:
+        return "unreadable\n"  # so that loading this eye says so, too
+    matcher = FileMatcher(names)
+    for column in LANDMARK_COLUMNS[:2]:
         if column in table:
-            table[column] = table[column].map(lambda file: names.get(file, "unknown"))
-    text = table.to_csv(index=False)
-    if not target.exists() or target.read_text() != text:
-        with written_beside(target) as part:
-            part.write_text(text)
+            table[column] = [names.get(matcher.find(file), "unknown") for file in table[column]]
+    kept = [column for column in LANDMARK_COLUMNS if column in table]
+    return _as_text([kept or ["unreadable"], *table[kept].to_numpy().tolist()])
+
+
+def _as_text(rows: list[list[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with written_beside(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    for left in folder.iterdir():
+        if left.name not in kept:
+            _remove(left)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_results(results: Path | str, *, pseudonymous: bool = True) -> None:

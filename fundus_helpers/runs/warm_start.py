@@ -17,18 +17,17 @@ import logging
 import os
 import pkgutil
 import runpy
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from fundus_helpers.results.notebooks import imports_of, numbered_notebooks
+from fundus_helpers.runs.private_folder import private_folder
 
 MODULE = "fundus_helpers.runs.warm_start"
 ADDRESS = "FUNDUS_WARM_START"  # environment variable with the path of the server's socket
@@ -207,24 +206,25 @@ def serve_for(command: Sequence[str]) -> int:
     int
         Exit status of the command.
     """
-    folder = Path(tempfile.mkdtemp(prefix="warm-"))  # only this user may open it
-    kernel = folder / "kernels" / "python3" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
-    kernel.write_text(json.dumps(KERNEL))
-    path = str(folder / "socket")
-    listen = [sys.executable, "-m", MODULE, "listen", path]
-    server = subprocess.Popen(listen, stdin=subprocess.PIPE)
-    try:
-        while not Path(path).is_socket():
-            if server.poll() is not None:
-                return server.returncode  # the server has written the reason
-            time.sleep(0.05)
-        places = os.pathsep.join([str(folder), os.environ.get("JUPYTER_PATH", "")])
-        return subprocess.call(command, env=os.environ | {ADDRESS: path, "JUPYTER_PATH": places})
-    finally:
-        server.kill()
-        server.wait()
-        shutil.rmtree(folder)
+    with private_folder("warm-") as folder:
+        kernel = folder / "kernels" / "python3" / "kernel.json"
+        kernel.parent.mkdir(parents=True)
+        kernel.write_text(json.dumps(KERNEL))
+        path = str(folder / "socket")
+        listen = [sys.executable, "-m", MODULE, "listen", path]
+        server = subprocess.Popen(listen, stdin=subprocess.PIPE)
+        try:
+            while not Path(path).is_socket():
+                if server.poll() is not None:
+                    return server.returncode  # the server has written the reason
+                time.sleep(0.05)
+            places = os.pathsep.join([str(folder), os.environ.get("JUPYTER_PATH", "")])
+            return subprocess.call(
+                command, env=os.environ | {ADDRESS: path, "JUPYTER_PATH": places}
+            )
+        finally:
+            server.kill()
+            server.wait()
 
 
 def main(arguments: list[str]) -> int:

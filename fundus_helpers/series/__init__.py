@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "method_table",
             "outcome_records",
         ],
-        "photographs": ["RegisteredPhotographs", "register_photographs"],
+        "photographs": ["RegisteredPhotographs", "clear_saved", "register_photographs"],
         "registering": [
             "Registration",
             "by_way_of_frame",

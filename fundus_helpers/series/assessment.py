@@ -11,8 +11,11 @@ import SimpleITK as sitk
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.light import normalise_illumination
+from fundus_helpers.metrics.measures import SIMILARITIES
 from fundus_helpers.metrics.verdict import Verdict, judge
 from fundus_helpers.progress import progress
+
+OF_PIXELS = [key for key, *_ in SIMILARITIES]  # measures that compare brightness, pixel by pixel
 
 
 def measure_visits(
@@ -39,7 +42,8 @@ def measure_visits(
     -------
     DataFrame
         One row per visit, with the columns of `metrics.measure`. The values are NaN if the
-        registration failed.
+        registration failed. What compares pixels is NaN, too, for a visit of another modality than
+        the template: brightness means something else there.
     """
     found = [transforms.identity()] * len(eye.names) if found is None else found
     rows = {}
@@ -55,6 +59,8 @@ def measure_visits(
             landmarks=eye.landmarks_between(template, i),
             full_factor=eye.full_factor,
         )
+        if not eye.comparable(template, i):
+            row[row.index.str.removesuffix("_whole_image").isin(OF_PIXELS)] = np.nan
         rows[name] = row if found[i] else row * np.nan
     return pd.DataFrame(rows).T.rename_axis("visit")
 

@@ -10,7 +10,7 @@ from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.knobs import ImageUnit, checked
 from fundus_helpers.series import groupwise
 from fundus_helpers.series.registering import Registration

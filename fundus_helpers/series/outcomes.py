@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import joblib
+import numpy as np
 import pandas as pd
+import SimpleITK as sitk
 
+from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
@@ -49,7 +52,9 @@ def outcome_records(
     list of dict
         One record per method and visit, with the keys ``method``, ``visit`` and ``template``;
         ``verdict`` (accepted, doubtful or failed) and its ``reasons``; ``predicted_error_px``;
-        ``landmark_error_before_px``, the landmark error before registration; all measures of
+        ``magnification``, the number of pixels of the visit's photograph that show what one pixel
+        of the template's shows, in the middle of the image; ``landmark_error_before_px``,
+        the landmark error before registration; all measures of
         `metrics.measure`; ``seconds``, the time of the method alone on one thread; and ``failure``,
         the reason why the method gave no transform. A measure is NaN if there are no landmarks or
         no transform for it. The predicted error of a failed visit is None.
@@ -73,6 +78,7 @@ def outcome_records(
                     "verdict": verdict["verdict"],
                     "reasons": verdict["reasons"],
                     "predicted_error_px": verdict["predicted_error_px"],
+                    "magnification": _magnification(eye, template, i, registration.transform),
                     "landmark_error_before_px": before.loc[visit, "landmark_error_px"],
                     **measured.to_dict(),
                     "seconds": registration.seconds,
@@ -80,6 +86,20 @@ def outcome_records(
                 }
             )
     return records
+
+
+def _magnification(
+    eye: Eye, template: int, visit: int, transform: sitk.Transform | None
+) -> float | None:
+    """Return how many pixels of the visit's photograph show what one of the template's shows."""
+    if transform is None:
+        return None
+    height, width = eye.images.shape[1:]
+    square = np.array([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]) * (width, height)
+    x, y = transforms.map_points(transform, square).T
+    area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2  # the shoelace formula
+    scale = np.sqrt(area / (0.25 * width * height))
+    return round(float(scale * eye.factors[visit] / eye.factors[template]), 3)
 
 
 def _judge(

@@ -1,6 +1,7 @@
 """Registration of two photographs in one call: transform, verdict and registered photograph."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,18 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.light import field_of_view
-from fundus_helpers.loading.photographs import (
-    read_photograph,
-    resize,
-    save_photograph,
-    single_channel,
-)
+from fundus_helpers.loading.photographs import read_photograph, save_photograph
+from fundus_helpers.loading.values import ValueRanges, resize, single_channel
 from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.metrics.verdict import FAILED, Verdict, judge
 from fundus_helpers.series.registering import Registration, register_visit
+
+# What `RegisteredPhotographs.save` writes, with every ending that it may have.
+SAVED = (
+    *("verdict.json", "transform.tfm", "transform.h5"),
+    *("registered.png", "registered.tif"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class RegisteredPhotographs:
         """Write the verdict and, unless the registration failed, transform and photograph.
 
         The files are ``verdict.json``, ``transform.tfm`` (``.h5`` if it is not linear) and
-        ``registered.png`` (``.tif`` for floats).
+        ``registered.png`` (``.tif`` for floats). Those of an earlier pair are deleted first.
 
         Parameters
         ----------
@@ -59,11 +62,40 @@ class RegisteredPhotographs:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        clear_saved(folder)
         if self.transform is not None:
             transforms.save_by_kind(self.transform, folder / "transform")
             save_photograph(self.image, folder / "registered")
         with written_beside(folder / "verdict.json") as part:
             part.write_text(json.dumps(self.verdict.summary(self.factor), indent=1) + "\n")
+
+
+def clear_saved(folder: Path | str, *, inputs: Sequence[Path | str] = ()) -> None:
+    """Delete what `RegisteredPhotographs.save` has written into a folder for an earlier pair.
+
+    Call it before a registration, so that nothing of another pair is left if this one fails.
+
+    Parameters
+    ----------
+    folder : path
+        Nothing happens if it does not exist.
+    inputs : sequence of path
+        The photographs to register.
+
+    Raises
+    ------
+    ValueError
+        If one of `inputs` is such a file. Nothing is deleted.
+    """
+    saved = [Path(folder, name) for name in SAVED]
+    for path in map(Path, inputs):
+        if path.resolve() in [each.resolve() for each in saved]:
+            raise ValueError(
+                f"{path.name} lies in the folder of the results, which would replace it; choose "
+                "another folder"
+            )
+    for path in saved:
+        path.unlink(missing_ok=True)
 
 
 def register_photographs(
@@ -133,7 +165,10 @@ def register_photographs(
     """
     check_choice("method", method, METHODS)
     photographs = [read_photograph(path) for path in (fixed, moving)]
-    images = [single_channel(photograph, channel) for photograph in photographs]
+    ranges = ValueRanges()
+    for photograph in photographs:
+        ranges.add(photograph)
+    images = [single_channel(each, channel, ranges.of(each.dtype)) for each in photographs]
     # Methods that compare pixels need both photographs at the same size.
     size = min(size, max(max(image.shape) for image in images))
     factors = [max(image.shape) / size for image in images]

@@ -1,5 +1,7 @@
 """The report of a cohort tells of every eye, and of no eye more than is true."""
 
+import json
+
 import nbformat
 import pandas as pd
 import pytest
@@ -34,6 +36,56 @@ def test_the_report_of_an_eye_that_failed_since_is_not_linked(cohort):
     assert "good_L/report.html" in page and "bad_L" in page and "bad_L/report.html" not in page
     assert "<title>Cohort: registration report</title>" in page
     assert "2 eyes: 1 done, 0 unfinished, 1 FAILED." in page
+
+
+def test_every_photograph_is_counted_once_and_what_is_left_out_has_its_reason(cohort, capfd):
+    data, results = cohort
+    (data / "good" / "scan.png").touch()
+    (data / "good" / "good_2099-01-01_L.png").write_text("x")
+    (data / "good" / "notes.txt").touch()
+    (data / "good" / "excluded.csv").write_text("file,reason\ngood_2020-01-01_L,blurred\n")
+    (data / "nameless").mkdir()
+    (data / "nameless" / "IMG_0001.jpg").touch()
+    (data / "flat_2020-01-01_L.png").touch()
+    (data / "a{b}").mkdir()
+    (data / "a{b}" / "a_2020-01-01_L.png").touch()
+    table = write_cohort_report(*cohort)
+    lying = [path for path in data.rglob("*") if path.is_file()]
+    assert table["photographs"].sum() + 2 == len(lying)  # notes.txt, excluded.csv
+    assert (table["used"] + table["left_out"] == table["photographs"]).all()
+    assert table.set_index(["patient", "laterality"])["state"].to_dict() == {
+        **{("bad", "L"): "FAILED", ("good", "L"): "done"},
+        **{(name, ""): "left out" for name in ("good", "nameless", "", "a{b}")},
+    }
+    good = table.set_index(["patient", "laterality"]).loc[("good", "L")]
+    assert good["why_left_out"] == "good_2020-01-01_L.png: excluded: blurred"
+    assert "in the future" in good["notes"]
+    reasons = table.set_index("patient")["reason"]
+    assert "tells its eye" in reasons["nameless"] and "rename it" in reasons["a{b}"]
+    saved = pd.read_csv(results / "cohort.csv", keep_default_na=False)
+    assert saved["why_left_out"].tolist() == table["why_left_out"].tolist()
+    assert pd.read_parquet(results / "cohort.parquet")["photographs"].sum() == 7
+    page = (results / "cohort.html").read_text()
+    count = "2 eyes of 4 patients, 7 photographs: 2 used, 5 left out; 2 other files"
+    assert count in page and "excluded: blurred" in page and "(no patient)" in page
+    assert main(["cohort", *map(str, cohort)]) == 0
+    told = capfd.readouterr().out
+    assert count in told and "nameless  left out" in told and "2 eyes, 1 done" in told
+    parts = [write_cohort_report(*cohort, f"{number}/2") for number in (1, 2)]
+    assert sum(part["photographs"].sum() for part in parts) == table["photographs"].sum()
+
+
+def test_what_the_run_has_left_out_counts_as_left_out(cohort):
+    data, results = cohort
+    for year in (2021, 2022):
+        (data / "good" / f"good_{year}-01-01_L.png").write_text(f"{year}")
+    metrics = results / "good_L" / NOTEBOOK / "metrics.json"
+    content = json.loads(metrics.read_text())
+    content["left_out"] = [{"file": "good_2021-01-01_L.png", "reason": "too dark"}]
+    metrics.write_text(json.dumps(content))
+    good = write_cohort_report(*cohort).set_index("patient").loc["good"]
+    assert (good["photographs"], good["used"], good["left_out"]) == (3, 2, 1)
+    assert good["why_left_out"] == "good_2021-01-01_L.png: too dark"
 
 
 def test_a_comparison_run_by_hand_is_told_as_such_and_has_no_page(cohort):

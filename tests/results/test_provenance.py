@@ -1,11 +1,16 @@
 """What decides numbers has a hash; what only shows them, and words about them, has none."""
 
+import hashlib
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from fundus_helpers.results.provenance import DECIDING, PACKAGE, code_version
+import fundus_helpers
+from fundus_helpers.results.provenance import DECIDING, PACKAGE, code_version, provenance_of
 
 
 @pytest.fixture
@@ -65,3 +70,44 @@ def test_every_room_is_known_to_decide_numbers_or_not():
     shown_only = {"plotting", "results", "panels", "runs"}
     rooms = {path.name for path in Path(PACKAGE).iterdir() if path.is_dir()} - {"__pycache__"}
     assert rooms == shown_only | {name for name in DECIDING if not name.endswith(".py")}
+
+
+def test_a_checkout_that_is_not_installed_can_be_imported_and_has_its_version(sources):
+    script = """
+import importlib.metadata, sys
+known = importlib.metadata.distribution
+def only_others(name):
+    if name.lower().startswith(("fundus", "simpleitk", "opencv")):
+        raise importlib.metadata.PackageNotFoundError(name)
+    return known(name)
+importlib.metadata.distribution = only_others
+import fundus_helpers
+from fundus_helpers.results.provenance import provenance_of
+told = provenance_of({}, {})
+print(fundus_helpers.__file__, fundus_helpers.__version__, told["code"].split("+")[0])
+print(*told["packages"].values())
+"""
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, cwd=sources.parent, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    first, packages = ran.stdout.splitlines()
+    place, *versions = first.split()
+    assert Path(place).parent == sources
+    assert versions == [fundus_helpers.__version__] * 2
+    assert all(version[0].isdigit() for version in packages.split())
+
+
+def test_photographs_of_one_name_in_two_folders_are_told_apart(tmp_path):
+    files = {f"{year}/eye.png": tmp_path / year / "eye.png" for year in ("2019", "2020")}
+    for name, path in files.items():
+        path.parent.mkdir()
+        path.write_text(name)
+    told = provenance_of({}, files)["sha256"]
+    assert told == {name: hashlib.sha256(name.encode()).hexdigest() for name in files}
+
+
+def test_the_version_stands_in_one_place():
+    table = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    assert "version" not in table["project"] and table["project"]["dynamic"] == ["version"]
+    read = table["tool"]["setuptools"]["dynamic"]["version"]
+    assert read == {"attr": "fundus_helpers.__version__"}

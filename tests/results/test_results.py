@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from fundus_helpers import transforms
+from fundus_helpers.files import held, remove_unfinished
 from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.results.folder import (
@@ -33,6 +36,7 @@ from fundus_helpers.results.metrics_file import (
     save_metrics,
 )
 from fundus_helpers.series.registering import Registration
+from fundus_helpers.study import Study
 
 NAMES = ["a_2019-01-01_L", "a_2020-01-01_L", "a_2021-01-01_L"]
 RNG = np.random.default_rng(0)
@@ -167,8 +171,129 @@ def test_nothing_stays_of_a_visit_that_is_gone_or_fails_now(tmp_path):
     assert left == {f"{NAMES[0]}.png", f"{NAMES[1]}.png"}
 
 
+def test_pictures_of_an_earlier_run_are_gone_if_no_visit_can_be_registered_now(tmp_path):
+    eye = make_eye(tmp_path, np.uint8)
+    found = [shifted(name, 1, 1) for name in NAMES]
+    save_registrations(tmp_path, eye, 0, found, shown=1, jobs=1)
+    failed = [Registration(name, None, "dark", 0.1) for name in NAMES]
+    save_registrations(tmp_path, eye, 0, failed, shown=1, jobs=1)
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()} - {
+        f"{name}.png" for name in NAMES
+    }
+    assert left == {"before.jpg"}  # which shows photographs, and no registration
+
+
+def test_nothing_of_an_earlier_run_is_left_if_saving_fails(tmp_path, demo, monkeypatch):
+    study = Study(demo, "demo_colour", "L", results=tmp_path, size=96, jobs=1)
+    study.register("translation", visits=[1])
+    study.save("translation")
+    assert (study.folder / METRICS_FILE).exists()
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("fundus_helpers.results.folder.save_photograph", full)
+    with pytest.raises(OSError, match="No space left"):
+        study.save("translation")
+    assert not (study.folder / METRICS_FILE).exists()
+    assert [*study.folder.glob("registered/*"), *study.folder.glob("*.jpg")] == []
+    assert [*study.folder.rglob(".*")] == []
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from fundus_helpers.files import written_beside
+with written_beside(Path(sys.argv[1], "numbers.txt")) as part:
+    part.write_text(sys.argv[2])
+    Path(sys.argv[1], "begun-" + sys.argv[2]).touch()
+    while not Path(sys.argv[1], "go").exists():
+        time.sleep(0.01)
+"""
+
+
+@pytest.fixture
+def writers(tmp_path):
+    """Start two programs that write one file, and wait until both are in the middle of it."""
+    words = [sys.executable, "-c", WRITER, str(tmp_path)]
+    processes = [subprocess.Popen([*words, name]) for name in "ab"]
+    end = time.monotonic() + 60
+    while len([*tmp_path.glob("begun-*")]) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for path in tmp_path.glob("begun-*"):
+        path.unlink()
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_two_programs_that_write_one_file_both_end_well(tmp_path, writers):
+    remove_unfinished(tmp_path)
+    (tmp_path / "go").touch()
+    assert [process.wait(30) for process in writers] == [0, 0]
+    assert (tmp_path / "numbers.txt").read_text() in ("a", "b")
+    assert {path.name for path in tmp_path.iterdir()} == {"numbers.txt", "go"}
+
+
+def test_only_the_unfinished_file_of_the_program_that_was_killed_is_removed(tmp_path, writers):
+    (tmp_path / ".part-older.png").touch()  # of a version without locks
+    writers[0].kill()
+    writers[0].wait()
+    remove_unfinished(tmp_path)
+    (part,) = (path for path in tmp_path.glob(".part-*.txt"))
+    assert part.read_text() == "b" and not (tmp_path / ".part-older.png").exists()
+    (tmp_path / "go").touch()
+    assert writers[1].wait(30) == 0 and (tmp_path / "numbers.txt").read_text() == "b"
+    assert {path.name for path in tmp_path.iterdir()} == {"numbers.txt", "go"}
+
+
+def test_the_second_run_waits_for_the_first_and_says_so(tmp_path, caplog):
+    folder = make_folder(tmp_path, "007", "L", "03_rigid")
+    order, inside = [], threading.Event()
+
+    def first():
+        with held(folder):
+            inside.set()
+            time.sleep(2)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    inside.wait()
+    with held(folder):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "007_L/03_rigid" in caplog.text and "this one waits" in caplog.text
+    assert [*folder.iterdir()] == []
+
+
+SAVER = """
+import sys
+import fundus_helpers as fh
+data, results = sys.argv[1:]
+study = fh.Study(data, "demo_colour", "L", results=results, size=96, jobs=1)
+study.register("translation", visits=[1, 2])
+for _ in range(5):
+    study.save("translation")
+"""
+
+
+def test_two_studies_that_save_one_eye_at_the_same_time_both_end_well(tmp_path, demo):
+    words = [sys.executable, "-c", SAVER, str(demo), str(tmp_path)]
+    runs = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], told
+    folder = tmp_path / "demo_colour_L" / "study"
+    assert read_metrics_file(folder / METRICS_FILE)["after"]
+    assert len([*folder.glob("transforms/*")]) == len([*folder.glob("registered/*")]) == 2
+    assert [*folder.rglob(".*")] == []
+
+
 def test_an_image_is_saved_with_sixteen_bits(tmp_path):
-    image = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    image = np.linspace(0, 1, 320, dtype=np.float32).reshape(16, 20)
     again = read_photograph(save_image(tmp_path / "mean.png", image))
     assert again.dtype == np.uint16
     assert np.abs(again / 65535 - image).max() < 1e-4

@@ -8,7 +8,7 @@ import pytest
 from skimage.io import imsave
 
 from fundus_helpers.loading.fire import load_pair, read_pairs
-from fundus_helpers.loading.photographs import resize
+from fundus_helpers.loading.values import resize
 from fundus_helpers.runs import fire_benchmark
 from fundus_helpers.runs.fire_benchmark import COLUMNS, run_benchmark, tabulate
 from fundus_helpers.transforms.transform import rescale_points

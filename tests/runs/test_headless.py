@@ -1,5 +1,6 @@
 """A notebook runs without looking: parameters are checked, what failed is kept, no port is open."""
 
+import contextlib
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ patient: str = "demo"  # its name
 size: int = 768  # in pixels
 rate: float = 1.0  # of learning
 full: bool = False  # or shrunk
+results: str = "../results"  # of every eye
 """
 
 
@@ -76,14 +78,14 @@ def lines_of(ran):
 
 
 def test_the_names_and_types_of_the_parameters_are_known(write):
-    kinds = {"patient": "str", "size": "int", "rate": "float", "full": "bool"}
+    kinds = {"patient": "str", "size": "int", "rate": "float", "full": "bool", "results": "str"}
     assert known_parameters(write()) == kinds
 
 
 def test_text_is_read_by_the_declared_types(write):
-    given = {"patient": "007", "size": "512", "rate": "1e-3", "full": "True"}
+    given = {"patient": "007", "size": "512", "rate": "1e-3", "full": "True", "results": "1e5"}
     typed = typed_parameters(write(), given)
-    assert typed == {"patient": "007", "size": 512, "rate": 0.001, "full": True}
+    assert typed == {"patient": "007", "size": 512, "rate": 0.001, "full": True, "results": "1e5"}
     assert {key: type(value).__name__ for key, value in typed.items()} == known_parameters(write())
 
 
@@ -239,6 +241,127 @@ def test_what_a_killed_run_left_hidden_is_gone_after_the_next(write, tmp_path):
         left.write_text("half a")
     run_notebook(write("1"), folder / "tiny.ipynb", {})
     assert [path.name for path in folder.rglob("*") if path.is_file()] == ["tiny.ipynb"]
+
+
+@pytest.fixture
+def earlier(tmp_path):
+    """Return the folder of a notebook's results that an earlier run has filled."""
+    folder = tmp_path / "results" / "007_L" / "tiny"
+    (folder / "registered").mkdir(parents=True)
+    (folder / "partial-12.csv").write_text("to go on from")
+    (folder / "benchmark.tsv").write_text("its time")
+    for name in ("metrics.json", "registered/a.png", "after.jpg", "mean.png", "../report.html"):
+        (folder / name).write_text("earlier")
+    (folder.parent / "tuned.json").write_text("{}")
+    return folder
+
+
+def left_in(folder):
+    """Return the files of an eye, relative to the folder of the eye."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+KEPT = {"tuned.json", "tiny/benchmark.tsv", "tiny/partial-12.csv", "tiny/tiny.ipynb"}
+
+
+@pytest.mark.parametrize("code", ["open('../results/007_L/tiny/metrics.json', 'w')", "1 / 0"])
+def test_nothing_of_an_earlier_run_is_left_beside_a_new_one(write, tmp_path, earlier, code):
+    given = {"patient": "007", "results": "../results"}
+    with pytest.raises(PapermillExecutionError) if "0" == code[-1] else contextlib.nullcontext():
+        run_notebook(write(code), earlier / "tiny.ipynb", given)
+    new = set() if "0" == code[-1] else {"tiny/metrics.json"}
+    assert left_in(earlier.parent) == KEPT | new
+
+
+def test_a_run_that_fails_late_leaves_only_its_notebook(write, earlier):
+    late = "open('../results/007_L/tiny/metrics.json', 'w').close(); raise ValueError('late')"
+    with pytest.raises(PapermillExecutionError, match="late"):
+        run_notebook(write(late), earlier / "tiny.ipynb", {"results": "../results"})
+    assert left_in(earlier.parent) == KEPT
+
+
+def test_a_run_that_writes_its_notebook_elsewhere_deletes_nothing_there(write, tmp_path, earlier):
+    before = left_in(earlier.parent)
+    run_notebook(write("1"), earlier / "tiny.ipynb", {"results": "../other"})
+    assert left_in(earlier.parent) == before | {"tiny/tiny.ipynb"}
+
+
+def test_a_run_waits_until_another_one_has_saved_its_results(write, earlier):
+    holder = (
+        "import sys, time\n"
+        "from fundus_helpers.files import held\n"
+        "with held(sys.argv[1]):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(3)\n"
+        "    open(sys.argv[1] + '/metrics.json', 'w').write('saved')\n"
+    )
+    command = [sys.executable, "-c", holder, str(earlier)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        run_notebook(write("1"), earlier / "tiny.ipynb", {"results": "../results"})
+        assert other.wait() == 0
+    assert left_in(earlier.parent) == KEPT
+
+
+@pytest.mark.parametrize("other", ["same", "other"])
+def test_two_runs_of_one_notebook_for_one_eye_take_turns(write, tmp_path, other):
+    """The second takes the results of the first if its parameters are the same."""
+    code = (
+        "import json, time, fundus_helpers.results.provenance as p; time.sleep(4)\n"
+        "folder = '../results/007_L/tiny/'\n"
+        "open(folder + 'runs.txt', 'a').write(patient + ' ')\n"
+        "made = {'provenance': {'code': p.code_version()}}\n"
+        "json.dump(made, open(folder + 'metrics.json', 'w'))"
+    )
+    notebook, executed = write(code), tmp_path / "results" / "007_L" / "tiny" / "tiny.ipynb"
+    words = [
+        sys.executable,
+        "-m",
+        "fundus_helpers",
+        "run",
+        notebook,
+        executed,
+        "results=../results",
+    ]
+    patients = ("same", other)
+    streams = {"stderr": subprocess.PIPE, "text": True}
+    runs = [subprocess.Popen([*words, f"patient={name}"], **streams) for name in patients]
+    told = [process.communicate(timeout=120)[1] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], told
+    assert sum("007_L/tiny: this one waits" in text for text in told) == 1
+    if other == "same":
+        assert (executed.parent / "runs.txt").read_text() == "same "
+    assert left_in(executed.parent) == {"runs.txt", "metrics.json", "tiny.ipynb"}
+
+
+def test_a_long_folder_for_temporary_files_does_no_harm(write, tmp_path):
+    long = tmp_path / ("t" * 130)
+    long.mkdir()
+    look = f"import tempfile; print(tempfile.gettempdir() == {str(long)!r})"
+    words = [sys.executable, "-m", "fundus_helpers", "run", write(look), tmp_path / "x.ipynb"]
+    environment = os.environ | {"TMPDIR": str(long)}
+    ran = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert printed(tmp_path / "x.ipynb") == "True\n"  # programs of the user still use it
+
+
+def test_figures_do_not_follow_the_settings_of_the_user(write, tmp_path):
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.family: no-such\n")
+    draw = """\
+import fundus_helpers as fh
+import matplotlib.pyplot as plt
+import numpy as np
+figure = fh.plotting.gallery([np.zeros((9, 9))], ["a_b"], caption="100 %")
+figure
+"""
+    notebook = write(draw, "plt.plot([1, 2]); plt.title('50 %'); plt.show()")
+    words = [sys.executable, "-m", "fundus_helpers", "run", notebook, tmp_path / "x.ipynb"]
+    own = {"MPLCONFIGDIR": str(tmp_path), "MPLBACKEND": "no-such", "PATH": os.environ["PATH"]}
+    ran = subprocess.run(words, capture_output=True, text=True, env=os.environ | own, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    cells = nbformat.read(tmp_path / "x.ipynb", as_version=4).cells
+    shown = [output for cell in cells[1:] for output in cell.outputs]
+    assert [*("image/png" in output.get("data", {}) for output in shown)] == [True, True]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from fundus_helpers.__main__ import main
-from fundus_helpers.loading.visits import cohort_eyes, find_eyes, list_visits
+from fundus_helpers.loading.tables.landmarks import read_landmarks
+from fundus_helpers.loading.visits import (
+    cohort_eyes,
+    find_eyes,
+    list_files,
+    list_visits,
+    photograph_folder,
+)
 from fundus_helpers.runs.pseudonyms import (
     PSEUDONYM,
     PseudonymError,
@@ -52,6 +59,62 @@ def test_the_view_has_every_eye_and_visit_in_order_and_no_name(data, tmp_path):
     read = [(tmp_path / "view" / jane / file).read_bytes().decode() for file in new["file"]]
     assert read == old["file"].tolist()
     assert not any("roe" in str(path.relative_to(tmp_path)).lower() for path in view_of(tmp_path))
+
+
+def test_a_table_exclusions_and_subfolders_keep_working_without_any_name(tmp_path, monkeypatch):
+    data, view = tmp_path / "data", tmp_path / "view"
+    for file in ("all/Roe 1.png", "all/Roe 2.png", "Jane Roe/OS/Roe.png", "all/Roe 3.png"):
+        (data / file).parent.mkdir(parents=True, exist_ok=True)
+        (data / file).write_text(file)
+    (data / "visits.csv").write_text(
+        "datei;patient;eye;date;time;modality;comment\n"
+        "all/Roe 1.png;Jane Roe;OS;28.05.2019;10:15;colour;Roe\n"
+        "all/Roe 2.png;Jane Roe;OS;28.05.2020;;colour;Roe\n"
+        "Jane Roe/OS/Roe.png;Jane Roe;OS;28.05.2021;;colour;\n"
+        "all/Roe 3.png;Jane Roe;OS;Roe;;;\n"
+    )
+    (data / "excluded.csv").write_text("file,reason\nall/Roe 2,Roe blinked\n")
+    (data / "landmarks.csv").write_text(
+        "fixed_file;moving_file;fixed_x;fixed_y;moving_x;moving_y;Roe\n"
+        "Roe 1;all/Roe 2.png;1,5;2;3;4;Roe\n"
+    )
+    monkeypatch.setenv("FUNDUS_VISITS_COLUMNS", "file=datei")
+    make_view(data, view, KEY)
+    (eye,) = find_eyes(data)
+    (shown,) = find_eyes(view)
+    old, new = list_visits(data, *eye), list_visits(view, *shown)
+    for column in ("date", "time", "modality", "used"):
+        assert new[column].astype(str).tolist() == old[column].astype(str).tolist(), column
+    folder = photograph_folder(view, shown[0])
+    read = [(folder / file).read_text() for file in new["file"]]
+    assert read == [f"{file}" for file in old["file"]]
+    landmarks, left_out = read_landmarks(folder / "landmarks.csv", new["file"])
+    assert left_out == [] and landmarks["fixed_x"].tolist() == [1.5]
+    assert landmarks["moving_file"].tolist() == [new["file"][1]]
+    texts = [path.read_text() for path in view.rglob("*.csv")] + [*map(str, view.rglob("*"))]
+    assert len(texts) > 3 and not any("roe" in text.lower() for text in texts)
+    assert new["reason"][1].startswith("excluded: ")
+    before = {path: path.lstat().st_mtime_ns for path in view.rglob("*")}
+    make_view(data, view, KEY)
+    assert {path: path.lstat().st_mtime_ns for path in view.rglob("*")} == before
+
+
+def test_what_is_left_out_by_its_name_is_left_out_under_a_pseudonym_too(tmp_path):
+    data, view = tmp_path / "data", tmp_path / "view"
+    (data / "Jane Roe").mkdir(parents=True)
+    for file in ("Roe_2019-05-28_L.png", "Copy of Roe_2019-05-28_L.png", "Roe{1}_2020-05-28_L.png"):
+        (data / "Jane Roe" / file).write_text(file)
+    (data / "Roe {2}").mkdir()
+    (data / "Roe {2}" / "a_2019-05-28_L.png").touch()
+    (data / "Roe linked").symlink_to(data)
+    make_view(data, view, KEY)
+    plain, shown = list_files(data), list_files(view)
+    assert shown["used"].sum() == plain["used"].sum() == 1
+    shown, plain = (table[table["kind"] != "other file"] for table in (shown, plain))
+    assert sorted(shown["kind"]) == sorted(plain["kind"])
+    assert shown["reason"].str.contains("by its name a copy of 'P").sum() == 1
+    assert shown["reason"].str.contains("has { or }").sum() == 3
+    assert not shown.to_csv().lower().count("roe")
 
 
 def view_of(tmp_path):

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from fundus_helpers.runs.private_folder import private_folder
 from fundus_helpers.runs.warm_start import ADDRESS
 
 PYTHON = [sys.executable, "-m"]
@@ -115,6 +116,35 @@ def test_the_server_ends_with_its_command_and_with_the_one_that_started_it(
     finally:
         served.kill()
     assert number or list(place.glob("warm-*")) == []
+
+
+def test_a_long_folder_for_temporary_files_does_no_harm(folder, monkeypatch):
+    long = folder / ("t" * 130)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    assert call(folder, *SERVED, *program("loaded")).returncode == 0
+    assert [*long.glob("warm-*")] == []
+
+
+def test_the_folder_of_the_socket_is_short_and_only_for_this_user(tmp_path, monkeypatch):
+    for name in ("t", "ü" * 40, "t" * 130):
+        place = tmp_path / name
+        place.mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(place))
+        with private_folder("warm-") as made:
+            assert len(os.fsencode(made)) <= 90
+            assert made.stat().st_mode & 0o777 == 0o700 and made.stat().st_uid == os.getuid()
+            assert (made.parent == place) == (len(os.fsencode(place / made.name)) <= 90)
+        assert not made.exists()
+
+
+def test_it_is_said_what_to_do_if_no_short_folder_can_be_written(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError
+
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    with pytest.raises(OSError, match="set TMPDIR to such a folder"), private_folder("warm-"):
+        pass
 
 
 def listeners(place):

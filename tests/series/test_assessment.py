@@ -1,12 +1,20 @@
 """Registration is judged by where landmarks come to lie."""
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
+from skimage.data import retina as photograph_of_a_retina
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.demo_eye import read_truth, true_transform
 from fundus_helpers.loading.eye import load_eye
+from fundus_helpers.loading.tables.landmarks import LANDMARK_COLUMNS
+from fundus_helpers.methods import METHODS
 from fundus_helpers.series.assessment import agreement, measure_visits, pairwise_errors
+from fundus_helpers.series.outcomes import outcome_records
+from fundus_helpers.series.registering import register_series
 
 ERROR = "landmark_error_px"
 TEMPLATE = 2
@@ -102,3 +110,30 @@ def test_registered_visits_agree_with_the_template(eye, true_transforms):
     together = agreement(template, mask, eye, true_transforms)
     assert together > 0.5 and together > agreement(template, mask, eye, unmoved) + 0.2
     assert np.isnan(agreement(template, mask, eye, [None] * len(eye.names)))
+
+
+def test_a_colour_and_a_grey_photograph_are_registered_but_their_pixels_not_compared(tmp_path):
+    """Two sizes, two modalities in one eye: landmarks and magnification as they truly are."""
+    retina = photograph_of_a_retina()[::4, ::4]
+    folder = tmp_path / "p"
+    folder.mkdir()
+    sizes = {"a_2019-01-01_L.png": 352, "b_2020-01-01_L.png": 264}
+    for name, size in sizes.items():
+        Image.fromarray(cv2.resize(retina, (size, size), interpolation=cv2.INTER_AREA)).save(
+            folder / name
+        )
+    grey = cv2.resize(np.roll(retina[..., 1], (6, 9), (0, 1)), (264, 264))
+    Image.fromarray(grey).save(folder / "c_2021-01-01_L.png")
+    points = pd.DataFrame([(*sizes, 100.5, 120.5, 75.25, 90.25)], columns=LANDMARK_COLUMNS)
+    points.to_csv(folder / "landmarks.csv", index=False)
+    eye = load_eye(tmp_path, "p", "L", size=None)
+    masks = {"template_mask": eye.masks[0], "masks": eye.masks}
+    method = METHODS["keypoints"]
+    found = register_series(method, eye.images[0], eye.images, eye.names, **masks, shown=False)
+    after = measure_visits(eye, 0, [each.transform for each in found], shown=False)
+    assert after.loc["b_2020-01-01_L", "ncc"] > 0.99
+    assert after.loc["b_2020-01-01_L", "landmark_error_px"] < 0.5
+    assert np.isnan(after.loc["c_2021-01-01_L", ["ncc", "l1_whole_image"]].astype(float)).all()
+    records = outcome_records(eye, 0, {"keypoints": found}, after, {"keypoints": after})
+    assert [each["magnification"] for each in records] == pytest.approx([0.75, 0.75], abs=0.01)
+    assert all(each["verdict"] == "accepted" for each in records)

@@ -13,7 +13,8 @@ from known_transforms import about_the_middle
 from fundus_helpers import transforms
 from fundus_helpers.__main__ import main
 from fundus_helpers.loading.light import normalise_illumination
-from fundus_helpers.loading.photographs import UnusableImageError, read_photograph, single_channel
+from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
+from fundus_helpers.loading.values import single_channel
 from fundus_helpers.series.photographs import register_photographs
 
 MATRIX = about_the_middle(4, shift=(6, -3))
@@ -69,10 +70,42 @@ def test_a_mirrored_photograph_fails_in_words_and_leaves_its_verdict_only(files,
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
 
 
+EARLIER = ("transform.tfm", "transform.h5", "registered.png", "registered.tif", "verdict.json")
+
+
+@pytest.mark.parametrize("moving", ["mirror.png", "broken.png"])
+def test_nothing_of_an_earlier_pair_is_left_beside_a_failure(files, tmp_path, moving):
+    (files / "broken.png").write_bytes(b"not a picture")
+    for name in (*EARLIER, "notes.txt"):
+        (tmp_path / name).write_text("of another pair")
+    assert main(["register", str(files / "fixed.png"), str(files / moving), str(tmp_path)]) > 0
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left.pop("notes.txt") == "of another pair"  # which is the user's own
+    assert [*left] == (["verdict.json"] if moving == "mirror.png" else [])
+    assert "of another pair" not in left.values()
+
+
+def test_saving_replaces_an_earlier_pair_whatever_endings_it_had(files, tmp_path):
+    for name in EARLIER:
+        (tmp_path / name).write_text("of another pair")
+    register_photographs(files / "fixed.png", files / "fixed.png", "affine").save(tmp_path)
+    assert {path.suffix for path in tmp_path.glob("transform.*")} == {".tfm"}
+    assert "registered.tif" not in {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_photograph_that_its_own_result_would_replace_is_refused(files, tmp_path, caplog):
+    mine = tmp_path / "registered.png"
+    mine.write_bytes((files / "moving.png").read_bytes())
+    before = mine.read_bytes()
+    assert main(["register", str(files / "fixed.png"), str(mine), str(tmp_path)]) == 2
+    assert "registered.png lies in the folder of the results" in caplog.text
+    assert mine.read_bytes() == before
+
+
 def test_a_file_that_is_no_photograph_is_named(files, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not a picture")
-    with pytest.raises(UnusableImageError, match="broken.png: cannot be read"):
+    with pytest.raises(UnusableImageError, match="broken.png: .*not an image"):
         register_photographs(files / "fixed.png", broken)
     with pytest.raises(ValueError, match="method 'magic' is not one of"):
         register_photographs(files / "fixed.png", files / "moving.png", "magic")

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -331,9 +332,139 @@ def test_a_photograph_changed_or_removed_runs_its_own_eye_again_and_no_other(
 
 def test_a_photograph_replaced_by_an_older_one_is_noticed(copy, environment):
     first, second = sorted((copy / "data" / "007").glob("*.png"))[:2]
-    shutil.copy2(second, first)
+    shutil.copystat(second, first)
+    changed = bytearray(second.read_bytes())
+    changed[-20] ^= 1
+    first.write_bytes(changed)
+    os.utime(first, (1, 1))
     planned = jobs(snakemake(copy, environment, "--dry-run", *TEMPLATES))
     assert set(planned) == {"007"}, planned
+
+
+def test_a_photograph_replaced_by_one_of_the_same_size_and_time_is_noticed(copy, environment):
+    first = min((copy / "data" / "007").glob("*.png"))
+    before = first.stat()
+    content = bytearray(first.read_bytes())
+    content[-20] ^= 1  # as `rsync -t` or a restored backup may leave it
+    first.write_bytes(content)
+    os.utime(first, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert first.stat().st_size == before.st_size
+    planned = jobs(snakemake(copy, environment, "--dry-run", *TEMPLATES))
+    assert set(planned) == {"007"} and "content of the photographs" in planned["007"]
+
+
+def test_files_that_were_only_touched_or_copied_run_nothing(copy, environment):
+    shutil.copytree(copy / "data", copy / "restored")  # without the times
+    shutil.rmtree(copy / "data")
+    (copy / "restored").rename(copy / "data")
+    for path in (copy / "notebooks").iterdir():
+        path.touch()
+    again = snakemake(copy, environment, *TEMPLATES)
+    assert "Nothing to be done" in again.stdout, again.stdout
+
+
+def test_a_photograph_whose_time_lies_ahead_runs_once_and_is_told(copy, environment):
+    first = min((copy / "data" / "007").glob("*.png"))
+    darken(first)
+    os.utime(first, (time.time() + 86400,) * 2)
+    ran = snakemake(copy, environment, *TEMPLATES)
+    assert ran.returncode == 0, ran.stdout
+    assert f"the time of {first.name} lies ahead" in ran.stdout
+    assert "clock skew" not in ran.stdout
+    again = snakemake(copy, environment, *TEMPLATES)
+    assert "Nothing to be done" in again.stdout, again.stdout
+
+
+def test_a_notebook_whose_time_lies_ahead_runs_nothing(copy, environment):
+    for path in (copy / "notebooks").iterdir():
+        os.utime(path, (time.time() + 86400,) * 2)
+    again = snakemake(copy, environment, *TEMPLATES)
+    assert "Nothing to be done" in again.stdout, again.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["2024_11", "007", "1e5", "0x1f", "true", "null", "[a]", "2024-11-03", "1.50", "a: b"],
+)
+def test_the_name_of_a_folder_is_text(copy, environment, name):
+    (copy / "data").rename(copy / name)
+    target = f"{name}_r/007_L/02_template_selection/metrics.json"
+    command = ["--dry-run", "--printshellcmds", target]
+    told = snakemake(copy, environment, *command, data=name, results=f"{name}_r").stdout
+    assert f"output: {target}" in told and f"data=../{name} " in f"{told} ".replace("'", "")
+
+
+# What a shell, make, YAML and Snakemake take for something else.
+ODD = """it's "1" #2: $HOME `x` ü [a] & (b) 100%"""
+
+
+@pytest.mark.parametrize(
+    ("data", "results"), [(ODD, "2024_11"), ("007", ODD)], ids=["data", "results"]
+)
+def test_odd_names_of_folders_and_patients_work_through_make(
+    photographs, environment, tmp_path, data, results
+):
+    lay_out(tmp_path, photographs, ["1e5"])
+    (tmp_path / "data").rename(tmp_path / data)
+    names = [f"DATA={data}/", f"RESULTS={results}/", "TEMPLATE=first"]
+    eye = make_command("eye", "PATIENT=1e5", "NOTEBOOKS=02", WITH, *names)
+    ran = run(tmp_path, environment, *eye)
+    assert ran.returncode == 0, ran.stdout
+    metrics = tmp_path / results / "1e5_L" / NOTEBOOKS[0] / "metrics.json"
+    assert json.loads(metrics.read_text())["patient"] == "1e5"
+    planned = run(tmp_path, environment, *make_command("cohort-dry", "NOTEBOOKS=02", WITH, *names))
+    assert planned.returncode == 0 and "0 notebooks to run" in planned.stdout, planned.stdout
+    whole = run(tmp_path, environment, *make_command("cohort", "NOTEBOOKS=02", WITH, *names))
+    assert whole.returncode == 0 and "Nothing to be done" in whole.stdout, whole.stdout
+    assert (tmp_path / results / "cohort.csv").exists()
+    assert {path.name for path in tmp_path.iterdir() if path.name[0] != "."} == {
+        *("Makefile", "fundus_helpers", "workflow", "notebooks", data, results)
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("RESULTS=a {b}", "a path with '{', '}' cannot be used"),
+        ("DATA={patient}", "a path with '{', '}' cannot be used"),
+        ("RESULTS=Makefile", "is a file; give the path of a folder"),
+        ("RESULTS=Makefile/x", "'Makefile' is a file, not a folder"),
+        ("DATA=Makefile", "is a file; give the path of a folder"),
+        ("RESULTS=#1", "give the path as './#1'"),
+    ],
+)
+@pytest.mark.parametrize("target", ["eye", "cohort", "cohort-dry"])
+def test_a_folder_that_cannot_be_used_is_refused_in_one_sentence(
+    photographs, environment, tmp_path, setting, words, target
+):
+    lay_out(tmp_path, photographs, ["007"])
+    refused = run(tmp_path, environment, *make_command(target, "PATIENT=007", setting, WITH))
+    assert refused.returncode != 0
+    (line,) = (line for line in refused.stdout.splitlines() if not line.startswith("make"))
+    assert words in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_long_folder_for_temporary_files_does_no_harm(copy, environment):
+    long = copy / ("t" * 130)
+    long.mkdir()
+    darken(min((copy / "data" / "007").glob("*.png")))
+    eye = make_command("eye", "PATIENT=007", "NOTEBOOKS=02", WITH)
+    ran = run(copy, environment | {"TMPDIR": str(long)}, *eye)
+    assert ran.returncode == 0 and "1 of" in ran.stdout, ran.stdout
+
+
+def test_nothing_of_an_earlier_run_is_left_of_an_eye_that_fails_now(copy, environment):
+    for path in (copy / "data" / "007").glob("*.png"):
+        imsave(path, np.zeros_like(imread(path)), check_contrast=False)
+    ran = run(copy, environment, *make_command("cohort", WITH))
+    assert ran.returncode != 0
+    eye = copy / "results" / "007_L"
+    left = {path.name for path in eye.rglob("*") if path.is_file()}
+    assert left <= {f"{NOTEBOOKS[0]}.ipynb", "photographs.jpg", "benchmark.tsv"}
+    row = pd.read_parquet(copy / "results" / "cohort.parquet").set_index("patient").loc["007"]
+    assert row["state"] == "FAILED" and "2 are needed" in row["reason"]
+    assert (copy / "results" / "Jane Roe_L" / "report.html").exists()
 
 
 def test_a_results_folder_may_be_written_with_a_slash(copy, environment):
@@ -354,7 +485,7 @@ def test_a_changed_notebook_runs_again_with_what_depends_on_it_and_nothing_else(
     nbformat.write(changed, notebook)
     reports = [f"results/{patient}_L/report.html" for patient in GOOD]
     told = snakemake(copy, environment, *reports, "--dry-run", "--quiet", "host").stdout
-    planned = {tuple(path.split("/")[1:3]) for path in re.findall(r"output: ([^\n]+)", told)}
+    planned = {tuple(path.split("/")[1:3]) for path in re.findall(r"\n    output: ([^\n]+)", told)}
     expected = {(f"{p}_L", n) for p in GOOD for n in ("03_rigid", COMPARISON, "report.html")}
     assert planned == expected, told
 
@@ -377,6 +508,30 @@ def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, e
     saved.unlink()
     undone = snakemake(copy, environment, "-n", *notebook)
     assert "03_rigid" in undone.stdout and "Nothing to be done" not in undone.stdout
+
+
+def test_two_runs_of_one_eye_at_the_same_time_both_end_well(photographs, environment, tmp_path):
+    lay_out(tmp_path, photographs, ["007"], NOTEBOOKS)
+    eye = make_command("eye", "PATIENT=007", WITH)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    runs = [subprocess.Popen(eye, cwd=tmp_path, env=environment, **streams) for _ in range(2)]
+    told = [process.communicate(timeout=600)[0] for process in runs]
+    assert [process.returncode for process in runs] == [0, 0], told
+    assert "another run is computing its results in 007_L" in "".join(told)
+    results = tmp_path / "results" / "007_L"
+    assert (results / "report.html").exists()
+    assert len(list(results.glob("03_rigid/registered/*.png"))) == VISITS
+    assert list(results.rglob(".*")) == []
+
+
+def test_damaged_knobs_of_one_eye_stop_only_this_eye(copy, environment):
+    (copy / "results" / "007_L" / "tuned.json").write_text('{"rigid": ')
+    ran = run(copy, environment, *make_command("cohort", "WITH=size=64 iterations=20"))
+    assert ran.returncode != 0
+    table = pd.read_parquet(copy / "results" / "cohort.parquet").set_index("patient")
+    assert table.loc["Jane Roe", "state"] == "done"
+    assert table.loc["007", "state"] == "FAILED"
+    assert "tuned is not JSON" in table.loc["007", "reason"]
 
 
 def test_an_unknown_parameter_is_named_before_anything_runs(photographs, environment, tmp_path):
