@@ -70,13 +70,14 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	--config "data=$$VIEW" "results=$$RESULTS" "template_visit=$$TEMPLATE" \
 	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS") $(if $(PART),"part=$$PART") $(WITH)
 
-.PHONY: help install demo eye visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo
 	@echo "Settings: DATA=$$DATA RESULTS=$$RESULTS PATIENT=$$PATIENT EYE=$$EYE TEMPLATE=$$TEMPLATE CORES=$(CORES) MEMORY=$(MEMORY) PROFILE=$(PROFILE) WITH=\"name=value ...\""
+	@echo "Other names of files (data/README.md): VISITS=table VISITS_COLUMNS=\"file=... patient=...\" PATTERN=\"...\""
 
 install: .venv/installed  ## Install everything into .venv
 
@@ -171,6 +172,9 @@ benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder
 
 benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder
 	@$(BIN)/python benchmarks/verdict.py "$$FIRE"
+
+benchmark-overlays: .venv/installed  ## Measure verdicts on photographs with text, lines and dust burned in: FIRE=folder
+	@$(BIN)/python benchmarks/overlays.py "$$FIRE" $(ARGS)
 
 schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 	@$(BIN)/python -c 'import json, fundus_helpers as fh; print(json.dumps(fh.results.metrics_schema(), indent=1))' > docs/metrics.schema.json

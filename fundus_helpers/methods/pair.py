@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import LEAST_VIEW, erode, field_of_view, normalise_illumination
 from fundus_helpers.loading.values import resize
+from fundus_helpers.methods.burned_in import BurnedIn, find_burned_in, paint_over
 from fundus_helpers.methods.cache import remembered
-from fundus_helpers.methods.overlay import Still, find_still, paint_over
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
@@ -41,15 +41,14 @@ Method = Callable[..., sitk.Transform]
 class Pair:
     """A fixed and a moving image, float32 in [0, 1], with their masks, bool.
 
-    `still` tells where the images were the same at the same pixels before they were evenly lit
-    (`methods.overlay`). What is burned in is painted over, and not part of the masks.
+    What is burned into both (`methods.burned_in`) is painted over and left out of the masks.
     """
 
     fixed: np.ndarray
     moving: np.ndarray
     fixed_mask: np.ndarray
     moving_mask: np.ndarray
-    still: Still | None = None
+    burned_in: BurnedIn | None = None
 
 
 def prepare_pair(
@@ -85,11 +84,11 @@ def prepare_pair(
     """
     given = ("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)
     prepared = [prepare_image(*each, normalise, size) for each in given]
-    still = find_still(fixed, moving, fixed_mask, moving_mask)
-    if still.burned_in:
-        prepared = [prepare_image(*each, normalise, size, still.places) for each in given]
+    burned_in = find_burned_in(fixed, moving, fixed_mask, moving_mask)
+    if burned_in.places.any():
+        prepared = [prepare_image(*each, normalise, size, burned_in.places) for each in given]
     (fixed, fixed_mask), (moving, moving_mask) = prepared
-    return Pair(fixed, moving, fixed_mask, moving_mask, still)
+    return Pair(fixed, moving, fixed_mask, moving_mask, burned_in)
 
 
 def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -103,12 +102,12 @@ def prepare_image(
     mask: np.ndarray | None,
     normalise: bool = True,
     size: int | None = None,
-    overlay: np.ndarray | None = None,
+    burned_in: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Check one image and even out its illumination. `prepare_pair` does this for both images.
 
-    See `prepare_pair`. The messages of errors call the image by its `name`. What is burned in, the
-    `overlay`, is painted over from its surroundings and taken out of the mask.
+    See `prepare_pair`. The messages of errors call the image by its `name`. What is
+    `burned_in`, a mask, is painted over from its surroundings and taken out of the mask.
     """
     image = np.asarray(image)
     if image.ndim != 2:
@@ -124,14 +123,14 @@ def prepare_image(
             "fh.loading.single_channel"
         )
     image = image.astype(np.float32)
-    if overlay is not None:
-        image = paint_over(image, overlay)
+    if burned_in is not None:
+        image = paint_over(image, burned_in)
     if mask is not None and np.shape(mask) != image.shape:
         raise ValueError(f"{name} mask has shape {np.shape(mask)}, its image {image.shape}")
     if size and abs(max(image.shape) / size - 1) > 0.1:  # otherwise resampling only blurs
         image = np.clip(resize(image, size), 0, 1)
         mask = None if mask is None else resize(np.asarray(mask, np.float32), size) >= 0.5
-        overlay = None if overlay is None else _at(overlay, image.shape)
+        burned_in = None if burned_in is None else _at(burned_in, image.shape)
     mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
     if mask.mean() < LEAST_VIEW or np.ptp(image[mask]) < 0.01:
         raise RegistrationError(
@@ -141,7 +140,7 @@ def prepare_image(
     if normalise:
         image = normalise_illumination(image, mask)
         mask = erode(mask, RIM)
-    return image, mask if overlay is None else mask & ~overlay
+    return image, mask if burned_in is None else mask & ~burned_in
 
 
 def check_result(

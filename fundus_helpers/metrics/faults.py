@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from fundus_helpers.loading.light import erode, field_of_view
+from fundus_helpers.methods.burned_in import BLOCKY
 from fundus_helpers.methods.keypoints.features import Keypoints
 from fundus_helpers.methods.keypoints.registration import find_homography
-from fundus_helpers.methods.overlay import BLOCKY
 from fundus_helpers.methods.pair import RIM, Pair
 from fundus_helpers.metrics.evidence import keypoints_of
 from fundus_helpers.transforms.transform import RegistrationError
@@ -42,7 +42,7 @@ class Examined:
         """Keypoints of both images."""
         return keypoints_of(self.pair)
 
-    def poor(self, *, failed: bool) -> list[str]:
+    def poor_photographs(self, *, failed: bool) -> list[str]:
         """Say which photograph shows too little, and what to do.
 
         Parameters
@@ -73,16 +73,19 @@ class Examined:
     @property
     def compressed(self) -> list[str]:
         """Say so if both photographs are too strongly compressed."""
-        if self.pair.still.blocks < BLOCKY:
+        if self.pair.burned_in.blocks < BLOCKY:
             return []
-        return ["both photographs are so strongly compressed (JPEG) that blocks hide the retina"]
+        return [
+            "both photographs are so strongly compressed (JPEG) that blocks hide the retina; "
+            "export them again with less compression"
+        ]
 
     @property
     def burned_in(self) -> list[str]:
         """Say how much is burned into both photographs, so that it does not show the retina."""
-        if not self.pair.still.burned_in:
+        share = self.pair.burned_in.share
+        if not share:
             return []
-        share = self.pair.still.places.mean()
         return [
             f"{share:.0%} of both photographs is burned in (text, lines, dust) and was left out"
         ]

@@ -203,14 +203,19 @@ def _judge_pair(
         return replace(
             _failed(examined, [*wrong, *doubts]), predicted_error=error, evidence=evidence
         )
-    reasons = [*examined.compressed, *_doubtful(evidence), *examined.poor(failed=False), *doubts]
+    reasons = [
+        *examined.compressed,
+        *_doubtful(evidence),
+        *examined.poor_photographs(failed=False),
+        *doubts,
+    ]
     reasons += examined.burned_in if reasons else []
     return Verdict(DOUBTFUL if reasons else ACCEPTED, tuple(reasons), error, evidence)
 
 
 def _failed(examined: Examined, numbers: list[str]) -> Verdict:
     """Return the verdict on a failure: first what is wrong in plain words, then the numbers."""
-    plain = [*examined.poor(failed=True), *examined.compressed, *examined.mirrored]
+    plain = [*examined.poor_photographs(failed=True), *examined.compressed, *examined.mirrored]
     return Verdict(FAILED, (*plain, *numbers, *examined.burned_in))
 
 
@@ -220,7 +225,7 @@ def _wrong(evidence: Evidence) -> list[str]:
     if evidence.overlap < LEAST_OVERLAP:
         reasons.append(f"the fields of view overlap by {evidence.overlap:.0%}")
     if evidence.mirrored:
-        reasons.append("one image is mirrored by the transform")
+        reasons.append("the transform mirrors the retina")
     least, most = evidence.scales
     if most > SCALE_LIMIT or least < 1 / SCALE_LIMIT:
         reasons.append(f"impossible for one eye: magnified by {least:.2f} to {most:.2f}")

@@ -74,7 +74,7 @@ def test_another_eye_a_mirror_image_and_a_blind_one_fail_in_words(retina, retina
     mirror = from_matrix([[-1, 0, 255], [0, 1, 0]])
     verdict = judge(mirror, retina, retina[:, ::-1].copy())
     assert verdict.status == "failed" and "mirror image" in verdict.reasons[0]
-    assert "mirrored by the transform" in verdict.reasons[1]
+    assert "the transform mirrors" in verdict.reasons[1]
     unregistered = judge(None, retina, retina[:, ::-1].copy(), failure="RegistrationError: no")
     assert "mirror image" in unregistered.reasons[0] and unregistered.reasons[1] == "no"
     black = judge(None, retina, np.zeros_like(retina), failure="RegistrationError: of the method")

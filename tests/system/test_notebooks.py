@@ -223,7 +223,8 @@ def executed(tmp_path_factory, environment):
     photographs = [painted / f"demo_colour_{date}_L.png" for date in VISITS]
     names = [path.stem for path in NOTEBOOKS]
     folder = tmp_path_factory.mktemp("colour")
-    lay_out(folder, [*photographs, painted / "landmarks.csv"], ["small"], names)
+    tables = [painted / name for name in ("landmarks.csv", "excluded.csv")]
+    lay_out(folder, [*photographs, *tables], ["small"], names)
     command = make_command("eye", "PATIENT=small", "JOBS=2", f"WITH={QUICK}")
     ran = run_command(folder, environment, *command)
     assert ran.returncode == 0, ran.stdout
@@ -305,7 +306,7 @@ def test_every_notebook_leaves_its_metrics_and_where_they_come_from(executed, pa
     assert (metrics["patient"], metrics["laterality"]) == ("small", "L")
     assert metrics["provenance"]["parameters"]["size"] == 192
     reasons = {row["file"]: row["reason"] for row in metrics["left_out"]}
-    assert "144 x 144" in reasons["demo_colour_2020-02-03_L.png"]
+    assert reasons["demo_colour_2020-02-03_L.png"].startswith("excluded: another camera")
 
 
 @pytest.mark.parametrize("notebook", REGISTERING)

@@ -9,7 +9,7 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.values import single_channel
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.overlay import BLOCKY, find_still
+from fundus_helpers.methods.burned_in import BLOCKY, find_burned_in
 from fundus_helpers.metrics.measures import end_point_error
 from fundus_helpers.metrics.verdict import judge
 from fundus_helpers.transforms.transform import RegistrationError
@@ -107,8 +107,8 @@ def test_the_verdict_on_any_method_says_that_something_is_burned_in(eye, draw):
 
 
 def test_plain_photographs_have_nothing_burned_in(eye):
-    assert not find_still(eye, taken_again(eye)).burned_in
-    assert not find_still(eye, np.ascontiguousarray(np.rot90(eye))).burned_in
+    assert not find_burned_in(eye, taken_again(eye)).places.any()
+    assert not find_burned_in(eye, np.ascontiguousarray(np.rot90(eye))).places.any()
 
 
 @pytest.mark.parametrize("draw", [None, text])
@@ -117,7 +117,7 @@ def test_a_retina_that_does_not_move_is_accepted(eye, draw):
     fixed, moving = np.clip(np.stack([eye, 0.9 * eye]) + noise, 0, 1).astype(np.float32)
     if draw:
         fixed, moving = (burn_in(image, draw, 1.0) for image in (fixed, moving))
-    assert not find_still(fixed, moving).burned_in
+    assert not find_burned_in(fixed, moving).places.any()
     found = METHODS["keypoints"](fixed, moving)
     assert judge(found, fixed, moving).status == "accepted"
     assert end_point_error(found, transforms.identity(), field_of_view(eye)) < 0.3
@@ -129,10 +129,10 @@ def test_photographs_whose_blocks_hide_the_retina_are_doubtful(eye):
         return cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
 
     fixed, moving = eye, taken_again(eye)
-    assert find_still(fixed, moving).blocks < 0.3
-    assert find_still(compressed(fixed), moving).blocks < 0.3  # one alone can be registered
+    assert find_burned_in(fixed, moving).blocks < 0.3
+    assert find_burned_in(compressed(fixed), moving).blocks < 0.3  # one alone can be registered
     fixed, moving = compressed(fixed), compressed(moving)
-    assert find_still(fixed, moving).blocks > BLOCKY
+    assert find_burned_in(fixed, moving).blocks > BLOCKY
     verdict = judge(SHIFT, fixed, moving)
     assert verdict.status != "accepted" and any("JPEG" in reason for reason in verdict.reasons)
 

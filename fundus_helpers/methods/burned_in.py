@@ -49,42 +49,48 @@ MARGIN = 0.0015  # added around what is burned in, as a share of the longer side
 
 
 @dataclass(frozen=True)
-class Still:
-    """Where two images are the same at the same pixels.
+class BurnedIn:
+    """What is burned into two images.
 
     Attributes
     ----------
     places : bool ndarray, shape (height, width)
-        True there, with a margin.
-    burned_in : bool
-        Whether something is burned in: so much stands still that it would disturb a registration,
-        while the retina moved.
+        True where something is burned in. All False if nothing would disturb a registration.
     blocks : float
         How clearly the blocks of a strong JPEG compression are seen in both images: below 0.3 in
         photographs of usual quality, about 0.5 at quality 40, above 0.9 at quality 10 and below.
     """
 
     places: np.ndarray
-    burned_in: bool
     blocks: float
+
+    @property
+    def share(self) -> float:
+        """Share of the image where something is burned in."""
+        return float(self.places.mean())
 
 
 @remembered
-def find_still(
+def find_burned_in(
     fixed: np.ndarray,
     moving: np.ndarray,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
-) -> Still:
-    """Find what does not move between two images, and whether it is burned in.
+) -> BurnedIn:
+    """Find what is burned into two images: what does not move although the retina does.
 
     Parameters
     ----------
     fixed, moving : float ndarray in [0, 1], shape (height, width)
-        Not evenly lit. Nothing stands still in images of different shapes; small images (a longer
-        side of less than 320 px) are not examined.
+        Not evenly lit. In images of different shapes nothing lies at the same pixels. Small images
+        (a longer side of less than 320 px) are not examined.
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
+
+    Returns
+    -------
+    BurnedIn
+        On the pixel grid of both images. Nothing is found if the retina did not move either.
 
     Examples
     --------
@@ -93,16 +99,16 @@ def find_still(
     >>> from fundus_helpers.loading.values import single_channel
     >>> fixed = single_channel(retina()[::2, ::2])
     >>> moving = np.roll(fixed, 9, axis=1)
-    >>> find_still(fixed, moving).burned_in
-    False
+    >>> find_burned_in(fixed, moving).share
+    0.0
     >>> for image in (fixed, moving):
     ...     image[300:400:8, 200:500] = 1  # scan lines
-    >>> find_still(fixed, moving).burned_in
+    >>> find_burned_in(fixed, moving).share > 0
     True
     """
     shape = np.shape(fixed)
     if shape != np.shape(moving) or max(shape) < LEAST_SIZE:
-        return Still(np.zeros(shape, bool), False, 0.0)
+        return BurnedIn(np.zeros(shape, bool), 0.0)
     size = min(max(shape), COMPARED_SIZE)
     images = [resize(np.asarray(image, np.float32), size) for image in (fixed, moving)]
     inside = np.logical_and(
@@ -111,29 +117,73 @@ def find_still(
             for mask, image in zip((fixed_mask, moving_mask), images, strict=True)
         )
     )
-    alike, displaced, contrast, gain = _compare(*images)
-    peak = (alike >= displaced.max(axis=0) - 0.003) & inside
-    clear = (contrast > CONTRAST) & (gain < LARGEST_GAIN)
-    still = peak & clear & (alike > ALIKE) & (displaced.min(axis=0) < alike - DROP)
-    places = _grown(still, WINDOW * size)
     blocks = _blocks(images, inside)
-    others = inside & ~places
-    burned_in = False
-    if others.any() and still.any():
-        structured = others & (contrast > np.median(contrast[others]))
-        unmoved = peak & (alike > 0.5)
-        strong = still & (contrast > STRONG * np.quantile(contrast[others], 0.9))
-        around = _share_around(unmoved, structured)
-        spots = still & (displaced.max(axis=0) < alike - DROP) & (around < UNMOVED / 2)
-        enough = [(strong, LEAST_STRONG_SHARE)]
-        if blocks < BLOCKY / 2:  # otherwise the corners of the blocks stand still
-            enough += [(still, LEAST_SHARE), (spots, LEAST_SPOTS_SHARE)]
-        burned_in = any(found.sum() > share * inside.sum() for found, share in enough)
-        burned_in = burned_in and unmoved[structured].mean() < UNMOVED
-    if burned_in:
-        places = _drawn(images, places)
+    windows = _compare(*images)
+    still = _still(windows, inside)
+    places = np.zeros(inside.shape, bool)
+    if _disturbs(still, windows, inside, blocks):
+        places = _drawn(images, _grown(still, WINDOW * size))
     whole = cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return Still(whole > 0, bool(burned_in), blocks)
+    return BurnedIn(whole > 0, blocks)
+
+
+def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Fill places of an image, float32 in [0, 1], from their surroundings (Telea 2004)."""
+    # OpenCV paints noise into float images of this range, so they are given as 16-bit integers.
+    whole = np.round(image * np.float32(65535)).astype(np.uint16)
+    filled = cv2.inpaint(whole, places.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    return np.where(places, filled / np.float32(65535), image)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The windows around all pixels of two images, compared; arrays of the shape of the images.
+
+    `alike` is the correlation of two windows in place, `least` and `most` the smallest and the
+    largest one after a displacement in eight directions, `contrast` the lower of both contrasts and
+    `gain` the ratio of the higher to the lower one.
+    """
+
+    alike: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    contrast: np.ndarray
+    gain: np.ndarray
+
+    @property
+    def peak(self) -> np.ndarray:
+        """Windows that are most alike where they are."""
+        return self.alike >= self.most - 0.003
+
+
+def _still(windows: _Windows, inside: np.ndarray) -> np.ndarray:
+    """Return the windows that surely show the same at the same pixels."""
+    clear = (windows.contrast > CONTRAST) & (windows.gain < LARGEST_GAIN)
+    sure = (windows.alike > ALIKE) & (windows.least < windows.alike - DROP)
+    return windows.peak & inside & clear & sure
+
+
+def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: float) -> bool:
+    """Return whether so much stands still, while the retina moved, that it is burned in."""
+    others = inside & ~_grown(still, WINDOW * max(inside.shape))
+    if not (others.any() and still.any()):
+        return False
+    # Half of the other windows show enough of the retina to tell whether it moved.
+    retina = others & (windows.contrast > np.median(windows.contrast[others]))
+    unmoved = windows.peak & inside & (windows.alike > 0.5)
+    if unmoved[retina].mean() > UNMOVED:
+        return False
+    # Lines and letters have a stronger contrast than a retina.
+    strong = still & (windows.contrast > STRONG * np.quantile(windows.contrast[others], 0.9))
+    if strong.sum() > LEAST_STRONG_SHARE * inside.sum():
+        return True
+    if blocks > BLOCKY / 2:  # their corners stand still
+        return False
+    # Spots do not move in any direction, unlike a straight line, although the retina around does.
+    spots = still & (windows.most < windows.alike - DROP)
+    spots &= _share_around(unmoved, retina) < UNMOVED / 2
+    shares = still.sum() / inside.sum(), spots.sum() / inside.sum()
+    return bool(shares[0] > LEAST_SHARE or shares[1] > LEAST_SPOTS_SHARE)
 
 
 def _blocks(images: list[np.ndarray], inside: np.ndarray) -> float:
@@ -159,14 +209,6 @@ def _spectrum_of_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     profile -= cv2.GaussianBlur(profile[None], (0, 0), 6)[0]
     spectrum = np.abs(np.fft.rfft(profile * np.hanning(len(profile)), SPECTRUM))[: SPECTRUM // 2]
     return 4 * spectrum / (len(profile) * (edges[both].mean() + 1e-6))
-
-
-def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Fill places of an image, float32 in [0, 1], from their surroundings (Telea 2004)."""
-    # OpenCV paints noise into float images of this range, so they are given as 16-bit integers.
-    whole = np.round(image * np.float32(65535)).astype(np.uint16)
-    filled = cv2.inpaint(whole, places.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    return np.where(places, filled / np.float32(65535), image)
 
 
 def _drawn(images: list[np.ndarray], places: np.ndarray) -> np.ndarray:
@@ -215,14 +257,7 @@ def _at_size(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray:
     return resize(np.asarray(mask, np.float32), max(image.shape)) >= 0.5
 
 
-def _compare(
-    fixed: np.ndarray, moving: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Compare the windows of two images.
-
-    Returns the correlation of each window in place, its correlations when displaced in eight
-    directions, the lower contrast of both windows, and the ratio of the higher to the lower one.
-    """
+def _compare(fixed: np.ndarray, moving: np.ndarray) -> _Windows:
     size = max(fixed.shape)
     step = max(round(STEP * size), 1)
 
@@ -234,15 +269,17 @@ def _compare(
         np.maximum(mean(image**2) - average**2, 1e-8)
         for image, average in zip((fixed, moving), means, strict=True)
     ]
-    shifts = [(y, x) for y in (-step, 0, step) for x in (-step, 0, step)]
 
-    def correlation(shift: tuple[int, int]) -> np.ndarray:
+    def correlation(*shift: int) -> np.ndarray:
+        # What is rolled in from the opposite border lies outside the field of view without its rim.
         image, average, variance = (
             np.roll(array, shift, (0, 1)) for array in (moving, means[1], variances[1])
         )
         return (mean(fixed * image) - means[0] * average) / np.sqrt(variances[0] * variance)
 
-    alike = correlation((0, 0))
-    displaced = np.stack([correlation(shift) for shift in shifts if shift != (0, 0)])
-    contrasts = np.sqrt(variances)
-    return alike, displaced, contrasts.min(axis=0), contrasts.max(axis=0) / contrasts.min(axis=0)
+    steps = -step, 0, step
+    displaced = [correlation(y, x) for y in steps for x in steps if (y, x) != (0, 0)]
+    low, high = np.sort(np.sqrt(variances), axis=0)
+    return _Windows(
+        correlation(0, 0), np.min(displaced, axis=0), np.max(displaced, axis=0), low, high / low
+    )
