@@ -12,10 +12,11 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
-from fundus_helpers.loading.formats.dicom import load_dicom, spacing_of
+from fundus_helpers.loading.formats.dicom import load_dicom, silent, spacing_of
 from fundus_helpers.loading.formats.kinds import kind_of, told
 from fundus_helpers.loading.formats.pictures import (
     PLUGINS,
+    exif_of_png,
     exif_of_webp,
     opened_by_pillow,
     orientation_in,
@@ -122,6 +123,7 @@ def read_header(path: Path | str) -> DicomHeader:
     return told(path, lambda: _exif_header(path, kind), kind)
 
 
+@silent()
 def _dicom_header(dataset: Dataset) -> DicomHeader:
     date, time = _date_and_time(dataset)
     spacing = spacing_of(dataset)
@@ -212,8 +214,8 @@ def _camera(make: str, model: str) -> str | None:
 
 
 def _exif_header(path: Path, kind: str) -> DicomHeader:
-    if kind == "WebP":
-        exif = exif_of_webp(path)
+    if kind in ("WebP", "PNG"):
+        exif = exif_of_webp(path) if kind == "WebP" else exif_of_png(path)
         return _header_of_exif(exif, exif.get_ifd(_EXIF))
     with opened_by_pillow(path, PLUGINS[kind]) as image:
         exif = image.getexif()

@@ -24,6 +24,7 @@ from fundus_helpers.loading.visits import (
     check_headers,
     list_visits,
     photograph_folder,
+    rows_of_nothing,
     too_few,
 )
 from fundus_helpers.progress import progress
@@ -226,7 +227,7 @@ def load_eye(
         tuple(reading.shapes[row] for row in used),
         reading.ranges,
         landmarks,
-        (*reading.ranges_told(), *remarks),
+        (*reading.ranges_told(), *rows_of_nothing(data, patient), *remarks),
     )
 
 

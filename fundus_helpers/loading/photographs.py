@@ -37,6 +37,7 @@ _OPENERS = {
     "TIFF": open_tiff,
     "WebP": open_webp,
 }
+_MOST = 1e30  # of the floats of a photograph
 _WIDER = {"float16": np.float32, "int8": np.int16}  # which ITK does not know, or writes badly
 
 
@@ -87,8 +88,8 @@ def read_photograph(path: Path | str) -> np.ndarray:
     ((40, 60, 3), dtype('uint8'))
     """
     path = Path(path)
-    opened = _opened(path)
-    return told(path, lambda: _usable(turned(opened.decode(), opened.orientation)))
+    kind, opened = _opened(path)
+    return told(path, lambda: _usable(turned(opened.decode(), opened.orientation)), kind)
 
 
 def photograph_size(path: Path | str) -> tuple[int, int]:
@@ -113,14 +114,14 @@ def photograph_size(path: Path | str) -> tuple[int, int]:
     ...     fh.loading.photograph_size(file)
     (60, 40)
     """
-    return _opened(Path(path)).size
+    return _opened(Path(path))[1].size
 
 
-def _opened(path: Path) -> Opened:
+def _opened(path: Path) -> tuple[str, Opened]:
     kind = told(path, lambda: kind_of(path))
     opened = told(path, lambda: _OPENERS[kind](path), kind)
     told(path, opened.check)
-    return opened
+    return kind, opened
 
 
 def _usable(image: np.ndarray) -> np.ndarray:
@@ -140,17 +141,24 @@ def _usable(image: np.ndarray) -> np.ndarray:
 
 
 def _without_nan(image: np.ndarray) -> np.ndarray:
-    bad = ~np.isfinite(image if image.ndim == 2 else image.sum(axis=2))
-    if not bad.any():
+    # Programs of maps write -3.4e38 where nothing is known.
+    good = (image < _MOST) & (image > -_MOST)
+    good = good if image.ndim == 2 else good.all(axis=2)
+    if good.all():
         return image
-    regions, count = ndimage.label(bad)
+    regions, count = ndimage.label(~good)
     edges = (regions[0], regions[-1], regions[:, 0], regions[:, -1])
     outside = np.unique(np.concatenate(edges))
-    if bad.all() or len(outside[outside > 0]) < count:
+    del regions  # as large as the photograph
+    if not good.any() or len(outside[outside > 0]) < count:
         raise UnusableImageError(
             "has NaN or infinite pixels inside the photograph; set them to 0, or export it again"
         )
-    return np.where(bad if image.ndim == 2 else bad[..., None], min(0, image[~bad].min()), image)
+    inside = good if image.ndim == 2 else good[..., None]
+    black = np.min(image, where=inside, initial=0)
+    image = np.require(image, requirements="W")
+    image[~good] = black
+    return image
 
 
 def save_photograph(image: np.ndarray, path: Path | str) -> Path:

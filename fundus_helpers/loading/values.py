@@ -79,7 +79,8 @@ class ValueRanges:
         """Return the range of the photographs of a dtype, of which at least one was added.
 
         Without negative values, black is 0, and white is the largest value of the fewest bits (8,
-        10, 12, 14, 16, ...) that hold every photograph; of floats up to 1 it is 1. With negative
+        10, 12, 14, 16, ...) that hold every photograph; of floats up to 1 it is 1, of percentages
+        100. With negative
         values, black and white are the smallest and the largest value.
         """
         dtype = np.dtype(dtype)
@@ -105,10 +106,12 @@ def _range_of_integers(largest: float, dtype: np.dtype) -> ValueRange:
 
 def _range_of_floats(largest: float) -> ValueRange:
     if largest <= 1:
-        return ValueRange(0.0, 1.0, "floats from 0 to 1")
-    # A few per cent beyond 1, or percentages, would be almost black in the range of 8 bits.
+        # 10 or 12 bits of 16, which a program has divided by 65535, would be almost black.
+        white = next((w for w in (1023 / 65535, 4095 / 65535) if 0 < largest <= w), 1.0)
+        return ValueRange(0.0, white, f"floats from 0 to {white:.4g}")
+    # A few per cent beyond 1, or percentages, would be dark in the range of 8 bits.
     white = next((2.0**bits - 1 for bits in _BITS if largest <= 2**bits - 1), largest)
-    white = largest if largest < 255 / 4 else white
+    white = largest if largest < 255 / 4 else 100.0 if largest <= 100 else white
     return ValueRange(0.0, white, f"floats up to {white:.7g}")
 
 

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from fundus_helpers.loading.eye_error import EyeError
+
 
 class FolderError(ValueError):
     """A folder that a run cannot use. The message says why and what to do."""
@@ -39,7 +41,7 @@ def check_folders(data: Path | str, results: Path | str, *, cluster: bool = Fals
     fundus_helpers.runs.folders.FolderError: RESULTS='results {new}': a path ...
     """
     for name, path in (("DATA", str(data)), ("RESULTS", str(results))):
-        _check_name(name, path, "{}\\'\"$`" if cluster else "{}\\")
+        _check_name(name, path, "{}<>\\'\"$`" if cluster else "{}<>\\")
         if Path(path).exists() and not Path(path).is_dir():
             raise FolderError(f"{name}={path!r} is a file; give the path of a folder")
     if Path(data).is_dir() and not os.access(data, os.R_OK | os.X_OK):
@@ -58,6 +60,23 @@ def check_folders(data: Path | str, results: Path | str, *, cluster: bool = Fals
         )
 
 
+def check_names(data: Path | str) -> None:
+    """Check the settings for names: ``VISITS``, ``VISITS_COLUMNS``, ``PATTERN`` and the table.
+
+    Raises
+    ------
+    EyeError
+        If one of them cannot be used. Nothing is checked if the data folder does not exist.
+    """
+    from fundus_helpers.loading.visits.listing import DataListing  # here: it loads pandas
+    from fundus_helpers.loading.visits.names import read_name
+    from fundus_helpers.loading.visits.settings import pattern_of_run
+
+    if Path(data).is_dir():
+        DataListing(data)
+        read_name("x", pattern=pattern_of_run())
+
+
 def _check_name(name: str, path: str, refused: str) -> None:
     odd = sorted({letter for letter in path if letter in refused or not letter.isprintable()})
     if odd:
@@ -73,7 +92,8 @@ def main(arguments: list[str]) -> int:
     """Check the two folders. Return 2 if one of them cannot be used; standard error says why."""
     try:
         check_folders(*arguments[:2], cluster="--cluster" in arguments[2:])
-    except FolderError as error:
+        check_names(arguments[0])
+    except (FolderError, EyeError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

@@ -7,11 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pandas as pd
 
-from fundus_helpers.loading.formats.kinds import UnusableImageError
+from fundus_helpers.loading.formats.kinds import UnusableImageError, shown_name
 from fundus_helpers.loading.photographs import photograph_size
 from fundus_helpers.loading.visits.eyes import (
     count_files,
@@ -19,7 +20,7 @@ from fundus_helpers.loading.visits.eyes import (
     photograph_folder,
 )
 from fundus_helpers.loading.visits.folder import FOLDER, PHOTOGRAPH, TABLE_ROW
-from fundus_helpers.loading.visits.headers import check_headers
+from fundus_helpers.loading.visits.headers import compare_headers
 from fundus_helpers.progress import progress
 
 SHOWN = 20  # largest number of lines of each kind; a cohort may have thousands
@@ -53,24 +54,25 @@ def plan_eyes(data: Path | str, part: str = "1/1", *, shown: bool = True) -> pd.
         If the data folder, the table of visits or the pattern cannot be used.
     """
     files = list_files(data, part)
-    used = files[files["used"]]
-    eyes = used.groupby(["patient", "laterality"], sort=False)
-    checked = [
-        _checked_by_header(visits.copy(), photograph_folder(data, patient))
-        for (patient, _), visits in progress(eyes, "eyes", eyes.ngroups, shown=shown)
-    ]
-    return pd.concat([files[~files["used"]], *checked]).sort_index()
+    rows = files.to_dict("records")  # writing into the cells of a table takes milliseconds each
+    eyes: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["used"]:
+            eyes.setdefault((row["patient"], row["laterality"]), []).append(row)
+    for (patient, _), visits in progress(eyes.items(), "eyes", len(eyes), shown=shown):
+        folder = photograph_folder(data, patient)
+        for row in visits:
+            _check_size(row, folder)
+        compare_headers([row for row in visits if row["used"]], folder)
+    return pd.DataFrame(rows, files.index, files.columns).astype(files.dtypes)
 
 
-def _checked_by_header(visits: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    for row, file in visits["file"].items():
-        try:
-            photograph_size(folder / file)
-        except UnusableImageError as error:
-            reason = str(error).removeprefix(f"{Path(file).name}: ")
-            visits.loc[row, ["used", "reason"]] = False, reason
-    check_headers(visits, folder)
-    return visits
+def _check_size(row: dict[str, Any], folder: Path) -> None:
+    try:
+        photograph_size(folder / row["file"])
+    except UnusableImageError as error:
+        reason = str(error).removeprefix(f"{shown_name(Path(row['file']))}: ")
+        row["used"], row["reason"] = False, reason
 
 
 def stated_seconds(notebook: Path | str) -> float:

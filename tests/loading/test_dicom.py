@@ -119,6 +119,57 @@ def test_native_ybr_becomes_rgb(tmp_path):
     assert np.abs(read_photograph(half).astype(int) - COLOUR).mean() < 6
 
 
+def test_native_ybr_of_odd_width_and_of_whole_size_becomes_rgb(tmp_path):
+    odd = np.ascontiguousarray(COLOUR[:, :63])
+    ybr = np.pad(as_ybr(odd), ((0, 0), (0, 1), (0, 0)), mode="edge")  # rows are filled up
+    halved = np.empty((48, 32, 4), np.uint8)
+    halved[..., :2] = ybr[..., 0].reshape(48, 32, 2)
+    halved[..., 2:] = ybr[:, ::2, 1:]
+    kind = "YBR_FULL_422"
+    path = dicom(tmp_path / "a.dcm", odd, data=halved.tobytes(), PhotometricInterpretation=kind)
+    assert np.abs(read_photograph(path).astype(int) - odd).mean() < 6
+    whole = as_ybr(COLOUR).tobytes()
+    path = dicom(tmp_path / "b.dcm", COLOUR, data=whole, PhotometricInterpretation=kind)
+    assert np.abs(read_photograph(path).astype(int) - COLOUR).max() <= 3
+
+
+@pytest.mark.parametrize("image", [GREY, COLOUR, GREY_12])
+@pytest.mark.parametrize("value", ["missing", None])
+@pytest.mark.parametrize(
+    "element",
+    ["SamplesPerPixel", "BitsStored", "HighBit", "PixelRepresentation"]
+    + ["PhotometricInterpretation", "PlanarConfiguration"],
+)
+def test_what_a_header_does_not_say_follows_from_the_rest(tmp_path, element, value, image):
+    bits = 12 if image is GREY_12 else 8
+    header = pydicom.dcmread(dicom(tmp_path / "a.dcm", image, bits=bits))
+    if value is None:
+        setattr(header, element, None)
+    elif element in header:
+        delattr(header, element)
+    header.save_as(tmp_path / "a.dcm")
+    if (element, bits) == ("BitsStored", 12):
+        assert header.HighBit == 11
+    read = read_photograph(tmp_path / "a.dcm")
+    assert np.array_equal(read, filled(image, 12) if bits == 12 else image)
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"PhotometricInterpretation": "rgb"},
+        {"PixelSpacing": "0.01"},
+        {"PixelSpacing": [0, 0]},
+        {"PixelAspectRatio": "1"},
+        {"RescaleSlope": ""},
+    ],
+)
+def test_entries_that_are_written_badly_do_not_matter(tmp_path, elements):
+    path = dicom(tmp_path / "a.dcm", COLOUR, **elements)
+    assert np.array_equal(read_photograph(path), COLOUR)
+    assert read_header(path).mm_per_pixel is None
+
+
 @pytest.mark.parametrize("says", ["RGB", "YBR_FULL_422"])
 def test_colours_of_a_jpeg_are_what_the_stream_says(tmp_path, says):
     jfif = jpeg(COLOUR)  # holds YBR
@@ -207,6 +258,7 @@ def test_dicom_without_preamble_or_header_is_read(tmp_path, image):
     [
         ({"Rows": None}, "no Rows"),
         ({"Columns": None}, "no Columns"),
+        ({"Rows": 24}, "holds 3072 bytes of pixels, and 1536 by its header: several frames"),
         ({"NumberOfFrames": 5}, "holds 5 frames, not one photograph; save each frame"),
         ({"BitsAllocated": 1}, "one bit per pixel"),
         ({"BitsAllocated": 12}, "1 x 12 bits; accepted are MONOCHROME1"),
@@ -227,6 +279,9 @@ def test_a_dicom_file_without_pixels_is_refused_by_name(tmp_path):
     del header.PixelData
     header.save_as(tmp_path / "a.dcm")
     assert "no PixelData" in refused(tmp_path / "a.dcm")
+    del header.BitsAllocated
+    header.save_as(tmp_path / "a.dcm")
+    assert "no BitsAllocated" in refused(tmp_path / "a.dcm")
 
 
 def test_almost_square_pixels_are_accepted(tmp_path):
@@ -349,6 +404,24 @@ def test_damaged_and_empty_entries_say_nothing(tmp_path):
     header = read_header(path)
     assert header.date == datetime.date(2019, 5, 28)
     assert (header.time, header.patient_key, header.camera, header.mm_per_pixel) == (None,) * 4
+
+
+def test_no_value_of_a_header_reaches_a_warning_or_a_log(tmp_path, caplog, recwarn):
+    path = dicom(
+        tmp_path / "a.dcm",
+        GREY,
+        PatientID="Surname" * 20,  # longer than is allowed
+        PatientName="Surname^Name",
+        PatientBirthDate="Surname",
+        AcquisitionDate="Surname",
+        SeriesDescription="Surname" * 20,
+        PixelSpacing=["0.00001234567890123456", "0.00001234567890123456"],
+    )
+    recwarn.clear()
+    caplog.clear()
+    read_header(path)
+    assert np.array_equal(read_photograph(path), GREY)
+    assert not [*recwarn] and not caplog.records
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "tiff", "png", "webp"])

@@ -75,6 +75,38 @@ def test_a_cell_that_is_no_number_leaves_its_row_out_and_no_other(table, cell):
     ]
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "x", "y", "read"),
+    [
+        (";", "1.234,5", "4,5E1", (1234.5, 45)),
+        (";", "1 234,5", "1.000", (1234.5, 1000)),
+        (";", "1'234.5", "2", (1234.5, 2)),
+        (",", "1,234.5", "1,100", (1234.5, 1100)),
+        (",", "1.234", "2", (1.234, 2)),
+        (";", "1,234", "2", (1.234, 2)),
+        ("\t", "1\xa0234", "\N{MINUS SIGN}0,5", (1234, -0.5)),
+        (",", '=""12""', "2", (12, 2)),
+    ],
+)
+def test_marks_of_thousands_and_decimals_are_told_apart(table, delimiter, x, y, read):
+    cells = [*FILES, f'"{x}"', f'"{y}"', "3", "4"]
+    landmarks, left_out = table(HEAD.replace(",", delimiter), delimiter.join(cells))
+    assert landmarks[["fixed_x", "fixed_y"]].to_numpy().tolist() == [[*read]] and left_out == []
+
+
+@pytest.mark.parametrize("others", [("2", "3"), ("2,5", "3.5")])
+def test_a_number_that_may_be_1234_or_1_234_is_not_guessed(table, others):
+    cells = [*FILES, '"1,234"', f'"{others[0]}"', others[1], "4"]
+    landmarks, left_out = table(HEAD, ",".join(cells))
+    assert landmarks.empty and "not a number" in left_out[0]
+
+
+def test_landmarks_that_are_no_file_are_refused(tmp_path):
+    (tmp_path / "landmarks.csv").mkdir()
+    with pytest.raises(EyeError, match="landmarks.csv: is a folder or a device, not a table"):
+        read_landmarks(tmp_path / "landmarks.csv", FILES)
+
+
 def test_points_outside_their_photograph_are_left_out(table):
     sizes = {FILES[0]: (100, 50), FILES[1]: (200, 150)}
     row = ",".join(FILES) + ",{},{},{},{}"

@@ -65,6 +65,10 @@ READ = {
     "a-2019-05-28-OS-003": "L",
     "O.S. 2019-05-28": "L",
     "2019\N{EN DASH}05\N{EN DASH}28 OD": "R",
+    "28 mayo 2019 ojo izq": "L",
+    "28 de mayo de 2019 OD": "R",
+    "2019年5月28日 右眼": "R",
+    "左_20190528": "L",
 }
 
 
@@ -125,6 +129,7 @@ def test_dotted_dates_have_the_day_first_and_a_date_before_1980_is_not_taken_for
 @pytest.mark.parametrize(
     ("text", "side"),
     [("OS", "L"), ("od", "R"), ("Left", "L"), ("RIGHT", "R"), ("left eye", "L"), ("l", "L")]
+    + [("re", "R"), ("Le", "L"), ("Oculus sinister", "L"), ("O.D.", "R"), ("od1", "R")]
     + [("OU", ""), ("x", ""), ("", ""), ("L/R", "")],
 )
 def test_words_for_an_eye(text, side):
@@ -134,6 +139,8 @@ def test_words_for_an_eye(text, side):
 def test_times_of_the_day():
     assert read_time("10:15") == datetime.time(10, 15)
     assert read_time("101530") == datetime.time(10, 15, 30)
+    assert read_time("1:15 PM") == datetime.time(13, 15)
+    assert read_time("12:05 a.m.") == datetime.time(0, 5) and read_time("13:05 PM") is None
     assert read_time("25:00") is None and read_time("noon") is None
     assert [f.time for f in find_dates("2019-05-28T10:15:00+02:00")] == [datetime.time(10, 15)]
 
@@ -155,6 +162,23 @@ def test_folders_say_date_and_eye_where_the_name_does_not(tmp_path):
     assert visits["visit"][0] == "2019-05-28_OS_IMG_1"
     assert visits["modality"].tolist() == ["", "", "", "", "autofluorescence"]
     assert find_eyes(tmp_path) == [("p", "L")]
+
+
+def test_a_date_may_be_spread_over_folders(tmp_path):
+    make(tmp_path, "p/2019/05/28/OS.png", "p/OS/2020/06/02/IMG_1.png")
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits["date"].astype(str).tolist() == ["2019-05-28", "2020-06-02"]
+    assert visits["used"].all()
+
+
+def test_an_ending_that_is_lost_or_has_blanks_behind_it_hides_no_photograph(tmp_path):
+    (tmp_path / "p").mkdir()
+    for number, name in enumerate(("a_2019-05-28_L", "b_2020-05-28_L.png ", "c_2021-05-28_L.PNG.")):
+        Image.new("RGB", (60, 40 + number)).save(tmp_path / "p" / name, "png")
+    (tmp_path / "p" / "notes_2022-05-28_L").write_text("words")
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits["used"].all() and len(visits) == 3
+    assert visits["visit"].tolist() == ["a_2019-05-28_L", "b_2020-05-28_L", "c_2021-05-28_L"]
 
 
 def test_name_and_folder_that_contradict_each_other_are_told(tmp_path):
@@ -257,9 +281,23 @@ def test_the_same_content_is_used_once_and_both_dates_are_told(tmp_path):
     assert row_of(tmp_path, "b_2021-01-01_L.png")["used"]
 
 
+def test_the_same_content_of_two_patients_is_told(tmp_path):
+    make(tmp_path, "r/a_2019-05-28_L.png")
+    for patient in "pq":
+        make(tmp_path, f"{patient}/a_2019-05-28_L.png")
+        (tmp_path / patient / "a_2019-05-28_L.png").write_text("the same photograph")
+    files = list_files(tmp_path).set_index("patient")
+    assert files["used"].all() and files["note"]["r"] == ""
+    assert files["note"]["p"] == "patient 'q' has a photograph of the same content"
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("a{1}", "the name has { or }"), ("a\tb", "control character"), ("a\nb", "control character")]
+    [
+        ("a{1}", "the name has { or }"),
+        ("a\tb", "control character"),
+        ("a\nb", "control character"),
+    ]
     + [(os.fsdecode(b"a\xff"), "not UTF-8")],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
@@ -274,6 +312,19 @@ def test_names_that_stop_programs_are_refused_by_name_and_nothing_else_is(tmp_pa
     assert visits["used"].sum() == 1 and words in visits[~visits["used"]]["reason"].item()
     text = files.to_csv(tmp_path / "table.csv", index=False, encoding="utf-8")
     assert text is None and "a" in refused["patient"].item()
+    with pytest.raises(EyeError, match=words):
+        list_visits(tmp_path, name, "L")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("<a>", "the name has < or >"), ("7" + "0" * 20, "the name repeats its end twenty times")],
+)
+def test_names_of_patients_that_stop_snakemake_are_refused_by_name(tmp_path, name, words):
+    make(tmp_path, f"{name}/a_2019-05-28_L.png", "p/a_2019-05-28_L.png")
+    assert find_eyes(tmp_path) == [("p", "L")]
+    (told,) = list_files(tmp_path).query("kind == 'folder'")["reason"]
+    assert words in told and "rename it" in told
     with pytest.raises(EyeError, match=words):
         list_visits(tmp_path, name, "L")
 
@@ -294,14 +345,33 @@ def test_links_that_lead_nowhere_and_pipes_are_refused_by_name(tmp_path):
     assert any("'d_2020-01-01_L.png' is a folder, not a file" in reason for reason in told)
 
 
+def test_links_in_a_circle_stop_nothing(tmp_path):
+    make(tmp_path, "p/a_2019-05-28_L.png")
+    for link in ("circle", "p/b_2020-01-01_L.png", "p/inner"):
+        (tmp_path / link).symlink_to(tmp_path / link)
+    (tmp_path / "up").symlink_to(".")
+    (tmp_path / "p" / "up").symlink_to("..")
+    os.mkfifo(tmp_path / "pipe")
+    assert find_eyes(tmp_path) == [("p", "L")]
+    visits = list_visits(tmp_path, "p", "L").set_index("file")
+    assert visits["used"].to_dict() == {"a_2019-05-28_L.png": True, "b_2020-01-01_L.png": False}
+    assert visits["reason"]["b_2020-01-01_L.png"] == "a link that leads nowhere"
+    folders = list_files(tmp_path).query("kind == 'folder'").set_index("patient")["reason"]
+    assert "a link that leads nowhere" in folders["circle"] and "a link" in folders["up"]
+    assert "a device or a pipe" in folders["pipe"] and "a link to a folder" in folders["p"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="everything may be read by this user")
 def test_what_may_not_be_read_is_told_and_nothing_else_is_touched(tmp_path):
     make(tmp_path, "p/a_2019-05-28_L.png", "p/b_2020-05-28_L.png", "q/a_2019-05-28_L.png")
     (tmp_path / "p" / "b_2020-05-28_L.png").chmod(0)
     (tmp_path / "q").chmod(0)
+    make(tmp_path, "r/2019-05-28/L.png")
+    (tmp_path / "r" / "2019-05-28").chmod(0o444)
     files = list_files(tmp_path)
     (tmp_path / "q").chmod(0o700)
-    assert files["reason"].str.contains("may not be read").sum() == 2
+    (tmp_path / "r" / "2019-05-28").chmod(0o700)
+    assert files["reason"].str.contains("may not be read").sum() == 4
     assert files["used"].sum() == 1
 
 

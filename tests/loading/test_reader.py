@@ -24,7 +24,7 @@ from odd_files import (
     lossless_jpeg,
     pillow,
 )
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fundus_helpers.files import SUFFIXES, UNREADABLE_SUFFIXES
 from fundus_helpers.loading.formats.kinds import UnusableImageError, looks_like_dicom
@@ -114,6 +114,51 @@ def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path, damage):
     content = path.read_bytes()
     path.write_bytes(content.replace(b"\0\x06\0\0", damage + b"\0\0", 1))
     assert read_photograph(path).shape == GREY.shape
+
+
+def png(*chunks):
+    """Return a PNG file of chunks, each a name and a body."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks
+    )
+
+
+def test_an_orientation_behind_the_pixels_of_a_png_counts_and_no_pixel_is_decoded_for_it(
+    tmp_path, monkeypatch
+):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes()
+    profile = f"\nexif\n{len(data):8}\n{data.hex()}\n".encode()  # as ImageMagick wrote it
+    chunks = {
+        "eXIf": (b"eXIf", data.removeprefix(b"Exif\0\0")),
+        "tEXt": (b"tEXt", b"Raw profile type exif\0" + profile),
+        "zTXt": (b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile)),
+    }
+    stored = np.rot90(GREY)
+    header = struct.pack(">IIBBBBB", 48, 64, 8, 0, 0, 0, 0)
+    pixels = b"".join(b"\0" + row.tobytes() for row in stored)
+    plain = (b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda *_: pytest.fail("decoded"))
+    for name, chunk in chunks.items():
+        (tmp_path / name).write_bytes(png(*plain[:2], chunk, plain[2]))
+        assert photograph_size(tmp_path / name) == (64, 48)
+        assert np.array_equal(read_photograph(tmp_path / name), GREY)
+    (tmp_path / "plain").write_bytes(png(*plain))
+    assert photograph_size(tmp_path / "plain") == (48, 64)
+
+
+def test_a_lossless_jpeg_is_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with_exif = jpeg(GREY, exif=exif)
+    start = with_exif.index(b"\xff\xe1")
+    length = 2 + int.from_bytes(with_exif[start + 2 : start + 4], "big")
+    data = lossless_jpeg(np.ascontiguousarray(np.rot90(COLOUR)), 8)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + with_exif[start : start + length] + data[2:])
+    assert np.array_equal(read_photograph(path), COLOUR) and photograph_size(path) == (64, 48)
 
 
 @pytest.mark.parametrize(
@@ -230,11 +275,7 @@ def test_an_interlaced_png_of_16_bits_is_read(tmp_path):
         for row in COLOUR_16[top::down, left::across]
     ]
     chunks = (b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")
-    content = b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
-    )
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    (tmp_path / "a.png").write_bytes(png(*chunks))
     assert np.array_equal(read_photograph(tmp_path / "a.png"), COLOUR_16)
 
 
@@ -256,6 +297,14 @@ def test_pgm_says_what_is_white(tmp_path, white, plain):
     assert np.abs(read * (255 / np.iinfo(read.dtype).max) - GREY).max() <= 0.51
     (tmp_path / "a.pgm").write_bytes(head + body[:-40])
     assert "cut short" in refused(tmp_path / "a.pgm")
+
+
+def test_a_comment_before_the_pixels_of_a_pgm_does_not_shift_them(tmp_path):
+    head, path = b"P5\n64 48\n255\n", tmp_path / "a.pgm"
+    path.write_bytes(head + b"# white\n" + GREY.tobytes())
+    assert np.array_equal(read_photograph(path), GREY)
+    path.write_bytes(2 * (head + GREY.tobytes()))
+    assert "holds 2 or more pages, not one photograph" in refused(path)
 
 
 # What cannot be read
@@ -357,11 +406,29 @@ def test_a_header_of_60000_x_60000_is_refused_before_anything_is_decoded(tmp_pat
             photograph_size(tmp_path / name)
 
 
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "webp", "dicom", "pgm", "words"])
+def test_a_small_picture_in_an_endless_file_does_not_fill_the_memory(tmp_path, kind):
+    path = tmp_path / "a"
+    if kind == "dicom":
+        dicom(path, GREY)
+    elif kind == "words":
+        path.write_bytes(b"P2 64 48 255\n")
+    else:
+        pillow(path, GREY, "ppm" if kind == "pgm" else kind)
+    os.truncate(path, 5 * 10**9)  # the rest takes no space
+    if kind == "pgm":
+        assert np.array_equal(read_photograph(path), GREY)
+    else:
+        words = "its numbers have no end" if kind == "words" else "too large: a file of 5000 MB"
+        assert words in refused(path)
+
+
 def test_pixels_that_are_not_square_are_refused(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.png", dpi=(100, 200))
     tifffile.imwrite(tmp_path / "b.tif", GREY, resolution=(100, 200))
     Image.fromarray(GREY).save(tmp_path / "c.jpg", dpi=(100, 200))
-    for name in ("a.png", "b.tif", "c.jpg"):
+    Image.fromarray(GREY).save(tmp_path / "d.bmp", dpi=(100, 200))
+    for name in ("a.png", "b.tif", "c.jpg", "d.bmp"):
         assert "not square: 2 times as wide as high" in refused(tmp_path / name)
 
 
@@ -407,13 +474,19 @@ print(*image.shape, grown())
 """
 
 
-@pytest.mark.parametrize("kind", ["jpg", "tif"])
+@pytest.mark.parametrize("kind", ["jpg", "tif", "float", "words"])
 def test_225_megapixels_are_read_within_two_gigabytes(tmp_path, kind):
     path = tmp_path / f"large.{kind}"
     image = np.zeros((15000, 15000, 3), np.uint8)
     image[::64] = 100
     if kind == "jpg":
         path.write_bytes(imagecodecs.jpeg8_encode(image, level=60))
+    elif kind == "float":
+        values = np.full((12990, 12990), np.nan, np.float32)
+        values[300:-300, 300:-300] = 7
+        tifffile.imwrite(path, values)
+    elif kind == "words":
+        path.write_bytes(b"P3 4000 4000 255\n" + b"100 7 255 " * 4000**2)
     else:
         tifffile.imwrite(
             path, image, compression="zlib", compressionargs={"level": 1}, rowsperstrip=256
@@ -421,11 +494,24 @@ def test_225_megapixels_are_read_within_two_gigabytes(tmp_path, kind):
     del image
     command = [sys.executable, "-c", GROWTH, path]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    assert told[:3] == ["15000", "15000", "3"]
-    assert float(told[3]) < 2
+    shape = {"float": ["12990", "12990"], "words": ["4000", "4000", "3"]}
+    assert told[:-1] == shape.get(kind, ["15000", "15000", "3"])
+    assert float(told[-1]) < (0.5 if kind == "words" else 2)
 
 
 # Ranges of values
+
+
+def test_values_that_stand_for_nothing_are_black_outside_the_field_of_view(tmp_path):
+    image = np.float32(GREY)
+    for value in (np.inf, -np.inf, -3.4028235e38):
+        image[:, :5] = value
+        tifffile.imwrite(tmp_path / "a.tif", image)
+        read = read_photograph(tmp_path / "a.tif")
+        assert (read[:, :5] == 0).all() and np.array_equal(read[:, 5:], image[:, 5:])
+    image[:, :5] = np.nan
+    tifffile.imwrite(tmp_path / "b.tif", 250 - image, photometric="miniswhite")
+    assert np.array_equal(read_photograph(tmp_path / "b.tif")[:, 5:], image[:, 5:])
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
@@ -462,6 +548,8 @@ def test_8_bits_and_full_16_bits_stay_as_they_are():
         (np.float32(GREY), 0, 255),
         (np.float64(GREY_12), 0, 4095),
         (np.float32(GREY) / 240 * 1.02, 0, np.float32(1.02)),
+        (np.float32(GREY) / 2.55, 0, 100),
+        (np.float32(GREY_12) / 65535, 0, 4095 / 65535),
     ],
 )
 def test_ranges_of_other_types_are_sensible(image, low, high):

@@ -1,6 +1,7 @@
 """A table of visits says what names do not say, in whatever form a clinic exports it."""
 
 import datetime
+import os
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from fundus_helpers.loading.visits import (
     list_files,
     list_visits,
     photograph_folder,
+    rows_of_nothing,
     write_visit_table,
 )
 
@@ -85,6 +87,22 @@ def test_the_table_is_read_as_spreadsheets_write_it(tmp_path, delimiter, encodin
     assert list_visits(tmp_path, "Jürgen", "R")["date"][0] == DAY
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["sep=;", "file;patient;eye;date", '007/a.png;"=""007""";le;5/28/2019 10:15:00 AM'],
+        ['"sep=,"', HEAD, '007/a.png,"=""007""",LE,\'2019-05-28'],
+        [HEAD + ',"note; or; more; words; here"', "007/a.png,007,Os,20190528.0,x"],
+        [HEAD + ",,,", "007/a.png,007,Oculus sinister,28 de mayo de 2019,,,"],
+    ],
+)
+def test_what_spreadsheets_add_is_understood(tmp_path, lines):
+    make(tmp_path, "007/a.png")
+    told(tmp_path, *lines)
+    assert find_eyes(tmp_path) == [("007", "L")]
+    assert list_visits(tmp_path, "007", "L")["date"].tolist() == [DAY]
+
+
 def test_columns_under_other_names_are_named_once(tmp_path, monkeypatch):
     make(tmp_path, "a.png")
     told(tmp_path, "file_path;PID;Laterality;Exam Date", "a.png;007;OS;28.05.2019")
@@ -131,6 +149,7 @@ WRONG = {
     "x.png,a{b},L,2019-05-28": "the name has { or }",
     "x.png,,L,2019-05-28": "no patient given",
     ",007,L,2019-05-28": "no file given",
+    f"{'x' * 300}.png,007,L,2019-05-28": "there is no such file",
     "x.png,007,L?,2019-05-28": "a question mark is left in eye",
     "x.png,007,?,?": "a question mark is left in eye and date",
     "x.png,007,L,2019-05-28,a,b,c": "more cells than columns",
@@ -147,6 +166,14 @@ def test_a_row_that_cannot_be_right_is_left_out_and_stops_no_other(tmp_path, lin
     photographs = files[files["kind"] == "photograph"]
     assert sorted(file.split("/")[-1] for file in photographs["file"]) == ["a.png", "x.png"]
     assert ("007", "L") in find_eyes(tmp_path)
+
+
+def test_a_row_that_names_a_folder_is_no_photograph(tmp_path):
+    make(tmp_path, "007/a.png")
+    told(tmp_path, HEAD, "007,007,L,2019-05-28", "007/a.png,007,L,2019-05-28")
+    files = list_files(tmp_path)
+    assert (files["kind"] == "photograph").sum() == files["used"].sum() == 1
+    assert files.query("kind == 'row of a table'")["reason"].tolist() == ["a folder"]
 
 
 def test_a_file_named_twice_is_used_once_or_not_at_all_if_the_rows_contradict(tmp_path):
@@ -252,7 +279,9 @@ def test_a_visit_is_excluded_with_the_reason_that_a_person_gave(tmp_path, name, 
     assert reasons(tmp_path)["a_2019-05-28_L.png"] == "excluded: blurred"
     assert list_visits(tmp_path, "p", "L")["used"].sum() == 1
     told_rows = list_files(tmp_path).query("kind == 'row of a table'")["reason"].tolist()
-    assert told_rows == ["excluded.csv, row 3: there is no file 'gone.png'"]
+    assert told_rows == [
+        "excluded.csv, row 3: there is no file 'gone.png'; correct the name, or delete the row"
+    ]
     assert (tmp_path / "p" / "a_2019-05-28_L.png").exists()
 
 
@@ -262,6 +291,23 @@ def test_photographs_are_excluded_beside_them_in_subfolders_and_above(tmp_path):
     (tmp_path / "excluded.csv").write_text("file,reason\nq/a_2019-05-28_L.png,a scan\n")
     assert reasons(tmp_path)["OS/2019-05-28.png"] == "excluded: no reason given"
     assert reasons(tmp_path)["a_2019-05-28_L.png"] == "excluded: a scan"
+
+
+def test_a_reason_may_have_commas(tmp_path):
+    make(tmp_path, "p/a_2019-05-28_L.png", "p/b_2020-05-28_L.png")
+    lines = "file,reason\na_2019-05-28_L,blurred, and dark\nb_2020-05-28_L,a blink\n"
+    (tmp_path / "p" / "excluded.csv").write_text(lines)
+    assert reasons(tmp_path)["a_2019-05-28_L.png"] == "excluded: blurred, and dark"
+    assert reasons(tmp_path)["b_2020-05-28_L.png"] == "excluded: a blink"
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, os.mkdir, lambda path: os.symlink(path, path)])
+def test_exclusions_that_are_no_file_leave_their_patient_out(tmp_path, kind):
+    make(tmp_path, "p/a_2019-05-28_L.png", "q/a_2019-05-28_L.png")
+    kind(tmp_path / "p" / "excluded.csv")
+    files = list_files(tmp_path).query("kind == 'photograph'").set_index("patient")
+    assert files["used"].to_dict() == {"p": False, "q": True}
+    assert "nothing can be used: excluded.csv: " in files["reason"]["p"]
 
 
 def test_an_unreadable_table_of_exclusions_fails_its_patient_alone(tmp_path):
@@ -322,3 +368,31 @@ def test_headers_that_contradict_names_or_neighbours_are_told_without_identifier
     assert "another patient" in note
     text = visits.to_csv()
     assert not any(word in text for word in ("Q77", "Z99", "Roe", "Jane", "1945"))
+
+
+def test_a_first_table_doubts_what_names_and_folders_left_out(tmp_path):
+    """Masks and contradicted eyes do not become visits by writing a table and changing nothing."""
+    for file in (
+        "007/masks/a_2020-01-01_L.png",
+        "007/OD/b_2021-01-01_L.png",
+        "007/c_2022-01-01_L.png",
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(file.encode())
+    before = list_visits(tmp_path, "007", "L")
+    assert before[before["used"]]["file"].tolist() == ["c_2022-01-01_L.png"]
+    _, rows, doubtful = write_visit_table(tmp_path)
+    assert (rows, doubtful) == (3, 2)
+    after = list_visits(tmp_path, "007", "L")
+    assert after[after["used"]]["file"].tolist() == ["c_2022-01-01_L.png"]
+
+
+def test_an_exclusion_that_may_mean_several_files_is_told(tmp_path):
+    for date in ("2019-05-28", "2020-06-02"):
+        (tmp_path / "007" / date / "OS").mkdir(parents=True)
+        (tmp_path / "007" / date / "OS" / "IMG_1.png").write_bytes(date.encode())
+    (tmp_path / "007" / "excluded.csv").write_text("file,reason\nIMG_1.png,blurred\ngone.png,x\n")
+    several, gone = rows_of_nothing(tmp_path, "007")
+    assert "several files are called 'IMG_1.png'" in several and "write the folder" in several
+    assert "there is no file 'gone.png'" in gone
+    assert list_visits(tmp_path, "007", "L")["used"].all()

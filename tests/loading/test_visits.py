@@ -135,7 +135,7 @@ def test_a_missing_patient_or_data_folder_is_named(tmp_path):
 @pytest.mark.parametrize("laterality", ["X", "l", "", "LR"])
 def test_an_eye_is_left_or_right(tmp_path, laterality):
     make_files(tmp_path, "p", "a_2020-01-02_L.png")
-    with pytest.raises(EyeError, match=f"'{laterality}' is neither 'L'"):
+    with pytest.raises(EyeError, match=f"L .left, OS. or R .right, OD., not '{laterality}'"):
         list_visits(tmp_path, "p", laterality)
 
 

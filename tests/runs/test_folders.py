@@ -92,3 +92,15 @@ def test_a_folder_without_permission_is_refused(locked):
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert "permissions" in line and ("DATA" if locked == "data" else "RESULTS") in line
+
+
+def test_a_pattern_or_a_table_that_cannot_be_used_is_one_sentence(place, monkeypatch, capsys):
+    (place / "data").mkdir()
+    monkeypatch.setenv("FUNDUS_PATTERN", "(")
+    assert main(["data", "results"]) == 2
+    assert "PATTERN" in capsys.readouterr().err
+    monkeypatch.delenv("FUNDUS_PATTERN")
+    (place / "data" / "visits.csv").write_text("a,b\n1,2\n")
+    assert main(["data", "results"]) == 2
+    assert "VISITS_COLUMNS" in capsys.readouterr().err
+    assert main(["data", "results <new>"]) == 2

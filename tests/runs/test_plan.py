@@ -102,7 +102,7 @@ def test_make_passes_a_pattern_a_table_and_its_columns_on(photographs, environme
     (project / "my table.csv").write_text("\n".join(rows))
     nothing = run(project, environment, *make_command("cohort-dry", *CHOSEN))
     assert "0 eyes of 1 patients, 2 photographs: 0 used, 2 left out" in nothing.stdout
-    assert "fit PATTERN='" in nothing.stdout
+    assert "add this to the command: PATTERN='" in nothing.stdout
     fitting = r"PATTERN=[a-z]+(?P<laterality>[LR])(?P<date>\d{4}-\d\d-\d\d)b$"
     named = run(project, environment, *make_command("cohort-dry", *CHOSEN, fitting))
     assert "1 eyes of 1 patients, 2 photographs: 2 used" in named.stdout, named.stdout

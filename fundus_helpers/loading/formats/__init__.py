@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "UnusableImageError",
             "kind_of",
             "looks_like_dicom",
+            "looks_like_photograph",
             "shown_name",
             "told",
         ],

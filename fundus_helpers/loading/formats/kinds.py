@@ -1,5 +1,6 @@
 """What kind of file it is, by its first bytes; and what can be said before it is decoded."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from fundus_helpers.files import SUFFIXES, UNREADABLE_SUFFIXES
 
 MOST_BYTES = 15_000 * 15_000 * 3  # of the pixels of a photograph: 225 megapixels of 8-bit colour
+MOST_FILE_BYTES = 10**9
 LEAST_SIDE = 16  # pixels
 _HEAD = 1024  # bytes by which a file is told
 
@@ -182,17 +184,18 @@ def kind_of(path: Path) -> str:
         If it is no file, or of a kind that is not read; the message says what to do.
     """
     head = _head(path)
-    if head[128:132] == b"DICM":
-        return "DICOM"
-    for kind, pattern in _READABLE:
-        if re.match(pattern, head, re.DOTALL):
-            return kind
+    if kind := _readable_kind(head):
+        size = os.path.getsize(path)
+        if size > MOST_FILE_BYTES and kind not in ("TIFF", "PNM"):  # these are not read whole
+            raise UnusableImageError(
+                f"too large: a file of {size / 1e6:.0f} MB; accepted are "
+                f"{MOST_FILE_BYTES / 1e6:.0f} MB: export it again, or make it smaller"
+            )
+        return kind
     for kind, pattern, suffix in _FOREIGN:
         if re.match(pattern, head, re.DOTALL):
             advice = UNREADABLE_SUFFIXES[suffix]
             raise UnusableImageError(f"is {kind}, which is not read; {advice}")
-    if _begins_with_dicom_elements(head):
-        return "DICOM"
     suffix = path.suffix.lower()
     if suffix in UNREADABLE_SUFFIXES:
         raise UnusableImageError(f"type {suffix!r} is not read; {UNREADABLE_SUFFIXES[suffix]}")
@@ -202,13 +205,23 @@ def kind_of(path: Path) -> str:
     raise UnusableImageError(f"is not an image: type {path.suffix!r} is not one of {SUFFIXES}")
 
 
+def _readable_kind(head: bytes) -> str:
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    for kind, pattern in _READABLE:
+        if re.match(pattern, head, re.DOTALL):
+            return kind
+    foreign = any(re.match(pattern, head, re.DOTALL) for _, pattern, _ in _FOREIGN)
+    return "DICOM" if not foreign and _begins_with_dicom_elements(head) else ""
+
+
 def _head(path: Path) -> bytes:
-    if not path.exists():
-        link = "it is a link that leads nowhere" if path.is_symlink() else "file is missing"
+    if not os.path.exists(path):
+        link = "it is a link that leads nowhere" if os.path.islink(path) else "file is missing"
         known = path.suffix.lower() in SUFFIXES
         ending = "" if known else f"; type {path.suffix!r} is not one of {SUFFIXES}"
         raise UnusableImageError(f"cannot be read ({link}){ending}")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UnusableImageError("is a folder or a device, not a file")
     try:
         with path.open("rb") as file:
@@ -241,7 +254,28 @@ def looks_like_dicom(path: Path | str) -> bool:
         head = _head(Path(path))
     except UnusableImageError:
         return False
-    return head[128:132] == b"DICM" or _begins_with_dicom_elements(head)
+    return _readable_kind(head) == "DICOM"
+
+
+def looks_like_photograph(path: Path | str) -> bool:
+    """Whether a file begins like one of the kinds that are read; see `looks_like_dicom`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from fundus_helpers.loading.formats.kinds import looks_like_photograph
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "eye_2019-05-28_L")
+    ...     _ = file.write_text("notes of the visit")
+    ...     looks_like_photograph(file)
+    False
+    """
+    try:
+        head = _head(Path(path))
+    except UnusableImageError:
+        return False
+    return bool(_readable_kind(head))
 
 
 def _begins_with_dicom_elements(head: bytes) -> bool:

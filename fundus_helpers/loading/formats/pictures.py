@@ -1,7 +1,9 @@
 """Pictures of common programs: PNG, JPEG, BMP, PNM (PGM and PPM) and WebP."""
 
+import os
 import re
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from fundus_helpers.loading.formats.streams import (
 
 ORIENTATION = 0x0112  # tag of EXIF and TIFF
 _STRIP = 256  # rows
+_PIECE = 1 << 20  # bytes
 # The readers of Pillow for files that may hold EXIF data.
 PLUGINS = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -80,14 +83,36 @@ def open_png(path: Path) -> Opened:
     with opened_by_pillow(path, PngImagePlugin.PngImageFile) as image:
         if getattr(image, "n_frames", 1) > 1:
             raise UnusableImageError(several(image.n_frames, "frame"))
-        orientation = orientation_of(image.getexif)
         x, y = image.info.get("dpi") or image.info.get("aspect") or (1, 1)
+    orientation = orientation_of(lambda: exif_of_png(path))
 
     def decode() -> np.ndarray:
         return imagecodecs.png_decode(path.read_bytes())
 
     pixel_bytes = width * height * channels * (2 if bits == 16 else 1)
     return Opened(width, height, pixel_bytes, decode, orientation, aspect_of(x, y))
+
+
+def exif_of_png(path: Path) -> Image.Exif:
+    """Return the EXIF data of a PNG file, empty if it has none.
+
+    They may stand behind the pixels, which Pillow's own reader would decode to get there.
+    """
+    exif, profile = Image.Exif(), b"Raw profile type exif\0"  # as ImageMagick wrote them
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            size, name = int.from_bytes(head[:4], "big"), head[4:]
+            body = file.read(size) if name in (b"eXIf", b"tEXt", b"zTXt") else b""
+            file.seek(size - len(body) + 4, os.SEEK_CUR)
+            if name == b"eXIf":
+                exif.load(body)
+            elif body.startswith(profile):
+                text = body[len(profile) :]
+                if name == b"zTXt":
+                    text = zlib.decompressobj().decompress(text[1:], 1 << 20)
+                exif.load(bytes.fromhex("".join(text.decode("latin-1").split("\n")[3:])))
+    return exif
 
 
 def open_jpeg(path: Path) -> Opened:
@@ -104,6 +129,7 @@ def open_jpeg(path: Path) -> Opened:
             header.height,
             header.pixel_bytes,
             lambda: fill_range(decode_stream(path.read_bytes(), header), header.bits),
+            orientation_of(lambda: _exif_in(header.exif)),
         )
     with opened_by_pillow(path, JpegImagePlugin.JpegImageFile) as image:
         orientation = orientation_of(image.getexif)
@@ -122,13 +148,15 @@ def open_bmp(path: Path) -> Opened:
     """Open a BMP file. See `loading.read_photograph`."""
     with opened_by_pillow(path, BmpImagePlugin.BmpImageFile) as image:
         (width, height), mode = image.size, image.mode
+        x, y = image.info.get("dpi", (1, 1))
     refuse_one_bit(1 if mode == "1" else 8)
 
     def decode() -> np.ndarray:
         with opened_by_pillow(path, BmpImagePlugin.BmpImageFile) as image:
             return pixels_of(image)
 
-    return Opened(width, height, width * height * (1 if mode == "L" else 3), decode)
+    pixel_bytes = width * height * (1 if mode == "L" else 3)
+    return Opened(width, height, pixel_bytes, decode, aspect=aspect_of(x, y))
 
 
 def open_webp(path: Path) -> Opened:
@@ -160,8 +188,12 @@ def exif_of_webp(path: Path) -> Image.Exif:
 
     Pillow's own reader of WebP refuses large ones before it gives their size.
     """
+    return _exif_in(_webp_chunks(path).get("EXIF", b""))
+
+
+def _exif_in(data: bytes) -> Image.Exif:
     exif = Image.Exif()
-    if data := _webp_chunks(path).get("EXIF"):
+    if data:
         exif.load(data)
     return exif
 
@@ -192,13 +224,15 @@ def open_pnm(path: Path) -> Opened:
     refuse_one_bit(1 if white == 1 else 8)
 
     def decode() -> np.ndarray:
-        data = path.read_bytes()
         if kind in (2, 3):
-            values = np.array(re.sub(rb"#[^\n]*", b"", data[start:]).split()[:count], np.uint32)
+            values = _numbers_in(path, start, count, white)
         else:
             dtype = np.dtype(np.uint8 if white < 256 else ">u2")
-            held = (len(data) - start) // dtype.itemsize
-            values = np.frombuffer(data, dtype, min(count, held), start)
+            with path.open("rb") as file:
+                data = file.read(start + count * dtype.itemsize + len(head))
+            begin = _raster_of(data, start, count * dtype.itemsize)
+            held = (len(data) - begin) // dtype.itemsize
+            values = np.frombuffer(data, dtype, min(count, held), begin)
         if values.size < count:
             raise UnusableImageError(f"is cut short: {values.size} of {count} values")
         image = values.reshape((height, width, channels)[: 3 if channels > 1 else 2])
@@ -211,6 +245,38 @@ def open_pnm(path: Path) -> Opened:
         return through_table(table, image)
 
     return Opened(width, height, count * (1 if white < 256 else 2), decode)
+
+
+def _numbers_in(path: Path, start: int, count: int, white: int) -> np.ndarray:
+    """Read whole numbers that are written as words; piece by piece, they fill much memory."""
+    values, held, rest = np.empty(count, np.uint8 if white < 256 else np.uint16), 0, b""
+    with path.open("rb") as file:
+        file.seek(start)
+        while held < count:
+            piece = file.read(_PIECE)
+            block = rest + piece
+            # Between two words, and behind a comment if there is one.
+            cut = max(block.rfind(b"\n"), 0) or max(map(block.rfind, (b" ", b"\t", b"\r")))
+            if cut <= 0 and len(block) > _PIECE:
+                raise UnusableImageError("is damaged: its numbers have no end; export it again")
+            cut = max(cut, 0) if piece else len(block)
+            block, rest = block[:cut], block[cut:]
+            numbers = np.array(re.sub(rb"#[^\n]*", b"", block).split()[: count - held], np.uint32)
+            values[held : held + len(numbers)] = np.minimum(numbers, white)
+            held += len(numbers)
+            if not piece:
+                break
+    return values[:held]
+
+
+def _raster_of(data: bytes, start: int, size: int) -> int:
+    """Return where the bytes of a PGM or PPM file begin: some programs write a comment before."""
+    comment = re.compile(rb"#[^\n]*\n").match(data, start)
+    if comment and len(data) - comment.end() == size:
+        return comment.end()
+    if re.compile(rb"\s*P[2356]\s").match(data, start + size):
+        raise UnusableImageError(several("2 or more", "page"))
+    return start
 
 
 def pixels_of(image: ImageFile) -> np.ndarray:

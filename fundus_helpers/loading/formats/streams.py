@@ -28,6 +28,8 @@ class Stream:
         Decoding then needs all coefficients in memory.
     start : int
         Byte at which the compressed pixels begin.
+    exif : bytes
+        EXIF data, empty if there are none.
     """
 
     width: int
@@ -38,6 +40,7 @@ class Stream:
     coding: str
     progressive: bool = False
     start: int = 0
+    exif: bytes = b""
 
     @property
     def pixel_bytes(self) -> int:
@@ -70,6 +73,7 @@ def read_stream_header(data: bytes) -> Stream:
 
 def _jpeg_header(data: bytes) -> Stream:
     adobe = jfif = None
+    exif = b""
     frame = place = None
     position = 2
     while position + 4 <= len(data):
@@ -87,6 +91,8 @@ def _jpeg_header(data: bytes) -> Stream:
             break
         if marker == 0xE0 and body[:4] == b"JFIF":
             jfif = True
+        elif marker == 0xE1 and body[:6] == b"Exif\0\0":
+            exif = exif or body
         elif marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
             adobe = body[11]
         elif marker in _SOF and frame is None:
@@ -105,6 +111,7 @@ def _jpeg_header(data: bytes) -> Stream:
         coding=coding,
         progressive=marker in (0xC2, 0xCA),
         start=place,
+        exif=exif,
     )
 
 

@@ -148,5 +148,5 @@ def _as_shown(page: tifffile.TiffPage, image: np.ndarray) -> np.ndarray:
         raise UnusableImageError(f"has {samples} channels; save it as grey or RGB")
     image = image[..., 0]  # a second one is transparency
     if kind == PHOTOMETRIC.MINISWHITE:
-        return image.max() + image.min() - image if image.dtype.kind == "f" else ~image
+        return np.nanmax(image) + np.nanmin(image) - image if image.dtype.kind == "f" else ~image
     return image

@@ -1,5 +1,6 @@
 """``landmarks.csv``: points that show the same place in two photographs."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -62,16 +63,14 @@ def read_landmarks(
     ['landmarks.csv: row 3 is left out, because a coordinate is empty or not a number']
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.lexists(path):
         return pd.DataFrame(columns=LANDMARK_COLUMNS), []
     sheet = read_sheet(path)
     if not len(sheet.table.columns):
         empty = f"{path.name}: the file is empty, so no landmarks are known"
         return pd.DataFrame(columns=LANDMARK_COLUMNS), [empty]
     table = _ordered(sheet.table, path.name)
-    for column in _NUMBERS:
-        comma = sheet.delimiter != "," or table[column].str.contains(",").any()
-        table[column] = read_numbers(table[column], decimal_comma=bool(comma))
+    table[_NUMBERS] = read_numbers(table[_NUMBERS], sheet.delimiter)
     told = _Told(path.name)
     if sheet.crowded:
         told.add("it has more cells than there are columns", sheet.crowded)
@@ -122,7 +121,7 @@ def _name_files(
         for name, file in found.items():
             rows = table.index[table[column] == name]
             # A file of the other eye, or one that is left out, is there: its rows are kept.
-            if file is None and not (name and (folder / name).is_file()):
+            if file is None and not (name and os.path.isfile(folder / name)):
                 unknown.setdefault(name, []).extend(rows)
                 named[rows] = False
         table[column] = [found[name] or name for name in table[column]]

@@ -33,16 +33,18 @@ class FileMatcher:
 
     def find(self, name: str) -> str | None:
         """Return the one file that a name means; None if there is none, or more than one."""
+        files = self.find_all(name)
+        return files[0] if len(files) == 1 else None
+
+    def find_all(self, name: str) -> list[str]:
+        """Return the files that a name may mean, sorted: none, one, or several in folders."""
         name = name.replace("\\", "/")
         if name in self._exact:
-            return name
+            return [name]
         for found, key in zip(self._found, _keys(name), strict=True):
-            files = found.get(key, set())
-            if len(files) == 1:
-                return next(iter(files))
-            if files:
-                return None
-        return None
+            if key in found:
+                return sorted(found[key])
+        return []
 
 
 def normal_path(name: str) -> str:

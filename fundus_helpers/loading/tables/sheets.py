@@ -3,6 +3,9 @@
 import codecs
 import csv
 import io
+import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pandas as pd
 from fundus_helpers.loading.eye_error import EyeError
 
 _DELIMITERS = ",;\t|"
+_NOTHING = ' \t\r\n,;|"\ufeff'  # of a line without words
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -33,14 +37,14 @@ class Sheet:
         Its index is the number of each row in the file, as spreadsheets count; the first line, with
         the names of the columns, is 1. Empty cells are empty texts, empty rows are left out.
     delimiter : str
-    crowded : tuple of int
-        The numbers of rows with more cells than there are columns. They are not in `table`.
+    crowded : mapping of int to list of str
+        The rows with more cells than there are columns, by their numbers. They are not in `table`.
     """
 
     name: str
     table: pd.DataFrame
     delimiter: str
-    crowded: tuple[int, ...]
+    crowded: Mapping[int, list[str]]
 
 
 def read_sheet(path: Path | str) -> Sheet:
@@ -67,6 +71,8 @@ def read_sheet(path: Path | str) -> Sheet:
     [{'file': 'a.png', 'x': '1,5'}]
     """
     path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe would never end
+        raise EyeError(f"{path.name}: is a folder or a device, not a table; remove it")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -76,18 +82,19 @@ def read_sheet(path: Path | str) -> Sheet:
     text = _decode(content)
     lines = text.splitlines(keepends=True)
     skipped = 0
-    while lines and (not lines[0].strip(" \t\r\n,;|") or lines[0].lower().startswith("sep=")):
+    while lines and (not lines[0].strip(_NOTHING) or lines[0].strip(_NOTHING)[:4] == "sep="):
         lines, skipped = lines[1:], skipped + 1
     if not lines:
-        return Sheet(path.name, pd.DataFrame(), ",", ())
-    delimiter = max(_DELIMITERS, key=lambda one: len(next(csv.reader([lines[0]], delimiter=one))))
+        return Sheet(path.name, pd.DataFrame(), ",", {})
+    plain = re.sub(r'"[^"]*"', "", lines[0])
+    delimiter = max(_DELIMITERS, key=plain.count)
     try:
         rows = _rows("".join(lines), delimiter, skipped)
     except csv.Error as error:
         raise EyeError(f"{path.name}: is not a table of text ({error}); save it as CSV") from error
     (_, header), *body = rows
     header = _unique(header)
-    crowded = tuple(number for number, row in body if any(row[len(header) :]))
+    crowded = {number: row for number, row in body if any(row[len(header) :])}
     kept = {
         number: (row + [""] * len(header))[: len(header)]
         for number, row in body
@@ -97,19 +104,72 @@ def read_sheet(path: Path | str) -> Sheet:
     return Sheet(path.name, table, delimiter, crowded)
 
 
-def read_numbers(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
-    """Read numbers from texts, as pandas does; NaN where a text is none.
+def read_numbers(table: pd.DataFrame, delimiter: str = ",") -> pd.DataFrame:
+    """Read numbers from the texts of one table; NaN where a text is none.
+
+    One program wrote the table, so all its cells together tell what a comma means. Marks of
+    thousands (1,234.5 or 1.234,5 or 1 234,5) are understood. What may be 1234 or 1.234 is not
+    guessed: it becomes NaN.
 
     Parameters
     ----------
-    cells : Series of str
-    decimal_comma : bool
-        Whether ``1,5`` is a number.
+    table : DataFrame of str
+    delimiter : str
+        What separates the cells of the file. If it is no comma, a comma alone is a decimal comma.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> read_numbers(pd.DataFrame({"x": ["1,234", "12.5"], "y": ["4.5E1", "none"]})).to_numpy()
+    array([[1234. ,   45. ],
+           [  12.5,    nan]])
     """
-    texts = cells.str.replace(",", ".", n=1, regex=False) if decimal_comma else cells
+    texts = {name: _without_blanks(table[name]) for name in table}
+    every = pd.concat([pd.Series(dtype=str), *texts.values()])
+    comma, point = (every.str.fullmatch(_decimal(*marks)).any() for marks in (",.", ".,"))
+    if comma != point:
+        mark, thousands = ",." if comma else ".,"
+        texts = {name: _with_point(each, mark, thousands) for name, each in texts.items()}
+    elif comma:  # both are in use, so that marks of thousands mean nothing
+        unclear = f"{_thousands(',')}|{_thousands('.')}"
+        texts = {
+            name: each.mask(each.str.fullmatch(unclear).astype(bool), "").str.replace(",", ".", n=1)
+            for name, each in texts.items()
+        }
+    elif delimiter != ",":
+        texts = {name: each.str.replace(",", ".", n=1) for name, each in texts.items()}
+    return pd.DataFrame({name: _numbers(each) for name, each in texts.items()}, table.index)
+
+
+def _without_blanks(cells: pd.Series) -> pd.Series:
+    cells = cells.str.replace("\u2212", "-")
+    return cells.str.replace(r"(?<=\d)[ \xa0\u202f\u2009'\u2019](?=\d{3}(?!\d))", "", regex=True)
+
+
+def _thousands(mark: str) -> str:
+    """Return the form of whole numbers with marks of thousands."""
+    return rf"[+-]?[1-9]\d{{0,2}}(?:\{mark}\d{{3}})+"
+
+
+def _decimal(mark: str, thousands: str) -> str:
+    """Return the form of numbers of which it is clear that they have this decimal mark."""
+    whole = rf"(?:\d*|[1-9]\d{{0,2}}(?:\{thousands}\d{{3}})+)"
+    return rf"(?!{_thousands(mark)}$)[+-]?{whole}\{mark}\d*(?:[eE][+-]?\d+)?"
+
+
+def _with_point(cells: pd.Series, mark: str, thousands: str) -> pd.Series:
+    """Remove the marks of thousands, and write the decimal mark as a point."""
+    marked = cells.str.match(
+        _thousands(thousands) + r"(?![\d.,])|" + _thousands(thousands) + rf"\{mark}"
+    )
+    plain = cells.where(~marked.astype(bool), cells.str.replace(thousands, "", regex=False))
+    return plain.str.replace(mark, ".", n=1, regex=False)
+
+
+def _numbers(texts: pd.Series) -> pd.Series:
     good = texts.str.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?").astype(bool)
-    numbers = pd.Series(float("nan"), index=cells.index, dtype=float)
-    if good.any():
+    numbers = pd.Series(float("nan"), index=texts.index, dtype=float)
+    if good.any():  # as pandas reads them, to the last digit
         column = pd.read_csv(io.StringIO("\n".join(texts[good])), header=None)[0]
         numbers[good] = column.to_numpy(float)
     return numbers
@@ -132,9 +192,16 @@ def _rows(text: str, delimiter: str, skipped: int) -> list[tuple[int, list[str]]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     rows, begin = [], skipped + 1
     for row in reader:
-        rows.append((begin, [cell.strip().strip("\ufeff\xa0").strip() for cell in row]))
+        rows.append((begin, [_plain(cell) for cell in row]))
         begin = skipped + reader.line_num + 1
     return rows
+
+
+def _plain(cell: str) -> str:
+    """Return the text of a cell without blanks around it; ="007" is how Excel keeps zeros."""
+    cell = cell.strip().strip("\ufeff\xa0").strip()
+    kept = re.fullmatch(r'="([^"]*)"', cell)
+    return kept[1] if kept else cell
 
 
 def _unique(header: list[str]) -> list[str]:

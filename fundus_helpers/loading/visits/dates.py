@@ -12,18 +12,18 @@ _MONTHS = {
     word: number
     for number, words in enumerate(
         (
-            "jan january januar",
-            "feb february februar",
-            "mar march mär märz maerz",
-            "apr april",
-            "may mai",
-            "jun june juni",
-            "jul july juli",
-            "aug august",
-            "sep sept september",
-            "oct october okt oktober",
-            "nov november",
-            "dec december dez dezember",
+            "jan january januar januari janvier enero gennaio janeiro",
+            "feb february februar februari février fevrier fév febrero febbraio fevereiro",
+            "mar march mär märz maerz maart mrt mars marzo março",
+            "apr april avril avr abril abr aprile",
+            "may mai mei mayo maggio maio",
+            "jun june juni juin junio giugno giu junho",
+            "jul july juli juillet juil julio luglio lug julho",
+            "aug august augustus août aout agosto",
+            "sep sept september septembre septiembre settembre setembro",
+            "oct october okt oktober octobre octubre ottobre ott outubro",
+            "nov november novembre noviembre novembro",
+            "dec december dez dezember décembre diciembre dic dicembre dezembro",
         ),
         start=1,
     )
@@ -38,6 +38,7 @@ _CLOCKS = [
     re.compile(clock, re.IGNORECASE)
     for clock in (
         rf"[T _-]{_HOUR}{_MINUTE}{_SECOND}{_ZONE}",
+        rf" +(?P<twelve>\d{{1,2}}):{_MINUTE}(?::{_SECOND})? ?(?P<half>[ap])\.?m\.?(?!\w)",
         rf"(?:T| +|_|-){_HOUR}[-:.h]{_MINUTE}(?:[-:.m]{_SECOND})?{_ZONE}",
         rf"T{_HOUR}{_MINUTE}{_ZONE}",
         rf"{_HOUR}{_MINUTE}(?:{_SECOND})?{_ZONE}",
@@ -49,8 +50,9 @@ _YEAR = r"(?P<year>(?:19|20)\d{2})"
 _FORMS = (
     r"(?P<year>\d{4})(?P<between>[-./])(?P<month>\d{1,2})(?P=between)(?P<day>\d{1,2})",
     r"(?P<year>\d{4})(?P<between>[_ ])(?P<month>\d{2})(?P=between)(?P<day>\d{2})",
+    r"(?P<year>\d{4}) ?年 ?(?P<month>\d{1,2}) ?月 ?(?P<day>\d{1,2}) ?日",
     rf"{_YEAR}[-_. ]?{_MONTH}[-_. ]?(?P<day>\d{{1,2}})",
-    rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-_. ]*{_MONTH}[-_., ]*{_YEAR}",
+    rf"(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-_. ]*(?:de )?{_MONTH}(?: de)?[-_., ]*{_YEAR}",
     rf"{_MONTH}[-_. ]*(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-_., ]+{_YEAR}",
     rf"{_YEAR}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])",
     rf"(?P<first>\d{{1,2}})(?P<between>[-./])(?P<second_number>\d{{1,2}})(?P=between){_YEAR}",
@@ -58,7 +60,7 @@ _FORMS = (
     r"(?P<first>\d{1,2})(?P<between>[-./])(?P<second_number>\d{1,2})(?P=between)(?P<short>\d{2})",
 )
 _PATTERNS = [re.compile(rf"(?<!\d){form}", re.IGNORECASE) for form in _FORMS]
-_COMPACT = _PATTERNS[5]  # a time may follow it without anything between
+_COMPACT = _PATTERNS[6]  # a time may follow it without anything between
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ def look_at_date(text: str, order: str = "") -> FoundDate | None:
 
     None if the text does not even look like a date.
     """
-    found = find_dates(text.strip(), order)
-    whole = len(found) == 1 and (found[0].start, found[0].end) == (0, len(text.strip()))
+    text = re.sub(r"^'|(?<=\d\d\d\d)\.0$|\.$", "", text.strip())  # as spreadsheets and pandas add
+    found = find_dates(text, order)
+    whole = len(found) == 1 and (found[0].start, found[0].end) == (0, len(text))
     return found[0] if whole else None
 
 
@@ -153,12 +156,12 @@ def read_time(text: str) -> datetime.time | None:
     >>> read_time("10:15")
     datetime.time(10, 15)
     """
-    form = r"T?(\d{1,2})[:.h]?(\d{2})(?:[:.m]?(\d{2})(?:[.,]\d+)?)?s?"
-    match = re.fullmatch(form, text.strip())
-    try:
-        return datetime.time(*(int(number or 0) for number in match.groups())) if match else None
-    except ValueError:
-        return None
+    form = (
+        r"T?(?P<hour>\d{1,2})[:.h]?(?P<minute>\d{2})(?:[:.m]?(?P<second>\d{2})(?:[.,]\d+)?)?s?"
+        r"(?: ?(?P<half>[ap])\.?m\.?)?"
+    )
+    match = re.fullmatch(form, text.strip(), re.IGNORECASE)
+    return _time_of(match) if match else None
 
 
 def order_of_dates(texts: Iterator[str] | list[str]) -> str:
@@ -211,9 +214,21 @@ def _read(match: re.Match[str], clock: re.Match[str] | None, order: str) -> Foun
         date = _made(int(parts["year"]), month, int(parts["day"]))
     if date is None and not problem:
         problem = f"{text!r} is not a date (YYYY-MM-DD)"
-    time = clock and datetime.time(*(int(number or 0) for number in clock.groups()))
+    time = _time_of(clock) if clock else None
     end = (clock or match).end()
     return FoundDate(match.string[match.start() : end], match.start(), end, date, time, problem)
+
+
+def _time_of(clock: re.Match[str]) -> datetime.time | None:
+    """Return the time of a match, also of twelve hours (1:15 PM); None if there is none such."""
+    parts = clock.groupdict()
+    hour, half = int(parts.get("twelve") or parts["hour"]), (parts.get("half") or "").lower()
+    if half:
+        hour = hour % 12 + 12 * (half == "p") if 1 <= hour <= 12 else 24
+    try:
+        return datetime.time(hour, int(parts["minute"]), int(parts.get("second") or 0))
+    except ValueError:
+        return None
 
 
 def _in_order(parts: dict[str, str], text: str, order: str) -> tuple[datetime.date | None, str]:

@@ -19,7 +19,7 @@ from fundus_helpers.loading.visits.folder import (
 )
 from fundus_helpers.loading.visits.listing import DataListing, advice
 from fundus_helpers.loading.visits.names import LATERALITIES, PATTERN
-from fundus_helpers.loading.visits.rows import COLUMNS, WAY_OUT, VisitRow
+from fundus_helpers.loading.visits.rows import COLUMNS, WAY_OUT, VisitRow, tell_shared
 
 
 def list_files(data: Path | str, part: str = "1/1", *, pattern: str = PATTERN) -> pd.DataFrame:
@@ -53,6 +53,7 @@ def list_files(data: Path | str, part: str = "1/1", *, pattern: str = PATTERN) -
     rows = [
         row for row in DataListing(data, pattern).everything() if row.patient not in DEMO_PATIENTS
     ]
+    tell_shared(rows)
     found = _eyes(rows)
     eyes, known = {*chosen(found)}, {*found}
     kept = [
@@ -89,7 +90,7 @@ def find_eyes(data: Path | str, *, pattern: str = PATTERN) -> list[tuple[str, st
     ...     fh.find_eyes(data)
     [('007', 'L'), ('007', 'R')]
     """
-    return _eyes(DataListing(data, pattern).everything()) if Path(data).is_dir() else []
+    return _eyes(DataListing(data, pattern).everything()) if os.path.isdir(data) else []
 
 
 def cohort_eyes(data: Path | str, part: str = "1/1") -> list[tuple[str, str]]:
@@ -148,7 +149,7 @@ def list_visits(
         pattern cannot be used.
     """
     if laterality not in LATERALITIES:
-        raise EyeError(f"laterality {laterality!r} is neither 'L' (left) nor 'R' (right)")
+        raise EyeError(f"the eye (EYE) must be L (left, OS) or R (right, OD), not {laterality!r}")
     rows = [
         row
         for row in _rows_of(data, patient, pattern)
@@ -197,9 +198,9 @@ def eye_files(data: Path | str, patient: str, laterality: str) -> list[str]:
         return []
     paths = [row.path for row in rows if row.kind == PHOTOGRAPH and row.path]
     sides = {row.path: row.laterality for row in rows if row.path}
-    files = [path for path in paths if sides[path] in (laterality, "") and path.is_file()]
+    files = [path for path in paths if sides[path] in (laterality, "") and os.path.isfile(path)]
     landmarks = folder / LANDMARKS_FILE
-    files += [landmarks] if landmarks.is_file() else []
+    files += [landmarks] if os.path.isfile(landmarks) else []
     names = [os.path.relpath(path, folder) for path in files]
     return [name for name in names if not odd_name(name)]
 
@@ -229,7 +230,15 @@ def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
     ]
     if len(unnamed) == len(visits) > 0:
         reasons.append(advice(patient, unnamed))
+    if not reasons:
+        reasons = ["add photographs of this eye, or choose another one (`make cohort-dry`)"]
     return "\n  ".join([found, *reasons])
+
+
+def rows_of_nothing(data: Path | str, patient: str) -> list[str]:
+    """Return a sentence for each row of a patient's tables that names no file, or several."""
+    rows = _rows_of(data, patient, PATTERN)
+    return [row.reason for row in rows if row.kind == TABLE_ROW and not row.file]
 
 
 def count_files(files: pd.DataFrame) -> str:

@@ -62,6 +62,10 @@ def write_visit_table(data: Path | str, path: Path | str | None = None) -> tuple
         )
     rows = [*_rows(DataListing(data, by_table=False))]
     # The mark at the beginning tells spreadsheets that the text is UTF-8.
+    if not path.parent.is_dir():
+        raise EyeError(
+            f"VISITS={path.name}: its folder does not exist; make the folder, or give another path"
+        )
     with path.open("x", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([[*NEEDED, *KNOWN], *rows])
@@ -70,7 +74,7 @@ def write_visit_table(data: Path | str, path: Path | str | None = None) -> tuple
 
 def _rows(listing: DataListing) -> Iterator[list[str]]:
     for row in listing.everything():
-        named = row.path is not None and row.path.is_file()
+        named = row.path is not None and os.path.isfile(row.path)
         if row.kind != PHOTOGRAPH or not named or row.patient in DEMO_PATIENTS:
             continue
         if not (row.date and row.laterality) and MAKE_VISITS not in row.reason:
@@ -78,12 +82,15 @@ def _rows(listing: DataListing) -> Iterator[list[str]]:
         if not row.patient:
             row = replace(row_by_name(look_at_file(row.path, ()), "", PATTERN), reason=row.reason)
         date = row.date.isoformat() if row.date else _guess(row)
+        side = row.laterality or "?"
+        if row.reason and row.date and row.laterality:  # left out by its name or folder
+            date, side = (date, f"{side}?") if " eye" in row.reason else (f"{date}?", side)
         reason = row.reason.partition(";")[0]  # what to do, the person does now
         comment = "; ".join(filter(None, [row.note, reason]))
         yield [
             os.path.relpath(row.path, listing.data).replace(os.sep, "/"),
             _patient(row),
-            row.laterality or "?",
+            side,
             date,
             row.time.isoformat() if row.time else "",
             row.modality,

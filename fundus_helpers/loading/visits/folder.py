@@ -1,5 +1,6 @@
 """The data folder: its patients, and every file in it, looked at by name only."""
 
+import errno
 import os
 import re
 import stat
@@ -75,7 +76,7 @@ def data_folder(data: Path | str) -> Path:
         If it does not exist.
     """
     data = Path(data)
-    if not data.is_dir():
+    if not os.path.isdir(data):
         raise EyeError(
             f"data folder {data.name!r} does not exist; it must hold one folder per patient (see "
             "data/README.md). Check the name, or run `make demo`, which needs no data"
@@ -92,7 +93,7 @@ def refuse_patient(patient: str) -> str:
             f"patient {patient!r} is not the plain name of a folder in the data folder; give a "
             "name without a path, for example 007"
         )
-    reason = odd_name(patient)
+    reason = odd_patient(patient)
     return reason and f"patient {printable(patient)!r}: {reason}"
 
 
@@ -110,7 +111,7 @@ def patient_folder(data: Path | str, patient: str) -> Path:
         raise EyeError(reason)
     if reason := unusable_folder(folder):
         raise EyeError(f"patient {patient!r} {reason}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise EyeError(
             f"no patient {patient!r} in the data folder; check the name (007 is not the same as 7)"
         )
@@ -119,11 +120,13 @@ def patient_folder(data: Path | str, patient: str) -> Path:
 
 def unusable_folder(folder: Path) -> str:
     """Say why a patient's folder cannot be looked into; empty if it can, or is not there."""
-    if folder.is_symlink():
-        if not folder.exists():
+    if os.path.islink(folder):
+        if not os.path.exists(folder):
             return "is a link that leads nowhere; move the folder into the data folder"
         return "is a link, not a folder; move the folder into the data folder"
-    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        return "is a file, a device or a pipe; remove it"
+    if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
         return "may not be read; ask the owner of the folder for permission"
     return ""
 
@@ -141,6 +144,15 @@ def odd_name(name: str) -> str:
     return ""
 
 
+def odd_patient(name: str) -> str:
+    """Say why a folder's name cannot be that of a patient, whose results have it in their paths."""
+    if {"<", ">"} & {*name}:
+        return "the name has < or >; rename it"
+    if re.search(r"(.+)\1{19}$", name):  # Snakemake takes it for a rule that feeds itself
+        return "the name repeats its end twenty times; rename it"
+    return odd_name(name)
+
+
 def printable(name: str) -> str:
     r"""Return a name, with escapes for what cannot be shown, like \t or \xff."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
@@ -155,10 +167,19 @@ def is_of_program(name: str) -> bool:
     return bool(_OF_PROGRAMS.fullmatch(name))
 
 
+def is_own_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, and no link to one; what cannot be looked at is none."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
+
+
 def stem_of(name: str) -> str:
     """Return the name of a file without its ending; the parts of a DICOM number are no ending."""
     suffix = _suffix(name)
-    return name[: -len(suffix)] if suffix in (*SUFFIXES, *UNREADABLE_SUFFIXES) else name
+    known = suffix in (*SUFFIXES, *UNREADABLE_SUFFIXES)
+    return name.rstrip(" .")[: -len(suffix)] if known else name
 
 
 def find_files(folder: Path, *, masks: str = "", deep: bool = True) -> Iterator[FoundFile]:
@@ -192,9 +213,9 @@ def _find(
     known = {_key(name) for name in names}
     for entry in entries:
         path = folder / entry.name
-        if masks is None and entry.is_dir():
+        if masks is None and os.path.isdir(path):
             continue
-        if entry.is_dir(follow_symlinks=False):
+        if is_own_folder(entry):
             inner = why
             if not inner and is_of_program(entry.name):
                 inner = f"in {printable(entry.name)!r}, a folder that a program made"
@@ -203,7 +224,7 @@ def _find(
             if not inner and _suffix(entry.name) in SUFFIXES:
                 yield FoundFile(path, folders, FOLDER, f"{entry.name!r} is a folder, not a file")
             yield from _find(path, (*folders, entry.name), inner, masks)
-        elif entry.is_symlink() and entry.is_dir():
+        elif os.path.isdir(path):
             yield FoundFile(path, folders, FOLDER, "a link to a folder; move the folder here")
         elif why or _is_other(entry.name, path):
             reason = why or ("hidden" if entry.name.startswith(".") else "no photograph")
@@ -218,15 +239,17 @@ def _is_other(name: str, path: Path) -> bool:
         return True
     if suffix in SUFFIXES or suffix in UNREADABLE_SUFFIXES or _is_backup(name):
         return False
-    # DICOM files often have no ending, or end in a part of their number.
+    # DICOM files often have no ending, or end in a part of their number; others may have lost it.
     plain = not re.search(r"\.(?=[^.]*[a-z])[^.]{1,10}$", name, re.IGNORECASE)
-    return not (plain and path.is_file() and _looks_like_dicom(path))
+    if not plain or not os.path.isfile(path):
+        return True
+    return os.access(path, os.R_OK) and not _looks_like_photograph(path)
 
 
-def _looks_like_dicom(path: Path) -> bool:
-    from fundus_helpers.loading.formats.kinds import looks_like_dicom
+def _looks_like_photograph(path: Path) -> bool:
+    from fundus_helpers.loading.formats.kinds import looks_like_photograph
 
-    return looks_like_dicom(path)
+    return looks_like_photograph(path)
 
 
 def look_at_file(path: Path, folders: tuple[str, ...]) -> FoundFile:
@@ -273,9 +296,9 @@ def _unusable(path: Path) -> str:
         return reason
     try:
         status = path.stat()
-    except FileNotFoundError:
-        return "a link that leads nowhere"
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return "a link that leads nowhere"
         return "the file may not be read; ask its owner for permission"
     if stat.S_ISDIR(status.st_mode):
         return "a folder"
@@ -307,7 +330,7 @@ def _spellings(names: list[str]) -> dict[str, str]:
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
+    return os.path.splitext(name.rstrip(" ."))[1].lower()
 
 
 def _key(name: str) -> str:

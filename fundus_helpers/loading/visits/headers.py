@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ from fundus_helpers.loading.photographs import UnusableImageError
 
 if TYPE_CHECKING:
     from fundus_helpers.loading.dicom import DicomHeader
+
+_COMPARED = ("file", "laterality", "date")
+_COMPLETED = ("modality", "camera", "mm_per_pixel", "note")
 
 
 def header_of(path: Path) -> "DicomHeader | None":
@@ -44,24 +48,36 @@ def check_headers(visits: pd.DataFrame, folder: Path) -> None:
     folder : Path
         The folder that the names of the files are relative to (`loading.photograph_folder`).
     """
-    found = {
-        row: header
-        for row, file in visits.loc[visits["used"], "file"].items()
-        if (header := header_of(folder / file)) is not None
-    }
-    keys = Counter(header.patient_key for header in found.values() if header.patient_key)
+    used = visits.index[visits["used"]]
+    rows = visits.loc[used, [*_COMPARED, *_COMPLETED]].to_dict("records")
+    compare_headers(rows, folder)
+    for column in _COMPLETED if rows else ():
+        visits.loc[used, column] = [row[column] for row in rows]
+
+
+def compare_headers(rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Complete the rows of the used files of one eye, in place; see `check_headers`.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From the columns of `loading.list_visits` to their values.
+    folder : Path
+        See `check_headers`.
+    """
+    found = [(row, header) for row in rows if (header := header_of(folder / row["file"]))]
+    keys = Counter(header.patient_key for _, header in found if header.patient_key)
     usual = keys.most_common(1)[0][0] if keys else None
-    for row, header in found.items():
+    for row, header in found:
         for column in ("modality", "camera", "mm_per_pixel"):
-            known = visits.at[row, column]
+            known = row[column]
             if (known is None or known == "" or known != known) and getattr(header, column):
-                visits.at[row, column] = getattr(header, column)
-        told = [visits.at[row, "note"]]
-        if header.laterality and header.laterality != visits.at[row, "laterality"]:
+                row[column] = getattr(header, column)
+        told = [row["note"]]
+        if header.laterality and header.laterality != row["laterality"]:
             told.append(f"the header says the other eye ({header.laterality})")
-        if header.date and visits.at[row, "date"] and header.date != visits.at[row, "date"]:
+        if header.date and row["date"] and header.date != row["date"]:
             told.append(f"the header says another date ({header.date})")
         if header.patient_key and header.patient_key != usual:
             told.append("the header names another patient than those of the other photographs")
-        if told[1:]:
-            visits.at[row, "note"] = "; ".join(filter(None, told))
+        row["note"] = "; ".join(filter(None, told))

@@ -18,8 +18,9 @@ from fundus_helpers.loading.visits.folder import (
     data_folder,
     find_files,
     is_of_program,
+    is_own_folder,
     look_at_file,
-    odd_name,
+    odd_patient,
     printable,
     refuse_patient,
     unusable_folder,
@@ -65,7 +66,7 @@ class DataListing:
 
     def patients(self) -> list[str]:
         """Return the names of all patients: the folders, and those that the table names."""
-        folders = {entry.name for entry in self._entries() if not entry.is_file()}
+        folders = {entry.name for entry in self._entries() if not os.path.isfile(entry)}
         told = self._table.by_patient if self._table else {}
         names = {name for name in told if not refuse_patient(name)}
         return sorted(names | {name for name in folders if not is_of_program(name)})
@@ -86,11 +87,11 @@ class DataListing:
         folder = self.data / patient
         unusable = unusable_folder(folder)
         unusable = unusable and f"the folder {unusable}"
-        if reason := odd_name(patient) or unusable or self._spelled_twice(patient):
+        if reason := odd_patient(patient) or unusable or self._spelled_twice(patient):
             return self._refused_patient(patient, reason)
         table = None if patient in DEMO_PATIENTS else self._table
         masks = DEMO_TRUTH if patient in DEMO_PATIENTS else ""
-        found = [*find_files(folder, masks=masks)] if folder.is_dir() else []
+        found = [*find_files(folder, masks=masks)] if os.path.isdir(folder) else []
         if table is None:
             pattern = PATTERN if patient in DEMO_PATIENTS else self._settings.pattern
             rows = [row_by_name(one, patient, pattern) for one in found]
@@ -119,7 +120,7 @@ class DataListing:
         inside = normal_path(patient) + "/"
         outside = [r for r in told if r.path and not r.path.startswith(inside)]
         if patient not in DEMO_PATIENTS and any(
-            self._located(row) for row in outside if not (own / row.file).exists()
+            self._located(row) for row in outside if not os.path.exists(own / row.file)
         ):
             return self.data
         return own
@@ -172,7 +173,10 @@ class DataListing:
     def _names_in(self, folder: Path) -> dict[str, str]:
         """Return the names in a folder by how they are compared, with and without ending."""
         if folder not in self._known:
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:  # no folder, or one that may not be read
+                names = []
             known = {without_suffix(normal_path(name)): name for name in names}
             self._known[folder] = known | {normal_path(name): name for name in names}
         return self._known[folder]
@@ -186,7 +190,7 @@ class DataListing:
                 folders.add(parent)
                 parent = parent.parent
         for folder in sorted(folders):
-            if not (folder / EXCLUDED_FILE).is_file():
+            if not os.path.lexists(folder / EXCLUDED_FILE):
                 continue
             files = {
                 path.relative_to(folder).as_posix(): row
@@ -204,7 +208,7 @@ class DataListing:
     def _refused_patient(self, patient: str, reason: str) -> list[VisitRow]:
         shown, folder = printable(patient), self.data / patient
         rows = [VisitRow(shown, used=False, reason=reason, kind=FOLDER)]
-        if not unusable_folder(folder) and folder.is_dir():
+        if not unusable_folder(folder) and os.path.isdir(folder):
             for one in find_files(folder):
                 other = one.kind == OTHER_FILE
                 words = one.reason if other else f"in a patient's folder that is refused: {reason}"
@@ -218,7 +222,7 @@ class DataListing:
         if patient.isascii():
             return ""
         kept = unicodedata.normalize("NFC", patient)
-        if patient == kept or not (self.data / kept).is_dir():
+        if patient == kept or not os.path.isdir(self.data / kept):
             return ""
         if os.path.samefile(self.data / kept, self.data / patient):  # one folder of a Mac
             return ""
@@ -231,14 +235,14 @@ class DataListing:
         """Yield the rows of what lies in no patient's folder, or is of no patient."""
         table = self._table
         for entry in self._entries():
-            if entry.is_dir(follow_symlinks=False) and is_of_program(entry.name):
+            if is_own_folder(entry) and is_of_program(entry.name):
                 reason = f"in {printable(entry.name)!r}, a folder that a program made"
                 for one in find_files(self.data / entry.name):
                     file = printable(f"{entry.name}/{one.relative}")
                     yield VisitRow("", file=file, used=False, reason=reason, kind=OTHER_FILE)
         for one in find_files(self.data, deep=False):
             told = table is not None and table.find(one.relative) is not None
-            if one.path.is_file() and not told:  # what is no file has the row of a patient
+            if os.path.isfile(one.path) and not told:  # what is no file has the row of a patient
                 row = VisitRow("", file=printable(one.relative), kind=one.kind, path=one.path)
                 row.leave_out(one.reason or (f"not in {table.name}" if table else _NO_PATIENT))
                 yield row
@@ -281,7 +285,7 @@ def advice(patient: str, rows: Sequence[VisitRow]) -> str:
     shown = ", ".join(map(repr, files[:3]))
     pattern = fitting_pattern([os.path.splitext(file.rsplit("/", 1)[-1])[0] for file in files])
     if pattern:
-        return f"names like {shown} fit PATTERN='{pattern}'"
+        return f"to read names like {shown}, add this to the command: PATTERN='{pattern}'"
     return (
         f"names like {shown} need a table visits.csv in the data folder (`make visits` writes a "
         f"first one), with the lines: file,patient,eye,date and {patient}/{files[0]},{patient},L,"

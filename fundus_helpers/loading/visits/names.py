@@ -25,10 +25,14 @@ _PLAIN_WORDS = {
     **dict.fromkeys(("r", "od", "right", "righteye"), "R"),
 }
 _OTHER_WORDS = {
-    **dict.fromkeys(("sin", "sinister", "sinistra", "sinistro", "sx", "links", "linkes"), "L"),
-    **dict.fromkeys(("gauche", "og", "izquierdo", "oi", "esquerdo", "oe", "lefte"), "L"),
+    **dict.fromkeys(
+        ("sin", "sinister", "sinistra", "sinistro", "sx", "links", "linkes", "左", "左眼"), "L"
+    ),
+    **dict.fromkeys(
+        ("gauche", "og", "izquierdo", "izquierda", "izq", "oi", "esquerdo", "oe", "lefte"), "L"
+    ),
     **dict.fromkeys(("dex", "dext", "dexter", "dextra", "destro", "dx", "rechts", "rechtes"), "R"),
-    **dict.fromkeys(("droit", "derecho", "direito"), "R"),
+    **dict.fromkeys(("droit", "droite", "derecho", "derecha", "direito", "右", "右眼"), "R"),
 }
 # Hyphens and dashes of typesetting, which programs write where people mean a hyphen.
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
@@ -36,6 +40,11 @@ _ABBREVIATED = re.compile(r"(?<![^\W\d_])(o)\.? ?([sdu])\.(?![^\W\d_])", re.IGNO
 _CAPITALS = {"LE": "L", "RE": "R"}  # as words in small letters they mean too much else
 _BOTH = {"ou", "both", "binocular", "beide", "odos", "osod", "lr", "rl"}
 # Words of subfolders that may hold photographs, apart from dates and words for an eye.
+# Words, without a plural s, of folders that hold something else, whatever else their names say.
+_NO_PHOTOGRAPHS = set(
+    "mask label annotation segmentation segmented truth groundtruth result registered overlay "
+    "outline old backup trash thumbnail".split()
+)
 _FOLDER_WORDS = re.compile(
     r"(?:visit|visite|baseline|follow-?up|fu|v|m|month|monat|year|jahr|y|t|day|tag|week|exam|session"
     r"|photos?|photographs?|images?|pictures?|bilder|fotos?|fundus|retina|dicom|dcm|oct|colou?r|cfp"
@@ -124,6 +133,8 @@ def read_laterality(text: str) -> str:
     >>> read_laterality("OS"), read_laterality("right"), read_laterality("OU")
     ('L', 'R', '')
     """
+    if text.strip().upper() in _CAPITALS:
+        return _CAPITALS[text.strip().upper()]
     sides, _, both = _sides(text)
     return sides.pop() if len(sides) == 1 and not both else ""
 
@@ -139,6 +150,9 @@ def is_folder_of_photographs(name: str) -> bool:
 
     Photographs in other folders (masks, old, truth) are told and left out.
     """
+    words = re.findall(r"[^\W\d_]+", name.lower())
+    if any(word.removesuffix("s") in _NO_PHOTOGRAPHS for word in words):
+        return False
     if any(found.date for found in find_dates(name)) or _FOLDER_WORDS.fullmatch(name.strip()):
         return True
     sides, _, both = _sides(name)
@@ -214,7 +228,9 @@ def _by_pattern(stem: str, folders: Sequence[str], pattern: str) -> Name:
         )
     found = compiled.fullmatch(stem) or compiled.fullmatch("/".join([*folders, stem]))
     if not found:
-        return Name(problem="the name does not fit PATTERN")
+        return Name(
+            problem="the name does not fit PATTERN; change PATTERN so that it fits this name, too"
+        )
     groups: Mapping[str, str | None] = found.groupdict()
     problem, look = "", None
     if groups.get("date") is not None:
@@ -282,6 +298,9 @@ def _with_folders(own: Name, folders: Sequence[str]) -> Name:
         if said.date and not date and not problem:
             date, time = said.date, time or said.time
         laterality = laterality or said.laterality
+    if date is None and not problem:  # one folder each for the year, the month and the day
+        nested = find_dates("/".join(folders))
+        date = nested[0].date if len(nested) == 1 else None
     return Name(date, time, laterality, problem, note)
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,8 @@ def row_by_table(told: TableRow, found: FoundFile | None, table: str) -> VisitRo
     row.tell(told.note)
     if told.problem:
         row.leave_out(f"{table}, {told.problem}")
+    if found and os.path.isdir(found.path):
+        row.kind, row.visit = TABLE_ROW, ""
     if found is None:
         row.leave_out(f"{table}, row {told.number}: there is no such file")
         row.used, row.visit = False, ""
@@ -207,6 +210,22 @@ def finish(rows: list[VisitRow]) -> list[VisitRow]:
         if row.used and row.date and (doubt := doubt_of_date(row.date)):
             row.tell(doubt)
     return rows
+
+
+def tell_shared(rows: Sequence[VisitRow]) -> None:
+    """Tell which used photographs of different patients have the same content.
+
+    Parameters
+    ----------
+    rows : sequence of VisitRow
+        Those of all patients.
+    """
+    by_path = {row.path: row for row in rows if row.used and row.path is not None}
+    for group in same_contents(by_path):
+        patients = {by_path[path].patient for path in group}
+        for row in (by_path[path] for path in group):
+            for other in sorted(patients - {row.patient})[:1]:
+                row.tell(f"patient {other!r} has a photograph of the same content")
 
 
 def _order(row: VisitRow) -> tuple[object, ...]:

@@ -127,7 +127,7 @@ def _read(
     order = order_of_dates(cells["date"].tolist())
     more = tuple(name for name in cells if name not in (*NEEDED, *KNOWN))
     scale = cells.get("mm_per_pixel", pd.Series("", cells.index, dtype=str))
-    scales = read_numbers(scale, decimal_comma=True)
+    scales = read_numbers(scale.to_frame("scale"), sheet.delimiter)["scale"]
     rows = [
         _row(data, number, row, order, scales[number], more)
         for number, row in zip(cells.index, cells.to_dict("records"), strict=True)
