@@ -42,15 +42,16 @@ def register(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     """Say how many photographs of an eye can be used, or raise an error if they are too few."""
     from fundus_helpers.loading.eye_error import EyeError
-    from fundus_helpers.loading.visits.eyes import list_visits, rows_of_nothing, too_few
+    from fundus_helpers.loading.visits.eyes import list_eye, too_few
 
     eye = options.patient, options.laterality
-    visits = list_visits(options.data, *eye)
+    listing = list_eye(options.data, *eye)
+    visits = listing.visits
     if visits["used"].sum() < 2:
         raise EyeError(too_few(visits, *eye))
     count = f"{visits['used'].sum()} of {len(visits)} files can be used, judged by their names"
     told = [f"{row.file}: {row.reason or row.note}" for row in visits.itertuples() if not row.used]
-    told += rows_of_nothing(options.data, options.patient)
+    told += listing.remarks
     told += [f"{row.file}: {row.note}" for row in visits.itertuples() if row.used and row.note]
     lines = "\n  ".join([f"{options.patient} {options.laterality}: {count}", *told])
     sys.stderr.write(f"{lines}\n")

@@ -1,6 +1,7 @@
 """Which files hold photographs, and how a file is written so that nobody reads half of it."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import uuid
@@ -41,6 +42,33 @@ UNREADABLE_SUFFIXES = {
 UNFINISHED = ".part-"  # hidden files that begin so are being written, or were left by a kill
 LOCK = ".lock"
 log = logging.getLogger(__name__)
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of the content of a file: 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_of(path: Path | str) -> tuple[int, ...]:
+    """Return what changes whenever a file changes: its size, its times (ns), its inode, its device.
+
+    No program can set the time of the last change of the inode, so that a file that was replaced by
+    one of the same size and time has another state.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    """
+    found = os.stat(path)
+    return (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "demo_eye": ["make_demo_eye", "read_truth", "true_points", "true_transform"],
-        "dicom": ["DicomHeader", "read_header"],
+        "header": ["PhotographHeader", "read_header"],
         "eye": ["Eye", "LANDMARK_COLUMNS", "load_eye"],
         "fire": [
             "FirePair",
@@ -46,9 +46,8 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "cohort_eyes",
             "count_files",
             "data_folder",
-            "describe_eye",
-            "eye_files",
             "find_eyes",
+            "list_eye",
             "list_files",
             "list_visits",
             "patient_folder",

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fundus_helpers.loading.formats.kinds import without_name
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
 from fundus_helpers.loading.quality import check_exposure, is_coloured
@@ -22,9 +23,7 @@ from fundus_helpers.loading.visits import (
     PATTERN,
     EyeError,
     check_headers,
-    list_visits,
-    photograph_folder,
-    rows_of_nothing,
+    list_eye,
     too_few,
 )
 from fundus_helpers.progress import progress
@@ -206,8 +205,8 @@ def load_eye(
     >>> eye.images.shape
     (2, 177, 177)
     """
-    visits = list_visits(data, patient, laterality, pattern=pattern)
-    folder = photograph_folder(data, patient)
+    listing = list_eye(data, patient, laterality, pattern=pattern)
+    visits, folder = listing.visits, listing.folder
     check_headers(visits, folder)
     reading = _Reading(visits, folder, size, channel)
     reading.read_all(shown=shown)
@@ -227,7 +226,7 @@ def load_eye(
         tuple(reading.shapes[row] for row in used),
         reading.ranges,
         landmarks,
-        (*reading.ranges_told(), *rows_of_nothing(data, patient), *remarks),
+        (*reading.ranges_told(), *listing.remarks, *remarks),
     )
 
 
@@ -267,7 +266,7 @@ class _Reading:
         try:
             yield
         except UnusableImageError as error:
-            reason = str(error).removeprefix(f"{Path(row.file).name}: ")
+            reason = without_name(error, Path(row.file))
             self.visits.loc[row.Index, ["used", "reason"]] = False, reason
 
     def _take(self, row: tuple, photograph: np.ndarray) -> None:

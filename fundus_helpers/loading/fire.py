@@ -5,7 +5,6 @@ Ophthalmology 2017, doi:10.35119/maio.v1i4.42. `data/README.md` explains where t
 """
 
 import datetime
-import hashlib
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from fundus_helpers.files import sha256_of
 from fundus_helpers.loading.eye import LANDMARK_COLUMNS, Eye
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import read_photograph
@@ -200,17 +200,13 @@ def group_by_eye(pairs: Iterable[FirePair]) -> dict[str, int]:
     pairs = list(pairs)
     photographs: dict[str, int] = {}
     ends = [
-        [photographs.setdefault(_content(path), len(photographs)) for path in paths]
+        [photographs.setdefault(sha256_of(path), len(photographs)) for path in paths]
         for paths in ((pair.fixed_path, pair.moving_path) for pair in pairs)
     ]
     fixed, moving = np.array(ends).T
     shared = coo_array((np.ones(len(pairs)), (fixed, moving)), shape=(len(photographs),) * 2)
     eyes = connected_components(shared, directed=False)[1]
     return {pair.name: int(eyes[i]) for pair, i in zip(pairs, fixed, strict=True)}
-
-
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def lay_out_eye(
@@ -244,7 +240,7 @@ def lay_out_eye(
     rows = []
 
     def visit(path: Path) -> str:
-        content = _content(path)
+        content = sha256_of(path)
         if content not in names:
             date = datetime.date(2001 + len(names), 1, 1)
             names[content] = f"fire_{date}_{laterality}{path.suffix}"

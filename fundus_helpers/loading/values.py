@@ -152,6 +152,10 @@ def value_range(photographs: Iterable[np.ndarray]) -> ValueRange:
     return ranges.of(ranges.dtypes[0])
 
 
+def _range_alone(image: np.ndarray) -> ValueRange:
+    return value_range([image])
+
+
 def to_unit_range(image: np.ndarray, value_range: ValueRange | None = None) -> np.ndarray:
     """Scale an image to float32, so that black is 0 and white is 1.
 
@@ -169,11 +173,8 @@ def to_unit_range(image: np.ndarray, value_range: ValueRange | None = None) -> n
     UnusableImageError
         If the image has NaN or infinite pixels, or no real numbers.
     """
-    if value_range is None:
-        ranges = ValueRanges()
-        ranges.add(image)
-        value_range = ranges.of(image.dtype)
-    low, high = value_range.low, value_range.high
+    own = value_range or _range_alone(image)
+    low, high = own.low, own.high
     if (low, high) == (0, 1):
         return image.astype(np.float32)
     if low == 0:
@@ -206,11 +207,8 @@ def stretched(image: np.ndarray, value_range: ValueRange | None = None) -> np.nd
     """
     if image.dtype == bool:
         return image
-    if value_range is None:
-        ranges = ValueRanges()
-        ranges.add(image)
-        value_range = ranges.of(image.dtype)
-    low, high = value_range.low, value_range.high
+    own = value_range or _range_alone(image)
+    low, high = own.low, own.high
     white = 1.0 if image.dtype.kind == "f" else float(np.iinfo(image.dtype).max)
     if (low, high) == (0, white):
         return image

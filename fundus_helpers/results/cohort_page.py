@@ -12,7 +12,7 @@ from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
 from fundus_helpers.loading.values import single_channel
-from fundus_helpers.loading.visits.eyes import list_visits, photograph_folder
+from fundus_helpers.loading.visits.eyes import list_eye
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.pictures import overlay_caption
 from fundus_helpers.results.metrics_file import METRICS_FILE
@@ -139,13 +139,12 @@ def save_sheet(data: Path, results: Path, patient: str, laterality: str) -> None
     """
     pictures = []
     try:
-        visits = list_visits(data, patient, laterality)
-        source = photograph_folder(data, patient)
+        eye = list_eye(data, patient, laterality)
     except EyeError:
         return
-    for file in visits.sort_values("used", ascending=False, kind="stable")["file"]:
+    for file in eye.visits.sort_values("used", ascending=False, kind="stable")["file"]:
         try:
-            image = single_channel(read_photograph(source / file))
+            image = single_channel(read_photograph(eye.folder / file))
         except UnusableImageError:
             continue
         picture = Image.fromarray((image * 255).astype("uint8"))

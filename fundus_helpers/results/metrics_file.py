@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.results.provenance import SCHEMA, provenance_of
+from fundus_helpers.results.provenance import METRICS_FILE, SCHEMA, provenance_of
 
-METRICS_FILE = "metrics.json"
 VERSION = SCHEMA  # increased whenever the schema changes
 
 Number = float | None

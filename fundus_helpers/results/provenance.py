@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fundus_helpers import __version__
+from fundus_helpers.files import sha256_of
 
 # The versions of these packages decide the numbers. The names of their modules follow.
 PACKAGES = {
@@ -25,6 +26,7 @@ DECIDING = (
     *("loading", "transforms", "methods", "metrics", "series", "study.py"),
     *("results/tuned.py", "results/folder.py", "runs/fire_benchmark.py", "runs/peers.py"),
 )
+METRICS_FILE = "metrics.json"
 SCHEMA = 2  # version of metrics.json; files of version 1 had no version in them
 
 
@@ -87,13 +89,8 @@ def provenance_of(parameters: Mapping[str, object], files: Mapping[str, Path]) -
         "code": code_version(),
         "python": platform.python_version(),
         "packages": {name: _version(name, module) for name, module in PACKAGES.items()},
-        "sha256": {name: _sha256(path) for name, path in files.items()},
+        "sha256": {name: sha256_of(path) for name, path in files.items()},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _version(name: str, module: str) -> str:

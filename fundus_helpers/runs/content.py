@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from fundus_helpers.files import written_beside
+from fundus_helpers.files import sha256_of, state_of, written_beside
 
 # Two changes within the precision of a file's time look like one. So the hash of a file that has
 # just been changed is not kept.
@@ -83,22 +83,16 @@ def _known(cache: Path) -> dict[str, list]:
 def _hashed(path: Path, known: list | None) -> tuple[str, list[int] | None]:
     """Return the hash of a file, and its state if the hash may be kept."""
     try:
-        state = _state(path)
+        state = [*state_of(path)]  # as it comes back from JSON
         if known and known[0] == state:
             return known[1], state
         if not path.is_file():  # reading a pipe would never end
             return "no file", None
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
         settled = time.time_ns() - state[2] > SETTLED * 10**9
-        return digest, state if settled and _state(path) == state else None
+        return digest, state if settled and [*state_of(path)] == state else None
     except OSError as error:
         return f"cannot be read: {error.errno}", None
-
-
-def _state(path: Path) -> list[int]:
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
 def ahead_of_time(folder: Path | str, files: Iterable[Path | str]) -> list[str]:

@@ -18,14 +18,13 @@ from traitlets.config import Config
 
 from fundus_helpers.files import LOCK, UNFINISHED, held, remove_unfinished, written_beside
 from fundus_helpers.results.notebooks import typed_parameters
-from fundus_helpers.results.provenance import code_version
+from fundus_helpers.results.provenance import METRICS_FILE, code_version
 from fundus_helpers.runs.private_folder import private_folder
 
 INLINE = "module://matplotlib_inline.backend_inline"  # figures go into the notebook
 # What a new run does not replace: the time that the last run took, from which a plan estimates the
 # next one, and intermediate results, from which a long run that was killed goes on.
 KEPT = ("benchmark.tsv", "partial-*")
-METRICS_FILE = "metrics.json"  # as in `results.metrics_file`, which loads large libraries
 
 
 def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str, str]) -> None:

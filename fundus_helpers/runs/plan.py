@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from fundus_helpers.loading.formats.kinds import UnusableImageError, shown_name
+from fundus_helpers.loading.formats.kinds import UnusableImageError, without_name
 from fundus_helpers.loading.photographs import photograph_size
 from fundus_helpers.loading.visits.eyes import (
     count_files,
@@ -71,8 +71,7 @@ def _check_size(row: dict[str, Any], folder: Path) -> None:
     try:
         photograph_size(folder / row["file"])
     except UnusableImageError as error:
-        reason = str(error).removeprefix(f"{shown_name(Path(row['file']))}: ")
-        row["used"], row["reason"] = False, reason
+        row["used"], row["reason"] = False, without_name(error, Path(row["file"]))
 
 
 def stated_seconds(notebook: Path | str) -> float:

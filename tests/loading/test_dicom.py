@@ -12,8 +12,8 @@ from PIL import Image, TiffImagePlugin
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from fundus_helpers.loading.dicom import DicomHeader, read_header
 from fundus_helpers.loading.formats.kinds import UnusableImageError, looks_like_dicom
+from fundus_helpers.loading.header import PhotographHeader, read_header
 from fundus_helpers.loading.photographs import photograph_size, read_photograph
 from fundus_helpers.loading.values import to_unit_range
 
@@ -354,7 +354,7 @@ def test_the_header_says_how_a_photograph_was_made(tmp_path):
         PatientName="Surname^Name",
         Modality="OP",
     )
-    assert read_header(path) == DicomHeader(
+    assert read_header(path) == PhotographHeader(
         date=datetime.date(2019, 5, 28),
         time=datetime.time(10, 15),
         laterality="R",
@@ -438,8 +438,8 @@ def test_exif_says_when_and_with_what(tmp_path, kind):
     header = read_header(pillow(tmp_path / "IMG_0001.JPG", COLOUR, kind, **options))
     assert (header.date, header.time) == (datetime.date(2021, 5, 3), datetime.time(14, 30, 10))
     assert header.camera == "Maker Camera 3" and "orientation tag (6)" in header.note
-    assert read_header(pillow(tmp_path / "b.jpg", COLOUR, kind)) == DicomHeader()
-    assert read_header(pillow(tmp_path / "c.bmp", COLOUR, "bmp")) == DicomHeader()
+    assert read_header(pillow(tmp_path / "b.jpg", COLOUR, kind)) == PhotographHeader()
+    assert read_header(pillow(tmp_path / "c.bmp", COLOUR, "bmp")) == PhotographHeader()
 
 
 def test_a_header_that_cannot_be_read_is_refused_by_name(tmp_path):

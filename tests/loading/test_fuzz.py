@@ -16,7 +16,7 @@ SMALL = 1500  # bytes in which the headers lie
 # Reads every file in a process of its own, so that a crash is seen, and tells how far it came.
 READ = f"""
 import pathlib, sys, warnings
-from fundus_helpers.loading.dicom import read_header
+from fundus_helpers.loading.header import read_header
 from fundus_helpers.loading.formats.kinds import UnusableImageError
 from fundus_helpers.loading.photographs import photograph_size, read_photograph
 warnings.simplefilter("error")

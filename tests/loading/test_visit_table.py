@@ -5,6 +5,7 @@ import os
 
 import pandas as pd
 import pytest
+from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -12,13 +13,11 @@ from fundus_helpers.__main__ import main
 from fundus_helpers.loading.visits import (
     EyeError,
     check_headers,
-    describe_eye,
-    eye_files,
     find_eyes,
+    list_eye,
     list_files,
     list_visits,
     photograph_folder,
-    rows_of_nothing,
     write_visit_table,
 )
 
@@ -64,7 +63,7 @@ def test_the_table_wins_over_names_and_may_name_files_anywhere(tmp_path):
     assert first["comment"] == "a blink" and first["study"] == "x"
     folder = photograph_folder(tmp_path, "007")
     assert all((folder / file).is_file() for file in visits["file"])
-    assert eye_files(tmp_path, "007", "L") == visits["file"].tolist()
+    assert list_eye(tmp_path, "007", "L").files == visits["file"].tolist()
     files = list_files(tmp_path)
     assert files["used"].sum() == 4 and (files["kind"] == "folder").sum() == 0
 
@@ -220,9 +219,9 @@ def test_a_changed_table_is_read_again_and_changes_what_describes_its_eye_alone(
     make(tmp_path, "007/a.png", "008/b.png")
     rows = ["007/a.png,007,L,2019-05-28", "008/b.png,008,L,2019-05-28"]
     told(tmp_path, HEAD, *rows)
-    before = [describe_eye(tmp_path, patient, "L") for patient in ("007", "008")]
+    before = [list_eye(tmp_path, patient, "L").description for patient in ("007", "008")]
     told(tmp_path, HEAD, rows[0].replace("05", "06"), rows[1])
-    after = [describe_eye(tmp_path, patient, "L") for patient in ("007", "008")]
+    after = [list_eye(tmp_path, patient, "L").description for patient in ("007", "008")]
     assert before[0] != after[0] and before[1] == after[1]
 
 
@@ -392,7 +391,19 @@ def test_an_exclusion_that_may_mean_several_files_is_told(tmp_path):
         (tmp_path / "007" / date / "OS").mkdir(parents=True)
         (tmp_path / "007" / date / "OS" / "IMG_1.png").write_bytes(date.encode())
     (tmp_path / "007" / "excluded.csv").write_text("file,reason\nIMG_1.png,blurred\ngone.png,x\n")
-    several, gone = rows_of_nothing(tmp_path, "007")
+    several, gone = list_eye(tmp_path, "007", "L").remarks
     assert "several files are called 'IMG_1.png'" in several and "write the folder" in several
     assert "there is no file 'gone.png'" in gone
     assert list_visits(tmp_path, "007", "L")["used"].all()
+
+
+def test_a_photograph_that_its_tag_turned_is_told(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "p").mkdir()
+    for year, options in ((2019, {"exif": exif}), (2020, {})):
+        file = tmp_path / "p" / f"a_{year}-01-01_L.jpg"
+        Image.new("RGB", (60, 40)).save(file, **options)
+    visits = list_visits(tmp_path, "p", "L")
+    check_headers(visits, photograph_folder(tmp_path, "p"))
+    assert visits["note"].tolist() == ["turned by its orientation tag (6)", ""]

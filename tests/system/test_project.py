@@ -264,6 +264,21 @@ def test_importing_the_package_loads_nothing_heavy():
     assert HEAVY & set(loaded.stdout.split()) == set()
 
 
+def test_what_the_snakefile_imports_reads_no_photograph_and_is_light():
+    """Snakemake reads the Snakefile twice for every job on a cluster."""
+    lines = read("workflow/Snakefile").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("import "))
+    last = next(i for i, line in enumerate(lines) if line.startswith("from snakemake"))
+    script = "\n".join([*lines[first:last], "cohort_eyes, list_eye", "import sys"])
+    script += "\nprint(*{name.split('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    light = {"numpy", "pandas"}  # for the tables of visits
+    read_photographs = {"pydicom", "PIL", "imagecodecs", "tifffile"}
+    assert ((HEAVY | read_photographs) - light) & {*loaded.stdout.split()} == set()
+
+
 def has_runnable_example(text):
     """Whether a docstring holds an example that doctest runs."""
     examples = doctest.DocTestParser().get_examples(text)

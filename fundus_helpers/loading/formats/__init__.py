@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "looks_like_photograph",
             "shown_name",
             "told",
+            "without_name",
         ],
         "pictures": ["open_bmp", "open_jpeg", "open_png", "open_pnm", "open_webp"],
         "streams": ["Stream", "decode_stream", "open_jpeg_2000", "read_stream_header"],

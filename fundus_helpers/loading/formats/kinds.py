@@ -134,6 +134,11 @@ def shown_name(path: Path) -> str:
     )
 
 
+def without_name(error: UnusableImageError, path: Path) -> str:
+    """Return the message of an error without the name of the file, with which `told` begins it."""
+    return str(error).removeprefix(f"{shown_name(path)}: ")
+
+
 def told(path: Path, work: Callable[[], _Result], kind: str = "photograph") -> _Result:
     """Do some work on a file; whatever goes wrong is raised with its name.
 

@@ -31,8 +31,6 @@ class Sheet:
 
     Attributes
     ----------
-    name : str
-        Name of the file.
     table : DataFrame of str
         Its index is the number of each row in the file, as spreadsheets count; the first line, with
         the names of the columns, is 1. Empty cells are empty texts, empty rows are left out.
@@ -41,7 +39,6 @@ class Sheet:
         The rows with more cells than there are columns, by their numbers. They are not in `table`.
     """
 
-    name: str
     table: pd.DataFrame
     delimiter: str
     crowded: Mapping[int, list[str]]
@@ -85,7 +82,7 @@ def read_sheet(path: Path | str) -> Sheet:
     while lines and (not lines[0].strip(_NOTHING) or lines[0].strip(_NOTHING)[:4] == "sep="):
         lines, skipped = lines[1:], skipped + 1
     if not lines:
-        return Sheet(path.name, pd.DataFrame(), ",", {})
+        return Sheet(pd.DataFrame(), ",", {})
     plain = re.sub(r'"[^"]*"', "", lines[0])
     delimiter = max(_DELIMITERS, key=plain.count)
     try:
@@ -101,7 +98,7 @@ def read_sheet(path: Path | str) -> Sheet:
         if any(row) and number not in crowded
     }
     table = pd.DataFrame([*kept.values()], columns=header, index=[*kept], dtype=str)
-    return Sheet(path.name, table, delimiter, crowded)
+    return Sheet(table, delimiter, crowded)
 
 
 def read_numbers(table: pd.DataFrame, delimiter: str = ",") -> pd.DataFrame:

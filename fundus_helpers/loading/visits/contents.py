@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from fundus_helpers.files import sha256_of
+
 _PIECE = 65536  # bytes
 
 
@@ -33,7 +35,7 @@ def same_contents(paths: Iterable[Path]) -> list[list[Path]]:
     [['a', 'c']]
     """
     groups = [[*paths]]
-    for measure in (_size, _middle, _sha256):
+    for measure in (_size, _middle, sha256_of):
         groups = [part for group in groups for part in _parts(group, measure)]
     return groups
 
@@ -58,8 +60,3 @@ def _middle(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, (_size(path) - _PIECE) // 2))
         return hashlib.sha256(file.read(_PIECE)).digest()
-
-
-def _sha256(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -148,17 +149,75 @@ def list_visits(
         If the laterality is not L or R, the patient has no folder, or the table of visits or the
         pattern cannot be used.
     """
+    return list_eye(data, patient, laterality, pattern=pattern).visits
+
+
+@dataclass(frozen=True)
+class EyeListing:
+    """What lies in the data folder for one eye.
+
+    Attributes
+    ----------
+    folder : Path
+        See `photograph_folder`.
+    rows : list of VisitRow
+        The rows of `visits`.
+    files : list of str
+        The names of the files on which the results of the eye depend, relative to `folder`: the
+        photographs that a program may open, and the landmarks.
+    remarks : list of str
+        A sentence for each row of the patient's tables that names no file, or several.
+    """
+
+    folder: Path
+    rows: list[VisitRow]
+    files: list[str]
+    remarks: list[str]
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """A new table; see `list_visits`."""
+        return _frame(self.rows)
+
+    @property
+    def description(self) -> str:
+        """What names and tables say about the eye, as text: if it changes, results are old."""
+        return self.visits.drop(columns="note").to_csv(index=False)
+
+
+def list_eye(
+    data: Path | str, patient: str, laterality: str, *, pattern: str = PATTERN
+) -> EyeListing:
+    """List all that lies in the data folder for one eye, looking at each file once.
+
+    Parameters
+    ----------
+    data, patient, laterality, pattern
+        See `list_visits`.
+
+    Raises
+    ------
+    EyeError
+        See `list_visits`.
+    """
     if laterality not in LATERALITIES:
         raise EyeError(f"the eye (EYE) must be L (left, OS) or R (right, OD), not {laterality!r}")
-    rows = [
-        row
-        for row in _rows_of(data, patient, pattern)
-        if row.laterality in (laterality, "")
-        and (row.kind == PHOTOGRAPH or (row.kind == TABLE_ROW and row.file))
+    listing = DataListing(data, pattern)
+    folder = _folder_in(listing, patient)
+    rows = listing.of_patient(patient)
+    remarks = [row.reason for row in rows if row.kind == TABLE_ROW and not row.file]
+    own = [row for row in rows if row.laterality in (laterality, "")]
+    paths = [row.path for row in own if row.kind == PHOTOGRAPH and row.path]
+    names = [
+        os.path.relpath(path, folder)
+        for path in [*paths, folder / LANDMARKS_FILE]
+        if os.path.isfile(path)
     ]
-    for row in rows:
+    shown = [r for r in own if r.kind == PHOTOGRAPH or (r.kind == TABLE_ROW and r.file)]
+    for row in shown:
         row.laterality = laterality
-    return _frame(rows)
+    files = [name for name in names if not odd_name(name)]
+    return EyeListing(folder, shown, files, remarks)
 
 
 def photograph_folder(data: Path | str, patient: str) -> Path:
@@ -171,53 +230,13 @@ def photograph_folder(data: Path | str, patient: str) -> Path:
     EyeError
         If the patient has no folder, and is in no table.
     """
-    listing = DataListing(data)
+    return _folder_in(DataListing(data), patient)
+
+
+def _folder_in(listing: DataListing, patient: str) -> Path:
     if listing.is_told(patient):
         return listing.folder_of(patient)
-    return patient_folder(data, patient)
-
-
-def eye_files(data: Path | str, patient: str, laterality: str) -> list[str]:
-    """Return the names of the files on which the results of an eye depend.
-
-    Parameters
-    ----------
-    data, patient, laterality
-        See `list_visits`.
-
-    Returns
-    -------
-    list of str
-        The photographs of `list_visits` that a program may open, and the landmarks, relative to
-        `photograph_folder`. Empty if the eye cannot be listed; loading it gives the reason.
-    """
-    try:
-        folder = photograph_folder(data, patient)
-        rows = _rows_of(data, patient, PATTERN)
-    except EyeError:
-        return []
-    paths = [row.path for row in rows if row.kind == PHOTOGRAPH and row.path]
-    sides = {row.path: row.laterality for row in rows if row.path}
-    files = [path for path in paths if sides[path] in (laterality, "") and os.path.isfile(path)]
-    landmarks = folder / LANDMARKS_FILE
-    files += [landmarks] if os.path.isfile(landmarks) else []
-    names = [os.path.relpath(path, folder) for path in files]
-    return [name for name in names if not odd_name(name)]
-
-
-def describe_eye(data: Path | str, patient: str, laterality: str) -> str:
-    """Return what names and tables say about an eye, as text: if it changes, results are old.
-
-    Parameters
-    ----------
-    data, patient, laterality
-        See `list_visits`. If the eye cannot be listed, the text is the reason.
-    """
-    try:
-        visits = list_visits(data, patient, laterality)
-    except EyeError as error:
-        return str(error)
-    return visits.drop(columns="note").to_csv(index=False)
+    return patient_folder(listing.data, patient)  # says why it cannot be used
 
 
 def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
@@ -233,12 +252,6 @@ def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
     if not reasons:
         reasons = ["add photographs of this eye, or choose another one (`make cohort-dry`)"]
     return "\n  ".join([found, *reasons])
-
-
-def rows_of_nothing(data: Path | str, patient: str) -> list[str]:
-    """Return a sentence for each row of a patient's tables that names no file, or several."""
-    rows = _rows_of(data, patient, PATTERN)
-    return [row.reason for row in rows if row.kind == TABLE_ROW and not row.file]
 
 
 def count_files(files: pd.DataFrame) -> str:
@@ -270,13 +283,6 @@ def in_words(eyes: int, patients: int, used: int, left_out: int, others: int) ->
         f"{eyes} eyes of {patients} patients, {used + left_out} photographs: {used} used, "
         f"{left_out} left out; {others} other files"
     )
-
-
-def _rows_of(data: Path | str, patient: str, pattern: str) -> list[VisitRow]:
-    listing = DataListing(data, pattern)
-    if not listing.is_told(patient):
-        patient_folder(data, patient)  # says why it cannot be used
-    return listing.of_patient(patient)
 
 
 def _eyes(rows: Iterable[VisitRow]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fundus_helpers.files import SUFFIXES, UNREADABLE_SUFFIXES
 from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.loading.formats.kinds import looks_like_photograph
 
 # The patients of `make demo` and the modality of their photographs; a cohort leaves them out.
 DEMO_PATIENTS = {"demo_colour": "colour", "demo_autofluorescence": "autofluorescence"}
@@ -243,13 +244,7 @@ def _is_other(name: str, path: Path) -> bool:
     plain = not re.search(r"\.(?=[^.]*[a-z])[^.]{1,10}$", name, re.IGNORECASE)
     if not plain or not os.path.isfile(path):
         return True
-    return os.access(path, os.R_OK) and not _looks_like_photograph(path)
-
-
-def _looks_like_photograph(path: Path) -> bool:
-    from fundus_helpers.loading.formats.kinds import looks_like_photograph
-
-    return looks_like_photograph(path)
+    return os.access(path, os.R_OK) and not looks_like_photograph(path)
 
 
 def look_at_file(path: Path, folders: tuple[str, ...]) -> FoundFile:

@@ -1,6 +1,5 @@
 """What the headers of photographs say where names do not, and where they contradict names."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,27 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from fundus_helpers.loading.photographs import UnusableImageError
+from fundus_helpers.files import state_of
+from fundus_helpers.loading.formats.kinds import UnusableImageError
 
 if TYPE_CHECKING:
-    from fundus_helpers.loading.dicom import DicomHeader
+    from fundus_helpers.loading.header import PhotographHeader
 
 _COMPARED = ("file", "laterality", "date")
 _COMPLETED = ("modality", "camera", "mm_per_pixel", "note")
 
 
-def header_of(path: Path) -> "DicomHeader | None":
+def header_of(path: Path) -> "PhotographHeader | None":
     """Read the header of a file; None if it cannot be read. A file that stays is read once."""
     try:
-        status = os.stat(path)
-        return _header(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+        return _header(path, state_of(path))
     except (UnusableImageError, OSError):
         return None
 
 
 @lru_cache(maxsize=100_000)
-def _header(path: Path, stamp: tuple[int, ...]) -> "DicomHeader":
-    from fundus_helpers.loading.dicom import read_header
+def _header(path: Path, state: tuple[int, ...]) -> "PhotographHeader":
+    from fundus_helpers.loading.header import read_header  # here, because it loads large libraries
 
     return read_header(path)
 
@@ -38,8 +37,9 @@ def check_headers(visits: pd.DataFrame, folder: Path) -> None:
     """Complete a table of visits, in place, from the headers of the used files.
 
     Modality, camera and millimetres per pixel are filled in where they are not known. ``note`` says
-    where a header contradicts the name, the table or the other photographs: the other eye, another
-    date, another patient. No name and no identifier of a header is told.
+    that a photograph was turned by its orientation tag, and where a header contradicts the name,
+    the table or the other photographs: the other eye, another date, another patient. No name and no
+    identifier of a header is told.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def compare_headers(rows: Sequence[dict[str, Any]], folder: Path) -> None:
             known = row[column]
             if (known is None or known == "" or known != known) and getattr(header, column):
                 row[column] = getattr(header, column)
-        told = [row["note"]]
+        told = [row["note"], header.note]
         if header.laterality and header.laterality != row["laterality"]:
             told.append(f"the header says the other eye ({header.laterality})")
         if header.date and row["date"] and header.date != row["date"]:

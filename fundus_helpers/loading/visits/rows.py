@@ -197,7 +197,7 @@ def finish(rows: list[VisitRow]) -> list[VisitRow]:
         twin = names.setdefault(key, row)
         if twin is row:
             continue
-        if twin.date == row.date and _stem(twin.file) == _stem(row.file):
+        if twin.date == row.date and stem_of(twin.file) == stem_of(row.file):
             if row.used and twin.used:
                 row.leave_out("another file has this name, with another ending")
         else:
@@ -230,10 +230,6 @@ def tell_shared(rows: Sequence[VisitRow]) -> None:
 
 def _order(row: VisitRow) -> tuple[object, ...]:
     return row.date or datetime.date.max, row.time or datetime.time.min, row.file
-
-
-def _stem(file: str) -> str:
-    return stem_of(file)
 
 
 def _use_contents_once(rows: Sequence[VisitRow]) -> None:

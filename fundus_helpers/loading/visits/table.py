@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fundus_helpers.files import state_of
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.matching import normal_path, without_suffix
 from fundus_helpers.loading.tables.sheets import read_numbers, read_sheet
@@ -86,14 +87,11 @@ class VisitTable:
     by_patient : mapping of str to tuple of TableRow
     by_path : mapping of str to TableRow
         From paths below the data folder (`normal_path`), with and without ending.
-    columns : tuple of str
-        The columns that have no meaning here.
     """
 
     name: str
     by_patient: Mapping[str, tuple[TableRow, ...]]
     by_path: Mapping[str, TableRow]
-    columns: tuple[str, ...]
 
     def find(self, path: str) -> TableRow | None:
         """Return the row about a file, given by its path below the data folder."""
@@ -113,14 +111,13 @@ def read_visit_table(data: Path | str, settings: NameSettings) -> VisitTable | N
     """
     if settings.table is None:
         return None
-    status = settings.table.stat()
-    stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-    return _read(os.path.abspath(data), settings.table, settings.columns, stamp)
+    state = state_of(settings.table)
+    return _read(os.path.abspath(data), settings.table, settings.columns, state)
 
 
 @lru_cache(maxsize=4)
 def _read(
-    data: str, path: Path, columns: tuple[tuple[str, str], ...], stamp: tuple[int, ...]
+    data: str, path: Path, columns: tuple[tuple[str, str], ...], state: tuple[int, ...]
 ) -> VisitTable:
     sheet = read_sheet(path)
     cells = _rename(sheet.table, dict(columns), path.name)
@@ -140,7 +137,7 @@ def _read(
         by_patient.setdefault(row.patient, []).append(row)
         for key in _paths(row):
             by_path.setdefault(key, row)
-    return VisitTable(path.name, {p: tuple(r) for p, r in by_patient.items()}, by_path, more)
+    return VisitTable(path.name, {p: tuple(r) for p, r in by_patient.items()}, by_path)
 
 
 def _paths(row: TableRow) -> list[str]:

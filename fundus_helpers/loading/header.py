@@ -48,7 +48,7 @@ _EXIF, _TAKEN, _DIGITISED, _MAKE, _MODEL = 0x8769, 0x9003, 0x9004, 0x010F, 0x011
 
 
 @dataclass(frozen=True)
-class DicomHeader:
+class PhotographHeader:
     """What a header says; None where it does not say it.
 
     Attributes
@@ -82,7 +82,7 @@ class DicomHeader:
     note: str = ""
 
 
-def read_header(path: Path | str) -> DicomHeader:
+def read_header(path: Path | str) -> PhotographHeader:
     """Read what the header of a photograph says of its making.
 
     Parameters
@@ -93,7 +93,7 @@ def read_header(path: Path | str) -> DicomHeader:
 
     Returns
     -------
-    DicomHeader
+    PhotographHeader
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read_header(path: Path | str) -> DicomHeader:
     >>> import tempfile
     >>> from pathlib import Path
     >>> from PIL import Image
-    >>> from fundus_helpers.loading.dicom import read_header
+    >>> from fundus_helpers.loading.header import read_header
     >>> exif = Image.Exif()
     >>> exif.get_ifd(0x8769)[0x9003] = "2019:05:28 10:15:00"
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -119,17 +119,17 @@ def read_header(path: Path | str) -> DicomHeader:
     if kind == "DICOM":
         return told(path, lambda: _dicom_header(load_dicom(path, pixels=False)), kind)
     if kind not in (*PLUGINS, "WebP"):
-        return DicomHeader()
+        return PhotographHeader()
     return told(path, lambda: _exif_header(path, kind), kind)
 
 
 @silent()
-def _dicom_header(dataset: Dataset) -> DicomHeader:
+def _dicom_header(dataset: Dataset) -> PhotographHeader:
     date, time = _date_and_time(dataset)
     spacing = spacing_of(dataset)
     identifier = _text(dataset, "PatientID")
     key = hashlib.sha256(identifier.encode("utf-8", "replace")).hexdigest() if identifier else None
-    return DicomHeader(
+    return PhotographHeader(
         date=date,
         time=time,
         laterality=_laterality(dataset),
@@ -213,7 +213,7 @@ def _camera(make: str, model: str) -> str | None:
     return " ".join(whole.split()) or None
 
 
-def _exif_header(path: Path, kind: str) -> DicomHeader:
+def _exif_header(path: Path, kind: str) -> PhotographHeader:
     if kind in ("WebP", "PNG"):
         exif = exif_of_webp(path) if kind == "WebP" else exif_of_png(path)
         return _header_of_exif(exif, exif.get_ifd(_EXIF))
@@ -222,7 +222,7 @@ def _exif_header(path: Path, kind: str) -> DicomHeader:
         return _header_of_exif(exif, exif.get_ifd(_EXIF))
 
 
-def _header_of_exif(exif: Image.Exif, inner: Mapping[int, object]) -> DicomHeader:
+def _header_of_exif(exif: Image.Exif, inner: Mapping[int, object]) -> PhotographHeader:
     text = str(inner.get(_TAKEN) or inner.get(_DIGITISED) or exif.get(_TAKEN) or "")
     make, model = (str(exif.get(tag) or "").strip(" \0") for tag in (_MAKE, _MODEL))
     orientation = orientation_in(exif)
@@ -233,4 +233,4 @@ def _header_of_exif(exif: Image.Exif, inner: Mapping[int, object]) -> DicomHeade
     except ValueError:
         date = None
     time = _time(found[4]) if date else None
-    return DicomHeader(date, time, camera=_camera(make, model), note=note)
+    return PhotographHeader(date, time, camera=_camera(make, model), note=note)
