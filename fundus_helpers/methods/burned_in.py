@@ -113,7 +113,7 @@ def find_burned_in(
     images = [resize(np.asarray(image, np.float32), size) for image in (fixed, moving)]
     inside = np.logical_and(
         *(
-            erode(_at_size(mask, image), RIM)
+            erode(_retina(mask, image), RIM)
             for mask, image in zip((fixed_mask, moving_mask), images, strict=True)
         )
     )
@@ -254,10 +254,15 @@ def _share_around(chosen: np.ndarray, among: np.ndarray) -> np.ndarray:
     return gaussian((chosen & among).astype(np.float32), sigma) / (count + np.float32(1e-3))
 
 
-def _at_size(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray:
+def _retina(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray:
+    """Return the part of a mask where the retina is seen.
+
+    The rim of the field of view stands still too. So it is left out, even if the mask goes beyond.
+    """
+    view = field_of_view(image)
     if mask is None:
-        return field_of_view(image)
-    return resize(np.asarray(mask, np.float32), max(image.shape)) >= 0.5
+        return view
+    return view & (resize(np.asarray(mask, np.float32), max(image.shape)) >= 0.5)
 
 
 def _compare(fixed: np.ndarray, moving: np.ndarray) -> _Windows:

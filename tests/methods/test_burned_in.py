@@ -111,6 +111,13 @@ def test_plain_photographs_have_nothing_burned_in(eye):
     assert not find_burned_in(eye, np.ascontiguousarray(np.rot90(eye))).places.any()
 
 
+def test_the_rim_of_the_field_of_view_is_not_burned_in_even_without_masks(eye):
+    from_middle = np.hypot(*(np.indices(eye.shape) - (SIZE - 1) / 2))
+    camera, everywhere = from_middle < 0.42 * SIZE, np.ones(eye.shape, bool)
+    fixed, moving = eye * camera, taken_again(eye) * camera
+    assert not find_burned_in(fixed, moving, everywhere, everywhere).places.any()
+
+
 @pytest.mark.parametrize("draw", [None, text])
 def test_a_retina_that_does_not_move_is_accepted(eye, draw):
     noise = np.random.default_rng(0).normal(0, 0.008, (2, *eye.shape))
