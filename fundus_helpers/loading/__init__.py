@@ -5,7 +5,14 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
-        "demo_eye": ["make_demo_eye", "read_truth", "true_points", "true_transform"],
+        "demo_eye": [
+            "make_demo_eye",
+            "read_truth",
+            "true_fovea",
+            "true_onset",
+            "true_points",
+            "true_transform",
+        ],
         "header": ["PhotographHeader", "read_header"],
         "eye": ["Eye", "LANDMARK_COLUMNS", "load_eye"],
         "fire": [

@@ -14,9 +14,19 @@ from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.formats.kinds import looks_like_photograph
 
 # The patients of `make demo` and the modality of their photographs; a cohort leaves them out.
-DEMO_PATIENTS = {"demo_colour": "colour", "demo_autofluorescence": "autofluorescence"}
+DEMO_PATIENTS = {
+    "demo_colour": "colour",
+    "demo_autofluorescence": "autofluorescence",
+    "demo_atrophy": "autofluorescence",
+    "demo_atrophy_colour": "colour",
+}
 DEMO_TRUTH = "truth"  # the folder of the demo's masks
 PHOTOGRAPH, OTHER_FILE, FOLDER, TABLE_ROW = "photograph", "other file", "folder", "row of a table"
+OUTLINE_MARK = "_atrophy"  # ends the name of a file with the outline of atrophy
+COCO_FILE = "atrophy_coco.json"  # the outlines of all photographs of a folder
+_OUTLINE_SUFFIXES = {*SUFFIXES, ".gif", ".pbm", ".roi", ".zip", ".json"} - {
+    *(".dcm", ".dicom", ".dic", ".ima")
+}
 
 # Folders that programs make beside photographs. Hidden folders (.thumbnails) are of this kind, too.
 _OF_PROGRAMS = re.compile(
@@ -176,6 +186,20 @@ def is_own_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def is_outline(name: str) -> bool:
+    """Whether a file holds an outline of atrophy, by its name: ``<photograph>_atrophy.png``.
+
+    Examples
+    --------
+    >>> is_outline("eye_2019-05-28_L_atrophy.png"), is_outline("eye_2019-05-28_L.png")
+    (True, False)
+    """
+    stem, suffix = os.path.splitext(name.rstrip(" ."))
+    stem = _original(stem) or stem
+    marked = stem.casefold().endswith(OUTLINE_MARK) and suffix.lower() in _OUTLINE_SUFFIXES
+    return marked or name.casefold() == COCO_FILE
+
+
 def stem_of(name: str) -> str:
     """Return the name of a file without its ending; the parts of a DICOM number are no ending."""
     suffix = _suffix(name)
@@ -212,6 +236,7 @@ def _find(
     names = [entry.name for entry in entries]
     spelled = _spellings(names)
     known = {_key(name) for name in names}
+    beside = known | {_key(stem_of(name)) for name in names}
     for entry in entries:
         path = folder / entry.name
         if masks is None and os.path.isdir(path):
@@ -227,11 +252,27 @@ def _find(
             yield from _find(path, (*folders, entry.name), inner, masks)
         elif os.path.isdir(path):
             yield FoundFile(path, folders, FOLDER, "a link to a folder; move the folder here")
-        elif why or _is_other(entry.name, path):
-            reason = why or ("hidden" if entry.name.startswith(".") else "no photograph")
+        elif why or is_outline(entry.name) or _is_other(entry.name, path):
+            reason = why or _other_reason(entry.name, beside)
             yield FoundFile(path, folders, OTHER_FILE, reason)
         else:
             yield _photograph(path, folders, known, spelled)
+
+
+def _other_reason(name: str, beside: set[str]) -> str:
+    """Say why a file is no photograph, given the names of its folder with and without ending."""
+    if name.startswith("."):
+        return "hidden"
+    if not is_outline(name):
+        return "no photograph"
+    stem = os.path.splitext(name)[0]
+    stem = (_original(stem) or stem)[: -len(OUTLINE_MARK)]
+    if name.casefold() == COCO_FILE or _key(stem) in beside:
+        return "an outline of atrophy"
+    return (
+        f"an outline of atrophy, by its name, but no photograph {stem!r} is beside it; rename it "
+        "if it is a photograph itself"
+    )
 
 
 def _is_other(name: str, path: Path) -> bool:

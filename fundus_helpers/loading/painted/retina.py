@@ -1,4 +1,4 @@
-"""The synthetic retina of the demo eye, with growing geographic atrophy, and its camera.
+"""The synthetic retina of the demo eye, with growing geographic atrophy.
 
 The healthy retina is `skimage.data.retina()` (CC0, part of scikit-image, from
 https://commons.wikimedia.org/wiki/File:Fundus_photograph_of_normal_left_eye.jpg). It is called the
@@ -15,16 +15,23 @@ import skimage.data
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from fundus_helpers.loading.painted.camera import expose
+
 FIELD_MM = 8.7  # width of a frame on the retina (30 degrees, average eye), for any number of pixels
 FRAME_WIDTH = 1.1 * 768  # width of a frame in source pixels
 MM_PER_SOURCE_PIXEL = FIELD_MM / FRAME_WIDTH
-CAMERA_RADIUS = 0.96  # radius of the circular field of view of the colour camera, in half frames
 
 # Measured on the source photograph: (x, y) in its pixels.
 FIELD_CENTRE, FIELD_RADIUS, FOVEA = np.array([704, 703]), 686, np.array([709, 700])
 DISC_CENTRE, DISC_SEMI_AXES = np.array([216, 655]), np.array([98, 106])
 # As near to the disc as possible with the whole lesion, and only retina, in the frame.
-FRAME_CENTRE = {"colour": np.array([585, 695]), "autofluorescence": np.array([668, 702])}
+FRAME_CENTRE = {
+    "demo_colour": np.array([585, 695]),
+    "demo_autofluorescence": np.array([668, 702]),
+    "demo_atrophy": np.array([660, 702]),
+    "demo_atrophy_colour": np.array([660, 702]),
+}
+AREAS_MM2 = (4.0, 12.0)  # of the lesion, at the first and at the last visit
 
 Layers = tuple[np.ndarray, np.ndarray, np.ndarray]  # healthy, atrophic, rim
 
@@ -59,12 +66,20 @@ class Retina:
         pixels = round(area_mm2 / MM_PER_SOURCE_PIXEL**2)
         return float(np.partition(self.level.ravel(), -pixels)[-pixels])
 
+    def growth(self, days: np.ndarray) -> list[tuple[float, float]]:
+        """Return the threshold of the level and the area in mm2 on some days, in order of time."""
+        return [(self.threshold_of_area(area), area) for area in areas_on(days).tolist()]
+
+    def magnification(self, threshold: float) -> float:
+        """Return how much larger than usual the camera shows the retina."""
+        return 1.0
+
     def splines(self, size: int) -> "Retina":
         """Return the layers as cubic spline coefficients, smoothed for frames of `size` pixels."""
         blur = max(0.4 * FRAME_WIDTH / size, 0.3)  # without it, small frames would show aliasing
         smooth = [cv2.GaussianBlur(layer, (0, 0), blur) for layer in self.healthy + self.atrophic]
         layers = *smooth, self.level, self.rim  # not blurred: the border must stay in place
-        *seen, level, rim = (ndimage.spline_filter(n, 3, np.float32, "mirror") for n in layers)
+        *seen, level, rim = map(spline, layers)
         channels = len(self.healthy)
         return Retina(self.look, seen[:channels], seen[channels:], level, self.vessels, rim)
 
@@ -93,18 +108,18 @@ class Retina:
         """
         size = round(len(source) ** 0.5)
         place = source.T[::-1].reshape(2, size, size)
-        above = _sample(self.level, place) - threshold
+        above = sample(self.level, place) - threshold
         # About the distance in pixels from the border of the lesion. The least slope prevents a
         # division by zero at maxima of the level.
         distance = above / np.maximum(np.hypot(*np.gradient(above)), 2.3 / size)
         atrophy = 1 / (1 + np.exp(-np.clip(distance / 0.6, -30, 30)))
-        border = np.exp(-((distance * 128 / size + 1) ** 2)) * _sample(self.rim, place)
-        image = np.stack([_sample(layer, place) * (1 + border) for layer in self.healthy], axis=2)
+        border = np.exp(-((distance * 128 / size + 1) ** 2)) * sample(self.rim, place)
+        image = np.stack([sample(layer, place) * (1 + border) for layer in self.healthy], axis=2)
         inside = atrophy > 1 / 512
         for channel, layer in enumerate(self.atrophic):
-            bare = _sample(layer, place[:, inside])
+            bare = sample(layer, place[:, inside])
             image[inside, channel] += atrophy[inside] * (bare - image[inside, channel])
-        return _expose(np.float32(image), self.look, rng, blink), np.uint8(255) * (above > 0)
+        return expose(np.float32(image), self.look, rng, blink), np.uint8(255) * (above > 0)
 
     def landmark_candidates(self, largest_mm2: float) -> np.ndarray:
         """Return points (x, y) of the source on vessels outside a lesion in mm2, best first."""
@@ -123,48 +138,48 @@ class Retina:
         return points[in_field & off_disc]
 
 
+def areas_on(days: np.ndarray) -> np.ndarray:
+    """Return the area of the lesion in mm2 on some days from the first to the last visit.
+
+    Its square root grows linearly (doi:10.1186/s12874-021-01356-0).
+    """
+    return np.interp(days, days[[0, -1]], np.sqrt(AREAS_MM2)) ** 2
+
+
+def onset_of_level(level: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values of the level, ascending, and the years from the first day at which it is there.
+
+    The lesion reaches the greatest value on the first day, and the least one on the last.
+    """
+    pixels = np.rint(areas_on(days) / MM_PER_SOURCE_PIXEL**2).astype(int)
+    values = np.sort(level, axis=None)[-pixels]
+    return values[::-1], (days[::-1] - days[0]) / 365.25
+
+
 def paint_retina(look: str, rng: np.random.Generator) -> Retina:
     """Paint the retina in one modality, "colour" or "autofluorescence"."""
-    photograph = _without_black_surround(skimage.data.retina())
-    vessels = _vessel_darkness(photograph)
-    level = _atrophy_level(vessels.shape, rng)
+    photograph = without_black_surround(skimage.data.retina())
+    vessels = vessel_darkness(photograph)
+    level = paint_level(vessels.shape, rng)
     paint = {"colour": _paint_colour, "autofluorescence": _paint_autofluorescence}[look]
     healthy, atrophic, rim = (np.float32(layer) for layer in paint(photograph, vessels, rng))
     return Retina(look, list(healthy), list(atrophic), level, vessels, rim)
 
 
-def _sample(spline: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Interpolate spline coefficients at points (2, ...), given as rows, then columns."""
-    return ndimage.map_coordinates(spline, place, order=3, mode="mirror", prefilter=False)
+def spline(layer: np.ndarray) -> np.ndarray:
+    """Return the cubic spline coefficients of a layer."""
+    return ndimage.spline_filter(layer, 3, np.float32, "mirror")
 
 
-def _expose(image: np.ndarray, look: str, rng: np.random.Generator, blink: bool) -> np.ndarray:
-    """Add the illumination, blur and noise of one visit; return 8-bit values."""
-    size = len(image)
-    axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / (size / 2)
-    x, y = axis[np.newaxis, :, np.newaxis], axis[:, np.newaxis, np.newaxis]
-    tilt, patch = rng.uniform(-0.13, 0.13, 2), rng.uniform(-0.8, 0.8, 2)
-    light = rng.uniform(0.78, 1.0) * (1 + tilt[0] * x + tilt[1] * y)
-    light = light * (1 - rng.uniform(0.08, 0.22) * (x**2 + y**2))  # vignette
-    patch_shape = np.exp(-((x - patch[0]) ** 2 + (y - patch[1]) ** 2) / (2 * 0.35**2))
-    light = light * (1 + rng.uniform(-0.22, 0.15) * patch_shape)
-    blur, grain = rng.uniform(0.3, 1.1) * size / 768, rng.uniform(0.6, 1.3)
-    if blink:  # the shadow of the eyelid from above, and everything out of focus
-        image = cv2.GaussianBlur(image, (0, 0), 0.07 * size).reshape(image.shape)
-        image = image.mean((0, 1)) + 0.4 * (image - image.mean((0, 1)))
-        light = light * (0.22 + 0.3 / (1 + np.exp(-(y + 0.25 * x - 0.1) / 0.2)))
-    image = cv2.GaussianBlur(image * np.float32(light), (0, 0), max(blur, 0.2)).reshape(image.shape)
-    noise = rng.standard_normal(image.shape).astype(np.float32)
-    if look == "colour":
-        image = image + 0.012 * grain * noise
-        image = image * np.clip(CAMERA_RADIUS * size / 2 - np.hypot(x, y) * size / 2 + 0.5, 0, 1)
-    else:  # laser speckle is proportional to the signal, and coarser than a pixel
-        coarse = cv2.GaussianBlur(noise[..., 0], (0, 0), 0.8)[..., np.newaxis]
-        image = image * (1 + grain * (0.05 * noise + 0.16 * coarse)) + 0.006 * noise
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).squeeze()
+def sample(layer: np.ndarray, place: np.ndarray, order: int = 3) -> np.ndarray:
+    """Interpolate at points (2, ...), given as rows, then columns.
+
+    A layer of order 3 is given by its spline coefficients, one of order 1 by its values.
+    """
+    return ndimage.map_coordinates(layer, place, order=order, mode="mirror", prefilter=False)
 
 
-def _without_black_surround(photograph: np.ndarray) -> np.ndarray:
+def without_black_surround(photograph: np.ndarray) -> np.ndarray:
     """Mirror the retina at its circular border, so that no filter sees the black surround."""
     offset = np.moveaxis(np.indices(photograph.shape[:2])[::-1], 0, 2) - FIELD_CENTRE
     factor = np.minimum(2 * FIELD_RADIUS / np.maximum(np.hypot(*offset.T).T, 1) - 1, 1)
@@ -172,7 +187,7 @@ def _without_black_surround(photograph: np.ndarray) -> np.ndarray:
     return photograph[row.T, column.T]
 
 
-def _vessel_darkness(photograph: np.ndarray) -> np.ndarray:
+def vessel_darkness(photograph: np.ndarray) -> np.ndarray:
     """Return how dark, in green, narrow structures are relative to their surroundings."""
     green = cv2.GaussianBlur(photograph[..., 1].astype(np.float32), (0, 0), 1.3)
     # Unlike a mean, a closing gives no halo around the bright optic disc.
@@ -191,7 +206,7 @@ def _millimetres_from_fovea(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndar
     return (x - FOVEA[0]) * MM_PER_SOURCE_PIXEL, (y - FOVEA[1]) * MM_PER_SOURCE_PIXEL
 
 
-def _texture(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> np.ndarray:
+def texture(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> np.ndarray:
     """Return smooth noise with standard deviation of about 1 and grains of `cell` source pixels."""
     coarse = rng.standard_normal([int(n / cell) + 4 for n in shape]).astype(np.float32)
     wide = [round(n * cell) for n in coarse.shape[::-1]]
@@ -201,7 +216,7 @@ def _texture(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> n
     return cv2.resize(coarse, wide, interpolation=cv2.INTER_CUBIC)[: shape[0], : shape[1]]
 
 
-def _atrophy_level(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def paint_level(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Sum foci of atrophy around the fovea, which is spared at first, with rough borders."""
     x, y = _millimetres_from_fovea(shape)
     level = 0.3 * np.exp(-(x**2 + y**2) / 1.25**2 / 2) - 0.35 * np.exp(-(x**2 + y**2) / 0.4**2 / 2)
@@ -211,7 +226,7 @@ def _atrophy_level(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarr
         level = level + (1 - 0.04 * focus) * np.exp(-squared / radius**2 / 2)
     roughness = np.minimum(2 * level, 1)  # none far from the fovea, where no atrophy may appear
     for cell, weight in ((64, 0.09), (28, 0.06), (13, 0.03)):
-        level = level + weight * roughness * _texture(shape, cell, rng)
+        level = level + weight * roughness * texture(shape, cell, rng)
     return (level - 0.02 * np.hypot(x, y)).astype(np.float32)
 
 
@@ -230,17 +245,48 @@ def _choroidal_vessels(shape: tuple[int, int], rng: np.random.Generator) -> np.n
         drawn = np.maximum(drawn, rng.uniform(0.6, 1) * cv2.GaussianBlur(vessel, (0, 0), 4))
         for fork in rng.integers(10, 60, 2) if width > 13 else ():
             tips.append((path[fork], headings[fork] + rng.choice((-0.6, 0.6)), 0.7 * width))
-    return drawn * np.clip(0.8 + 0.3 * _texture(shape, 70, rng), 0.1, 1)
+    return drawn * np.clip(0.8 + 0.3 * texture(shape, 70, rng), 0.1, 1)
 
 
-def _paint_colour(photograph: np.ndarray, vessels: np.ndarray, rng: np.random.Generator) -> Layers:
-    """Paint healthy and atrophic retina (channels first); colour shows no rim around atrophy."""
+def bare_colour(
+    photograph: np.ndarray, vessels: np.ndarray, rng: np.random.Generator, pigment_left: float
+) -> np.ndarray:
+    """Paint a retina that has only a share of its pigment left (channels last)."""
     healthy = photograph.astype(np.float32) / 255
     around = cv2.GaussianBlur(cv2.medianBlur(photograph, 61) / np.float32(255), (0, 0), 6)
     sclera, blood = np.array([[1.0, 0.61, 0.41], [0.93, 0.38, 0.23]])
     bare = sclera + (blood - sclera) * _choroidal_vessels(vessels.shape, rng)[..., np.newaxis]
-    # Some pigment is left, and the retinal vessels in front are those of the photograph.
-    atrophic = (0.7 * bare + 0.3 * around) * (healthy / around) ** np.array([1.0, 1.4, 1.4])
+    seen = (1 - pigment_left) * bare + pigment_left * around
+    # The retinal vessels in front are those of the photograph.
+    return seen * (healthy / around) ** np.array([1.0, 1.4, 1.4])
+
+
+def healthy_autofluorescence(
+    vessels: np.ndarray,
+    rng: np.random.Generator,
+    pigment_strength: float = 0.42,
+    pigment_mm: float = 0.55,
+) -> np.ndarray:
+    """Paint a healthy retina with vessels, a dark optic disc and dark macular pigment.
+
+    The pigment takes the share `pigment_strength` of the light in the fovea, and little beyond
+    twice `pigment_mm`.
+    """
+    shape, through_vessels = vessels.shape, np.exp(-3.2 * vessels)
+    squared = np.square(np.hypot(*_millimetres_from_fovea(shape)))
+    pigment = pigment_strength * np.exp(-squared / pigment_mm**2 / 2)
+    pigment = pigment + 0.16 * np.exp(-squared / 1.5**2 / 2)
+    mottle = 1 + 0.03 * texture(shape, 8, rng) + 0.035 * texture(shape, 60, rng)
+    healthy = 0.6 * (1 - pigment) * mottle * through_vessels
+    from_disc = (np.indices(shape).T[..., ::-1] - DISC_CENTRE) / DISC_SEMI_AXES
+    disc = 1 / (1 + np.exp(np.clip((np.hypot(*from_disc.T) - 1) / 0.025, -30, 30)))
+    return healthy + (0.13 * through_vessels - healthy) * disc
+
+
+def _paint_colour(photograph: np.ndarray, vessels: np.ndarray, rng: np.random.Generator) -> Layers:
+    """Paint healthy and atrophic retina (channels first); colour shows no rim around atrophy."""
+    atrophic = bare_colour(photograph, vessels, rng, pigment_left=0.3)
+    healthy = photograph.astype(np.float32) / 255
     return np.moveaxis(healthy, 2, 0), np.moveaxis(atrophic, 2, 0), np.zeros_like(vessels)
 
 
@@ -248,18 +294,12 @@ def _paint_autofluorescence(_: np.ndarray, vessels: np.ndarray, rng: np.random.G
     """Paint healthy and atrophic retina (one channel) and the bright rim of atrophy."""
     shape, through_vessels = vessels.shape, np.exp(-3.2 * vessels)
     x, y = _millimetres_from_fovea(shape)
-    squared = np.square(np.hypot(x, y))
-    pigment = 0.42 * np.exp(-squared / 0.55**2 / 2) + 0.16 * np.exp(-squared / 1.5**2 / 2)
-    mottle = 1 + 0.03 * _texture(shape, 8, rng) + 0.035 * _texture(shape, 60, rng)
-    healthy = 0.6 * (1 - pigment) * mottle * through_vessels
-    from_disc = (np.indices(shape).T[..., ::-1] - DISC_CENTRE) / DISC_SEMI_AXES
-    disc = 1 / (1 + np.exp(np.clip((np.hypot(*from_disc.T) - 1) / 0.025, -30, 30)))
-    healthy = healthy + (0.13 * through_vessels - healthy) * disc
+    healthy = healthy_autofluorescence(vessels, rng)
     bands = np.zeros(shape)  # of the choroid, hardly visible
     for slope, period, width, cell in ((0.4, 0.55, 0.55, 95), (-0.7, 0.9, 0.35, 70)):
-        phase = np.pi * (y + slope * x) / period + 2.4 * _texture(shape, cell, rng)
-        visible = np.clip(0.6 + 0.35 * _texture(shape, 50, rng), 0, 1)  # some are deeper
+        phase = np.pi * (y + slope * x) / period + 2.4 * texture(shape, cell, rng)
+        visible = np.clip(0.6 + 0.35 * texture(shape, 50, rng), 0, 1)  # some are deeper
         bands = np.maximum(bands, visible * np.exp(-((np.sin(phase) / width) ** 2)))
     atrophic = (0.075 + 0.015 * bands) * np.sqrt(through_vessels)
-    rim = np.clip(0.22 + 0.14 * _texture(shape, 26, rng), 0.02, 0.5)
+    rim = np.clip(0.22 + 0.14 * texture(shape, 26, rng), 0.02, 0.5)
     return healthy[np.newaxis], atrophic[np.newaxis], rim
