@@ -1,4 +1,15 @@
-from . import loading, methods, metrics, panels, plotting, results, runs, series, transforms
+from . import (
+    atrophy,
+    loading,
+    methods,
+    metrics,
+    panels,
+    plotting,
+    results,
+    runs,
+    series,
+    transforms,
+)
 from .loading.demo_eye import make_demo_eye
 from .loading.eye import load_eye
 from .loading.photographs import read_photograph
@@ -16,6 +27,7 @@ from .transforms.warping import warp
 __all__ = [
     "METHODS",
     "Study",
+    "atrophy",
     "find_eyes",
     "judge",
     "load_eye",

@@ -9,6 +9,7 @@ from fundus_helpers.loading.visits import (
     EyeError,
     cohort_eyes,
     find_eyes,
+    list_files,
     list_visits,
     patient_folder,
 )
@@ -88,6 +89,37 @@ def test_the_other_eye_and_other_files_are_not_in_the_table(tmp_path):
     make_files(tmp_path, "p", kept, other, *noise)
     assert list_visits(tmp_path, "p", "L")["file"].tolist() == [kept]
     assert list_visits(tmp_path, "p", "R")["file"].tolist() == [other]
+
+
+def test_outlines_of_atrophy_beside_photographs_are_no_visits(tmp_path):
+    photographs = ["a_2020-01-02_L.png", "b_2021-01-02_L.dcm"]
+    outlines = [
+        *(f"a_2020-01-02_L_atrophy.{ending}" for ending in ("png", "tif", "roi", "zip", "json")),
+        *("a_2020-01-02_L.png_atrophy.png", "B_2021-01-02_L_Atrophy.PNG", "atrophy_coco.json"),
+        "a_2020-01-02_L_atrophy (1).png",
+    ]
+    make_files(tmp_path, "p", *photographs, *outlines, "a_2020-01-02_L.json")
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits["file"].tolist() == photographs and visits["used"].all()
+    assert find_eyes(tmp_path) == [("p", "L")]
+    files = list_files(tmp_path).set_index("file")
+    assert files["kind"][outlines].eq("other file").all()
+    assert files["reason"][outlines].eq("an outline of atrophy").all()
+    assert files["reason"]["a_2020-01-02_L.json"] == "no photograph"
+
+
+def test_a_photograph_named_like_an_outline_is_told_and_a_table_can_use_it(tmp_path):
+    name = "a_2020-01-02_L_atrophy.png"
+    make_files(tmp_path, "p", name, "a_2021-01-02_L.png")
+    assert list_visits(tmp_path, "p", "L")["file"].tolist() == ["a_2021-01-02_L.png"]
+    told = list_files(tmp_path).set_index("file")["reason"][name]
+    assert told == (
+        "an outline of atrophy, by its name, but no photograph 'a_2020-01-02_L' is beside it; "
+        "rename it if it is a photograph itself"
+    )
+    (tmp_path / "visits.csv").write_text(f"file,patient,eye,date\n{name},p,L,2020-01-02\n")
+    visits = list_visits(tmp_path, "p", "L")
+    assert visits[visits["used"]]["file"].tolist() == [name]
 
 
 def test_one_name_with_two_endings_is_used_once(tmp_path):

@@ -1,0 +1,352 @@
+"""The atrophy of one eye: onset map, outlines, areas and growth, with what they rest on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from fundus_helpers import transforms
+from fundus_helpers.atrophy.border import border_distances
+from fundus_helpers.atrophy.finding.find import find_atrophy
+from fundus_helpers.atrophy.finding.hints import Hints
+from fundus_helpers.atrophy.growth import RATES, Growth, growth_rates
+from fundus_helpers.atrophy.intervals import Draws, draw_areas, interval, rate_interval
+from fundus_helpers.atrophy.onset import OnsetMap
+from fundus_helpers.atrophy.outlines import Outline
+from fundus_helpers.atrophy.registered import RegisteredVisits
+from fundus_helpers.atrophy.scale import Scale, best_scale, scale_from_header
+from fundus_helpers.atrophy.shapes import Shape, measure_shape
+from fundus_helpers.atrophy.zones import central_residual_radius, fovea_distance
+from fundus_helpers.loading.eye import Eye
+from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
+
+# What would have healed, as a share of the last lesion: with good registrations 0 to 0.02, with
+# rigid ones 0.28 and more.
+HEALED_DOUBTFUL, HEALED_FAILED = 0.05, 0.15
+
+
+@dataclass(frozen=True)
+class Atrophy:
+    """The atrophy of one eye over all registered visits.
+
+    Attributes
+    ----------
+    visits : RegisteredVisits
+    onset : OnsetMap
+    scale : Scale or None
+        Of the template's photograph on disk; None if it is not known.
+    hints : Hints
+        In pixels of the grid (`loading.Eye.images`).
+    found_by : tuple of str
+        How the outline of each visit was found.
+    remarks : tuple of str
+        What is to be told about the series as a whole.
+    """
+
+    visits: RegisteredVisits
+    onset: OnsetMap
+    scale: Scale | None
+    hints: Hints
+    found_by: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def none(self) -> bool:
+        """Whether there is no atrophy at any visit."""
+        return not self.onset.mask(len(self.onset.years) - 1).any()
+
+    @property
+    def verdict(self) -> tuple[str, tuple[str, ...]]:
+        """``accepted``, ``doubtful`` or ``failed``, with the reasons in plain words."""
+        share = self.onset.healed
+        words = (
+            f"{share:.0%} of the last lesion would have healed, but atrophy does not heal: the "
+            "visits do not lie on each other, or a photograph is poor; look at the registration"
+        )
+        if share > HEALED_FAILED:
+            return FAILED, (words,)
+        if share > HEALED_DOUBTFUL:
+            return DOUBTFUL, (words,)
+        return ACCEPTED, ()
+
+    @property
+    def mm_per_pixel(self) -> float | None:
+        """Millimetres per pixel of the grid; None if the scale is not known."""
+        return self.scale and self.scale.mm_per_pixel * self.visits.template_factor
+
+    @property
+    def unit(self) -> str:
+        """``mm``, or ``px`` (of the template's photograph on disk) without a scale."""
+        return "px" if self.scale is None else "mm"
+
+    @property
+    def length_unit(self) -> float:
+        """What a length of one pixel of the grid is in `unit`."""
+        return self.mm_per_pixel or self.visits.template_factor
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """The shape of the outline of every visit, on the grid, in `unit`."""
+        return [
+            measure_shape(self.onset.mask(i), self.length_unit)
+            for i in range(len(self.onset.years))
+        ]
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Areas as they might be; see `draw_areas`."""
+        drawn = {i for i, how in enumerate(self.found_by) if how.startswith("outline")}
+        return draw_areas(
+            self.onset,
+            self._area_factors,
+            self.visits.errors,
+            template_factor=self.visits.template_factor,
+            scale=self.scale,
+            drawn=frozenset(drawn),
+        )
+
+    @cached_property
+    def _area_factors(self) -> list[np.ndarray]:
+        return [self.visits.area_factor(i) for i in range(len(self.onset.years))]
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """Area at every visit in mm2, or in pixels of the template without a scale (float64)."""
+        pixels = self.onset.masks.sum(axis=(1, 2))
+        return pixels * self.length_unit**2
+
+    @cached_property
+    def growth(self) -> Growth:
+        """All rates of growth; see `growth_rates`."""
+        perimeters = [shape.perimeter for shape in self.shapes]
+        borders = border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
+        return growth_rates(self.visits.dates, self.areas, perimeters, borders, unit=self.unit)
+
+    def table(self) -> pd.DataFrame:
+        """Return the numbers of every visit, used or left out: one row per visit.
+
+        Returns
+        -------
+        DataFrame
+            The columns of ``atrophy.csv`` (docs/results.md). Areas in ``area_px`` are in pixels of
+            the visit's own photograph on disk; columns in mm are empty without a scale.
+        """
+        status, reasons = self.verdict
+        rows = [self._row(i) for i in range(len(self.visits.names))]
+        if status == FAILED:
+            kept = ("visit", "file", "date", "years", "modality", "scale")
+            rows = [{k: row[k] for k in kept} | {"reason": "; ".join(reasons)} for row in rows]
+        rows += [{"visit": name, "reason": why} for name, why in self.visits.left_out.items()]
+        return pd.DataFrame(rows, columns=COLUMNS)
+
+    def _row(self, i: int) -> dict[str, object]:
+        mask, shape, draws = self.onset.mask(i), self.shapes[i], self.draws
+        low, high = interval(draws.areas_of_visits[:, i])
+        row = {
+            "visit": self.visits.names[i],
+            "file": self.visits.files[i],
+            "date": self.visits.dates[i].isoformat(),
+            "years": round(float(self.onset.years[i]), 4),
+            "area_px": float((self._area_factors[i] * mask).sum()),
+            "area_low_px": low,
+            "area_high_px": high,
+            "foci": len(shape.foci),
+            "perimeter_px": self._perimeter_px(i),
+            "modality": self.visits.modality,
+            "found_by": self.found_by[i],
+            "scale": "" if self.scale is None else str(self.scale),
+            "reason": "",
+        }
+        if self.scale is not None:
+            areas = draws.areas[:, i] * self.scale.mm_per_pixel**2 * draws.lengths**2
+            row["area_mm2"] = float(self.areas[i])
+            row["area_low_mm2"], row["area_high_mm2"] = interval(areas)
+            row["square_root_area_mm"] = float(np.sqrt(self.areas[i]))
+            row["perimeter_mm"] = shape.perimeter
+        row["effective_radius"] = shape.effective_radius
+        row["circularity"] = shape.circularity
+        if self.hints.fovea is not None:
+            row["distance_to_fovea_mm"] = self._in_mm(fovea_distance(mask, self.hints.fovea))
+            row["central_residual_radius_mm"] = central_residual_radius(
+                mask, self.hints.fovea, self.mm_per_pixel, seen=self.onset.seen
+            )
+        return row
+
+    def _in_mm(self, pixels: float) -> float | None:
+        return None if self.mm_per_pixel is None else pixels * self.mm_per_pixel
+
+    def _perimeter_px(self, i: int) -> float:
+        factor = self.visits.template_factor * self.visits.magnification(i)
+        return self.shapes[i].perimeter / self.length_unit * factor
+
+    def rates(self) -> list[dict[str, object]]:
+        """Return every rate with its interval: a list of plain values for ``growth.json``.
+
+        Returns
+        -------
+        list of dict
+            ``name``, ``value``, ``low`` and ``high`` of the 95 % interval, ``unit``,
+            ``standard_error`` of the regression alone, ``formula``, ``typical``, ``source``,
+            ``first``, ``last`` and ``visits``.
+        """
+        rows = []
+        for key, rate in self.growth.overall.items():
+            low, high = self._rate_interval(key)
+            kind = RATES[key]
+            rows.append(
+                {
+                    "key": key,
+                    "name": kind.name,
+                    "value": rate.value,
+                    "low": low,
+                    "high": high,
+                    "unit": rate.unit,
+                    "standard_error": rate.standard_error,
+                    "formula": kind.formula,
+                    "typical": kind.typical,
+                    "source": kind.source,
+                    "first": rate.first.isoformat(),
+                    "last": rate.last.isoformat(),
+                    "visits": rate.visits,
+                }
+            )
+        return rows
+
+    def _rate_interval(self, key: str) -> tuple[float, float]:
+        """Return the 95 % interval of a rate, from draws of areas, borders and the scale."""
+        counted = [i for i, area in enumerate(self.areas) if area > 0]
+        years = self.onset.years[counted]
+        pixel = self.length_unit / self.visits.template_factor
+        lengths = self.draws.lengths[:, None]
+        areas = self.draws.areas[:, counted] * pixel**2 * lengths**2
+        if key == "border_expansion":
+            moved = self.draws.moved[:, counted] * pixel
+            borders = border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
+            series = (borders[counted] + moved) * lengths
+        elif key == "area_growth":
+            series = areas
+        elif key == "perimeter_adjusted_growth":
+            perimeters = np.array([self.shapes[i].perimeter for i in counted])
+            series = areas / (perimeters.mean() * lengths)
+        else:
+            series = np.sqrt(areas / (np.pi if key == "radius_growth" else 1.0))
+        return rate_interval(years, series)
+
+    def mask_of(self, i: int, shape: tuple[int, int]) -> np.ndarray:
+        """Return the outline of a visit on the grid of its own photograph on disk.
+
+        Parameters
+        ----------
+        i : int
+            Position of the visit.
+        shape : (height, width)
+            Shape of that photograph.
+
+        Returns
+        -------
+        bool ndarray of that shape
+        """
+        back = transforms.invert(self.visits.transforms[i], self.visits.shape)
+        full = transforms.rescale(back, self.visits.factors[i], 1.0)
+        return transforms.warp_mask(self.onset.mask(i), full, shape)
+
+
+COLUMNS = (
+    *("visit", "file", "date", "years", "area_px", "area_low_px", "area_high_px"),
+    *("area_mm2", "area_low_mm2", "area_high_mm2", "square_root_area_mm", "foci"),
+    *("perimeter_mm", "perimeter_px", "effective_radius", "circularity"),
+    *("distance_to_fovea_mm", "central_residual_radius_mm"),
+    *("modality", "found_by", "scale", "reason"),
+)
+
+
+def follow_atrophy(
+    visits: RegisteredVisits,
+    *,
+    scale: Scale | None = None,
+    hints: Hints | None = None,
+    outlines: Mapping[str, Outline] | None = None,
+) -> Atrophy:
+    """Follow the atrophy of an eye over its registered visits.
+
+    Parameters
+    ----------
+    visits : RegisteredVisits
+    scale : Scale, optional
+        Of the template's photograph on disk; see `scale_of`.
+    hints : Hints, optional
+        What a person knows, in pixels of the grid.
+    outlines : mapping of str to Outline, optional
+        Outlines that were drawn, by name of the photograph; see `read_outlines`.
+
+    Returns
+    -------
+    Atrophy
+
+    Raises
+    ------
+    EyeError
+        If a hint lies outside the image.
+    """
+    hints, outlines = hints or Hints(), outlines or {}
+    drawn = {
+        i: _on_grid(outlines[file], visits, i)
+        for i, file in enumerate(visits.files)
+        if file in outlines
+    }
+    found = find_atrophy(
+        visits.images, visits.masks, hints=hints, outlines=drawn, modality=visits.modality
+    )
+    onset = OnsetMap(
+        found.onset, visits.years, visits.masks.any(axis=0), found.healed, found.healed_places
+    )
+    by = tuple(_found_by(i, outlines.get(file), hints) for i, file in enumerate(visits.files))
+    return Atrophy(visits, onset, scale, hints, by)
+
+
+def _on_grid(outline: Outline, visits: RegisteredVisits, i: int) -> np.ndarray:
+    """Carry an outline from its own photograph to the grid of the template."""
+    full = transforms.rescale(visits.transforms[i], 1.0, visits.factors[i])
+    return transforms.warp_mask(outline.mask, full, visits.shape)
+
+
+def _found_by(i: int, outline: Outline | None, hints: Hints) -> str:
+    if outline is not None:
+        return f"outline ({outline.source})"
+    words = {"ellipse": hints.ellipse, "fovea": hints.fovea, "first visit free": hints.first_free}
+    given = [name for name, value in words.items() if value]
+    if i in hints.strokes:
+        given.append("corrected by hand")
+    return "found" + (f" ({', '.join(given)})" if given else "")
+
+
+def scale_of(eye: Eye, visits: RegisteredVisits, given: Scale | None = None) -> Scale | None:
+    """Choose the scale of the template from what was given and from the headers of all visits.
+
+    Parameters
+    ----------
+    eye : Eye
+    visits : RegisteredVisits
+        Their magnification converts the scale of a visit into that of the template.
+    given : Scale, optional
+        Of the template's photograph on disk.
+
+    Returns
+    -------
+    Scale or None
+        None if nothing is known.
+
+    Raises
+    ------
+    ValueError
+        If two scales contradict each other.
+    """
+    candidates = [given]
+    for i, position in enumerate(visits.positions):
+        known = eye.used["mm_per_pixel"][position]
+        if known is not None and known == known:
+            header = scale_from_header(float(known))
+            candidates.append(header.scaled(visits.magnification(i)))
+    return best_scale(candidates)

@@ -1,0 +1,15 @@
+"""Atrophy found on registered visits: levels, changes, the first visit, borders, and hints."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "change": ["Change", "find_change"],
+        "find": ["Found", "find_atrophy", "tidied"],
+        "first_visit": ["find_first"],
+        "halfway": ["Evidence", "follow_borders", "join", "weigh_vessels"],
+        "hints": ["Hints", "Strokes", "read_numbers"],
+        "levels": ["even_levels"],
+    },
+)

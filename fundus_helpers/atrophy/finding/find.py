@@ -1,0 +1,174 @@
+"""Atrophy found on the registered visits of one eye, with no click or with a few hints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from skimage.morphology import remove_small_holes, remove_small_objects
+
+from fundus_helpers.atrophy.finding.change import find_change
+from fundus_helpers.atrophy.finding.first_visit import find_first
+from fundus_helpers.atrophy.finding.halfway import follow_borders, join, weigh_vessels
+from fundus_helpers.atrophy.finding.hints import Hints
+from fundus_helpers.atrophy.finding.levels import even_levels
+
+SIZE = 768  # of the images for which distances are given in pixels
+LEAST_PIECE, LARGEST_HOLE = 40, 60  # pixels of an image of 768
+# Which sign the change of brightness has where the retina becomes atrophic.
+DIRECTIONS = {"autofluorescence": -1, "colour": 1, "infrared": 1, "red-free": 1}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where and when the retina became atrophic.
+
+    Attributes
+    ----------
+    onset : int16 ndarray, shape (height, width)
+        Position of the first visit at which a pixel is atrophic; the number of visits where it
+        never is.
+    healed : float
+        What would have healed if every visit were believed by itself, as a share of the atrophy at
+        the last visit. It is a check of the registration: atrophy does not heal.
+    healed_places : bool ndarray, shape (height, width)
+        Where it would have healed.
+    direction : {-1, 1}
+        Whether atrophy is darker (-1) or brighter (1) than healthy retina.
+    """
+
+    onset: np.ndarray
+    healed: float
+    healed_places: np.ndarray
+    direction: int
+
+
+def find_atrophy(
+    images: np.ndarray,
+    masks: np.ndarray,
+    *,
+    hints: Hints | None = None,
+    outlines: Mapping[int, np.ndarray] | None = None,
+    modality: str = "",
+) -> Found:
+    """Find where and when the retina became atrophic.
+
+    Parameters
+    ----------
+    images : float32 ndarray in [0, 1], shape (visits, height, width)
+        Registered photographs of one modality in the order of their dates, on one pixel grid.
+    masks : bool ndarray, shape (visits, height, width)
+        True inside the field of view.
+    hints : Hints, optional
+        What a person knows.
+    outlines : mapping of int to bool ndarray, shape (height, width), optional
+        Outlines that were drawn, by position of the visit. They are believed.
+    modality : str
+        As in `loading.Eye.visits`. It decides whether atrophy is darker or brighter than healthy
+        retina; if it is unknown, the direction in which most of the retina changed decides.
+
+    Returns
+    -------
+    Found
+
+    Raises
+    ------
+    EyeError
+        If a hint lies outside the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.normal(0.6, 0.01, (4, 128, 128)).astype(np.float32)
+    >>> images[2:, 40:80, 40:80] *= 0.5
+    >>> found = find_atrophy(images, np.ones(images.shape, bool))
+    >>> int(found.onset[60, 60]), int(found.onset[10, 10])
+    (2, 4)
+    """
+    hints, outlines = hints or Hints(), dict(outlines or {})
+    count, shape = len(images), images.shape[1:]
+    unit = max(shape) / SIZE
+    region = hints.region(shape)
+    if set(outlines) == set(range(count)):
+        says = np.stack([np.where(outlines[i], 1, -1) for i in range(count)]).astype(np.float32)
+        places, healed = _healed(says, masks, join(says), unit)
+        says = _with_strokes(says, {}, hints)
+        return Found(join(says), healed, places, DIRECTIONS.get(modality, -1))
+    levels, seen = even_levels(images, masks)
+    change = find_change(levels, seen & region, direction=DIRECTIONS.get(modality), unit=unit)
+    weight = weigh_vessels(levels, seen, change.noise)
+    onset = change.onset
+    circled = None if hints.ellipse is None else region
+    if not hints.first_free:
+        first = find_first(
+            levels, seen, change, weight, region=circled, fovea=hints.fovea, unit=unit
+        )
+        onset = np.where(first & region, 0, onset).astype(np.int16)
+    onset = tidied(onset, count, unit)
+    evidence = follow_borders(
+        levels, seen, onset, change.direction, weight, first_free=hints.first_free, unit=unit
+    )
+    onset = tidied(np.where(region, evidence.onset, count), count, unit)
+    places, healed = _healed(evidence.says, seen, onset, unit)
+    if outlines or hints.strokes:
+        near = (onset < count)[np.newaxis]
+        says = np.where(near, evidence.says, -1).astype(np.float32)
+        onset = join(_with_strokes(says, outlines, hints))
+    return Found(onset, healed, places, change.direction)
+
+
+def tidied(onset: np.ndarray, count: int, unit: float = 1.0) -> np.ndarray:
+    """Remove small pieces from the outlines of all visits, and fill small holes.
+
+    Parameters
+    ----------
+    onset : int ndarray, shape (height, width)
+        See `Found`.
+    count : int
+        Number of visits.
+    unit : float
+        Pixels of the images per pixel of an image of 768.
+
+    Returns
+    -------
+    int16 ndarray, shape (height, width)
+        The outline of each visit still contains those of the visits before.
+    """
+    piece, hole = (max(round(area * unit**2), 1) for area in (LEAST_PIECE, LARGEST_HOLE))
+    tidy = np.full(onset.shape, count, np.int16)
+    for i in reversed(range(count)):
+        lesion = remove_small_objects(onset <= i, max_size=piece)
+        lesion = remove_small_holes(lesion, max_size=hole)
+        if i + 1 < count:
+            lesion &= tidy <= i + 1
+        tidy[lesion] = i
+    return tidy
+
+
+def _with_strokes(says: np.ndarray, outlines: Mapping[int, np.ndarray], hints: Hints) -> np.ndarray:
+    """Put what a person has drawn above what the visits say."""
+    certain = np.float32(2 * len(says))
+    says = says.copy()
+    for i, mask in outlines.items():
+        says[i] = np.where(mask, certain, -certain)
+    for i, strokes in hints.strokes.items():
+        says[i][strokes.healthy] = -certain * 2
+        says[i][strokes.atrophic] = certain * 2
+    return says
+
+
+def _healed(
+    says: np.ndarray, seen: np.ndarray, onset: np.ndarray, unit: float
+) -> tuple[np.ndarray, float]:
+    """Return where the retina would have healed, and as a share of the last lesion."""
+    side = 2 * max(round(unit), 1) + 1
+    kernel = np.ones((side, side), np.uint8)
+    lesion = onset < len(says)
+    dead, places = np.zeros(onset.shape, bool), np.zeros(onset.shape, bool)
+    for visit, view in zip(says, seen, strict=True):
+        here = (visit > 0) & lesion & view
+        healed = (dead & ~here & view).astype(np.uint8)
+        places |= cv2.morphologyEx(healed, cv2.MORPH_OPEN, kernel) > 0
+        dead |= here
+    return places, float(places.sum() / max(lesion.sum(), 1))

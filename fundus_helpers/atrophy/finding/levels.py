@@ -1,0 +1,114 @@
+"""Levels: how bright the retina is at every visit, as if all visits were lit like the first one.
+
+To flatten the light of each visit by itself would take a large lesion for a shadow. Here, the light
+of the first visit is a smooth surface of its own brightness, and the light of every later visit is
+a smooth surface of its ratio to the first. What changes from visit to visit is left out of the fit,
+and the places that are left out are handed on from each visit to the next.
+"""
+
+import cv2
+import numpy as np
+
+from fundus_helpers.loading.light import erode
+
+ORDER = 4  # of the polynomial in x and y that describes the light
+GRID = 6  # the surface is fitted to means over blocks of so many pixels
+ROUNDS = 4
+RIM = 0.01  # of the field of view, as a share of the longer side: it is not used
+GRAIN = 0.0009  # blur before the logarithm, as a share of the longer side: 0.7 px of 768
+DARKEST = 0.02  # darker values are noise; the logarithm would make much of them
+CUT = 3.0  # blocks that differ from the surface by more standard deviations have changed
+LEAST_SHARE = 0.15  # of the blocks of the field of view that a surface is fitted to
+
+
+def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the levels of registered visits: log brightness without the light.
+
+    Parameters
+    ----------
+    images : float32 ndarray in [0, 1], shape (visits, height, width)
+        Registered photographs in the order of their dates, on one pixel grid.
+    masks : bool ndarray, shape (visits, height, width)
+        True inside the field of view.
+
+    Returns
+    -------
+    levels : float32 ndarray, shape (visits, height, width)
+        Natural logarithm of the brightness relative to the light of the visit. Where the retina
+        does not change, all visits have the same level, up to noise.
+    seen : bool ndarray, shape (visits, height, width)
+        Where a level is known: inside the field of view of the visit and of the first one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> retina = rng.uniform(0.4, 0.6, (96, 96)).astype(np.float32)
+    >>> light = np.linspace(0.6, 1.4, 96, dtype=np.float32)
+    >>> levels, seen = even_levels(np.stack([retina, retina * light]), np.ones((2, 96, 96), bool))
+    >>> bool(np.abs(levels[1] - levels[0])[seen[1]].max() < 0.02)
+    True
+    """
+    size = max(images.shape[1:])
+    levels = np.empty(images.shape, np.float32)
+    seen = np.stack([erode(mask, RIM) for mask in masks])
+    seen &= seen[0]
+    kept = None
+    for i, image in enumerate(images):
+        smooth = cv2.GaussianBlur(image, (0, 0), max(GRAIN * size, 0.3))
+        brightness = np.log(np.maximum(smooth, np.float32(DARKEST)))
+        compared = brightness if i == 0 else brightness - levels[0]
+        surface, now_kept = _surface(compared, seen[i], kept)
+        levels[i] = brightness - surface
+        kept = now_kept if i else None
+    return levels, seen
+
+
+def _surface(
+    values: np.ndarray, seen: np.ndarray, kept: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a smooth surface to what did not change; return it, and the blocks that it was fitted to.
+
+    Parameters
+    ----------
+    values : float32 ndarray, shape (height, width)
+    seen : bool ndarray, shape (height, width)
+    kept : bool ndarray, shape of the blocks, optional
+        Blocks to begin with; None for all.
+    """
+    height, width = values.shape
+    shape = max(width // GRID, 1), max(height // GRID, 1)
+    blocks = cv2.resize(values, shape, interpolation=cv2.INTER_AREA).astype(np.float64)
+    inside = cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA) > 0.99
+    terms = _terms(blocks.shape)
+    if not inside.any():
+        return np.zeros_like(values), inside
+    kept = inside if kept is None or not (kept & inside).any() else kept & inside
+    for last in [False] * (ROUNDS - 1) + [True]:
+        factors = np.linalg.lstsq(terms[kept], blocks[kept], rcond=None)[0]
+        if last:
+            break
+        unchanged = inside & ~_changed(blocks - terms @ factors, inside, kept)
+        if unchanged.sum() < LEAST_SHARE * inside.sum():
+            break
+        kept = unchanged
+    surface = (terms @ factors).astype(np.float32)
+    return cv2.resize(surface, (width, height), interpolation=cv2.INTER_CUBIC), kept
+
+
+def _terms(shape: tuple[int, int]) -> np.ndarray:
+    """Return x^i y^j of every block, for all i + j up to `ORDER`; x and y run from -1 to 1."""
+    y, x = (((np.arange(n) + 0.5) * 2 / n - 1) for n in shape)
+    powers = [(i, j) for i in range(ORDER + 1) for j in range(ORDER + 1 - i)]
+    return np.stack([np.outer(y**j, x**i) for i, j in powers], axis=-1)
+
+
+def _changed(residual: np.ndarray, inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the blocks that differ from the surface more than noise explains, and their rim."""
+    weight = cv2.GaussianBlur(inside.astype(np.float64), (0, 0), 1.0)
+    smooth = cv2.GaussianBlur(np.where(inside, residual, 0), (0, 0), 1.0) / np.maximum(weight, 0.1)
+    middle = np.median(smooth[kept])
+    deviation = 1.4826 * np.median(np.abs(smooth[kept] - middle)) + 1e-4
+    far = (np.abs(smooth - middle) > CUT * deviation) & inside
+    opened = cv2.morphologyEx(far.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return cv2.dilate(opened, np.ones((5, 5), np.uint8)) > 0

@@ -1,0 +1,183 @@
+"""Intervals of areas and rates: what outline, registration and scale leave uncertain.
+
+A regression over visits sees only what differs from visit to visit. If all outlines are half a
+pixel too wide, it does not notice. Therefore the outlines are moved along their normals many times:
+by an error that all visits share, by one of each visit, by the predicted error of the registration,
+and by a larger one for foci that have just begun. Areas and rates are computed anew each time.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from fundus_helpers.atrophy.growth import slope
+from fundus_helpers.atrophy.onset import OnsetMap
+from fundus_helpers.atrophy.scale import Scale
+from fundus_helpers.atrophy.shapes import measure_shape
+
+# Standard deviations of the distance between the outline and the true border, in pixels of an image
+# of 768. Measured on demo eyes with the seeds 10 to 19; `make benchmark-atrophy` uses others.
+SHARED, OF_VISIT, LAST_VISIT, NEW_FOCUS = 0.35, 0.22, 0.3, 1.3
+CORRELATED = 0.1  # registration errors are alike within this share of the longer side
+FARTHEST = 8.0  # pixels by which an outline is moved at most
+DRAWS = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Areas as they might be, many times.
+
+    Attributes
+    ----------
+    areas : float64 ndarray, shape (draws, visits)
+        In pixels of the template's photograph on disk.
+    areas_of_visits : float64 ndarray, shape (draws, visits)
+        In pixels of each visit's own photograph on disk.
+    moved : float64 ndarray, shape (draws, visits)
+        How far the border was moved, in pixels of the template's photograph on disk, without what
+        all visits share.
+    lengths : float64 ndarray, shape (draws,)
+        Factors by which a length in mm would change if the scale were another; 1 without a scale.
+    """
+
+    areas: np.ndarray
+    areas_of_visits: np.ndarray
+    moved: np.ndarray
+    lengths: np.ndarray
+
+
+def draw_areas(
+    onset: OnsetMap,
+    area_factors: list[np.ndarray],
+    errors: np.ndarray,
+    *,
+    template_factor: float = 1.0,
+    scale: Scale | None = None,
+    drawn: frozenset[int] = frozenset(),
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Draws:
+    """Move the outlines of all visits many times, and measure their areas.
+
+    Parameters
+    ----------
+    onset : OnsetMap
+    area_factors : list of ndarray, shape (height, width)
+        See `RegisteredVisits.area_factor`; one per visit.
+    errors : float32 ndarray, shape (visits, height, width)
+        Predicted errors of the registration in pixels of the grid.
+    template_factor : float
+        Pixels of the template's photograph on disk per pixel of the grid.
+    scale : Scale, optional
+        Its uncertainty is shared by all visits.
+    drawn : set of int
+        Positions of the visits whose outline was drawn by a person.
+    draws : int
+        More are smoother and slower.
+    seed : int
+        The same seed gives the same numbers.
+
+    Returns
+    -------
+    Draws
+    """
+    rng = np.random.default_rng(seed)
+    visits, unit = len(onset.years), max(onset.position.shape) / 768
+    shared = rng.normal(0, SHARED * unit, draws)
+    areas, own, moved = (np.empty((draws, visits)) for _ in range(3))
+    for i in range(visits):
+        lesion, before = onset.mask(i), onset.mask(i - 1)
+        spread = LAST_VISIT if i == visits - 1 else OF_VISIT
+        border = spread * unit if i not in drawn else OF_VISIT * unit
+        matching = _registration_error(lesion, errors[i])
+        move = shared + rng.normal(0, np.hypot(border, matching), draws)
+        new = _new_foci(lesion, before) if before.any() or i else np.zeros_like(lesion)
+        extra = rng.normal(0, NEW_FOCUS * unit, draws)
+        flat = np.full(lesion.shape, template_factor**2)
+        areas[:, i], own[:, i] = (
+            _area(lesion & ~new, factor, move) + _area(new, factor, move + extra)
+            for factor in (flat, area_factors[i])
+        )
+        moved[:, i] = (move - shared) * template_factor
+    lengths = np.exp(rng.normal(0, scale.uncertainty, draws)) if scale else np.ones(draws)
+    return Draws(areas, own, moved, lengths)
+
+
+def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Return the range that holds the middle of the values.
+
+    Parameters
+    ----------
+    values : float ndarray, shape (draws,)
+    level : float
+        Share of the values inside, for example 0.95.
+    """
+    if not np.isfinite(values).any():
+        return np.nan, np.nan
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def rate_interval(
+    years: np.ndarray, series: np.ndarray, level: float = LEVEL, *, seed: int = 0
+) -> tuple[float, float]:
+    """Return the interval of a rate of growth.
+
+    Parameters
+    ----------
+    years : float ndarray, shape (visits,)
+    series : float ndarray, shape (draws, visits)
+        What grows, as it might be: one series per draw.
+    level : float
+        See `interval`.
+    seed : int
+        See `draw_areas`.
+
+    Returns
+    -------
+    low, high : float
+        In the unit of `series` per year. The scatter of the series around its line is part of it.
+        NaN with fewer than two visits.
+    """
+    if len(years) < 2 or not np.ptp(years) > 0:
+        return np.nan, np.nan
+    rates, _ = slope(years, series)
+    _, scatter = slope(years, np.median(series, axis=0))
+    if np.isfinite(scatter):
+        rates = rates + np.random.default_rng(seed).normal(0, scatter, len(rates))
+    return interval(rates, level)
+
+
+def _new_foci(lesion: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Return the foci of a visit that have nothing in common with the visit before."""
+    labels, count = ndimage.label(lesion)
+    old = np.zeros(count + 1, bool)
+    old[np.unique(labels[before])] = True
+    old[0] = True
+    return ~old[labels]
+
+
+def _area(lesion: np.ndarray, factor: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Return the area of a lesion whose border is moved outwards, one per move in pixels."""
+    if not lesion.any():
+        return np.zeros(len(moves))
+    outside = ndimage.distance_transform_edt(~lesion)
+    distance = np.where(lesion, 0.5 - ndimage.distance_transform_edt(lesion), outside - 0.5)
+    near = distance <= FARTHEST
+    order = np.argsort(distance[near])
+    total = np.concatenate([[0.0], np.cumsum(factor[near][order])])
+    # A pixel counts to the part that lies inside of the moved border.
+    return np.interp(moves, distance[near][order] + 0.5 / len(order), total[1:], left=0.0)
+
+
+def _registration_error(lesion: np.ndarray, error: np.ndarray) -> float:
+    """Return the mean error along the normals of the border, over the whole border."""
+    inner = lesion & ~ndimage.binary_erosion(lesion)
+    known = inner & np.isfinite(error)
+    if not known.any():
+        return 0.0
+    across = float(np.sqrt((error[known] ** 2).mean() / 2))  # one of two directions
+    independent = measure_shape(lesion).perimeter / (CORRELATED * max(lesion.shape))
+    return across / np.sqrt(max(independent, 1.0))

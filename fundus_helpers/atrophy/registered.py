@@ -1,0 +1,146 @@
+"""The registered visits of one eye on the template's grid, as atrophy is followed on them."""
+
+import datetime
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from fundus_helpers import transforms
+from fundus_helpers.metrics.verdict import ACCEPTED
+from fundus_helpers.series.assessed_eye import AssessedEye
+
+
+@dataclass(frozen=True)
+class RegisteredVisits:
+    """Visits of one eye and one modality whose registration is accepted, in order of their dates.
+
+    Arrays have the pixel grid of the template as in `loading.Eye.images`.
+
+    Attributes
+    ----------
+    names, files : tuple of str
+        Names of the visits and of their photographs.
+    dates : tuple of datetime.date
+    positions : tuple of int
+        Positions of the visits among the used visits of the eye.
+    images : float32 ndarray in [0, 1], shape (visits, height, width)
+        The registered photographs.
+    masks : bool ndarray, shape (visits, height, width)
+        True inside the field of view.
+    errors : float32 ndarray, shape (visits, height, width)
+        The predicted error of the registration in pixels of `images`; 0 for the template, NaN where
+        it is not known.
+    transforms : tuple of sitk.Transform
+        Map points of the template to points of the visit, in pixels of `loading.Eye.images`.
+    factors : tuple of float
+        Pixels of the photograph on disk per pixel of `images`, for each visit.
+    template_factor : float
+        The same for the template.
+    modality : str
+        As in `loading.Eye.visits`; empty if it is unknown.
+    left_out : dict of str to str
+        Visits that are not used, each with the reason.
+    """
+
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+    dates: tuple[datetime.date, ...]
+    positions: tuple[int, ...]
+    images: np.ndarray
+    masks: np.ndarray
+    errors: np.ndarray
+    transforms: tuple[sitk.Transform, ...]
+    factors: tuple[float, ...]
+    template_factor: float
+    modality: str
+    left_out: dict[str, str]
+
+    @property
+    def years(self) -> np.ndarray:
+        """Years since the first of these visits (float64)."""
+        days = np.array([date.toordinal() for date in self.dates])
+        return (days - days[0]) / 365.25
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (height, width) of the grid."""
+        return self.images.shape[1:]
+
+    def area_factor(self, i: int) -> np.ndarray:
+        """Return the pixels of the photograph on disk of a visit per pixel of the grid, (h, w).
+
+        The sum over a lesion is its area in the photograph's own pixels.
+        """
+        determinant = transforms.jacobian_determinant(self.transforms[i], self.shape)
+        return np.abs(determinant) * self.factors[i] ** 2
+
+    def magnification(self, i: int) -> float:
+        """Return the pixels of the photograph of a visit per pixel of that of the template."""
+        inside = self.masks[i]
+        mean = float(self.area_factor(i)[inside].mean()) if inside.any() else 1.0
+        return float(np.sqrt(mean)) / self.template_factor
+
+
+def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
+    """Collect the visits whose registration by a method is accepted.
+
+    Parameters
+    ----------
+    study : AssessedEye
+        For example a `Study`, in which the method has been run.
+    label : str
+        Name of the method in the study.
+
+    Returns
+    -------
+    RegisteredVisits
+        The template is always among them. A visit with another modality than most is left out,
+        because colour and autofluorescence show different areas.
+
+    Raises
+    ------
+    ValueError
+        If the method was not run.
+    """
+    eye, template = study.eye, study.template
+    found, verdicts = study.registrations.get(label), study.judge(label)
+    used, left_out = [], {}
+    for i, (name, verdict) in enumerate(zip(eye.names, verdicts, strict=True)):
+        if not eye.comparable(template, i):
+            left_out[name] = (
+                f"another modality ({_modality(eye.used, i)}) than the template "
+                f"({_modality(eye.used, template)}); they are never mixed in one series"
+            )
+        elif i == template or (verdict is not None and verdict.status == ACCEPTED):
+            used.append(i)
+        elif verdict is None:
+            left_out[name] = "not registered"
+        else:
+            left_out[name] = f"its registration is {verdict.status}: {'; '.join(verdict.reasons)}"
+    shape = eye.images.shape[1:]
+    moves = [transforms.identity() if i == template else found[i].transform for i in used]
+    images, masks, errors = (np.empty((len(used), *shape), t) for t in (np.float32, bool, "f4"))
+    for place, (i, move) in enumerate(zip(used, moves, strict=True)):
+        images[place] = eye.images[i] if i == template else transforms.warp(eye.images[i], move)
+        masks[place] = eye.masks[i] if i == template else transforms.warp_mask(eye.masks[i], move)
+        errors[place] = 0 if i == template else verdicts[i].predicted_error
+    rows = eye.used.iloc[used]
+    return RegisteredVisits(
+        names=tuple(rows["visit"]),
+        files=tuple(rows["file"]),
+        dates=tuple(rows["date"]),
+        positions=tuple(used),
+        images=images,
+        masks=masks,
+        errors=errors,
+        transforms=tuple(moves),
+        factors=tuple(eye.factors[i] for i in used),
+        template_factor=eye.factors[template],
+        modality=next((m for m in rows["modality"] if m), ""),
+        left_out=left_out,
+    )
+
+
+def _modality(rows, i: int) -> str:
+    return rows["modality"][i] or "grey"
