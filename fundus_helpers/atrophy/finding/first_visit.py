@@ -26,7 +26,8 @@ SAMPLES, FEWEST_SAMPLES = 4000, 50
 CERTAIN = 4.0  # log odds
 DIED = 0.3  # of the surroundings, the share that dies around atrophy
 BORDER = 0.4  # least contrast of the border, as a share of the usual step
-GONE = 0.5  # the border has lost this share of its contrast when the surroundings are dead
+GONE = 0.8  # the border has lost this share of its contrast when the surroundings are dead
+FEWEST_INSIDE = 30  # pixels of an image of 768 from which the contrast of a border is measured
 SHARP = 0.5  # the same as `BORDER`, for what a person has circled
 PIGMENT_RADIUS = 0.065  # of the macular pigment, as a share of the longer side
 
@@ -179,7 +180,7 @@ class _Border:
         self.known = weight > 0
         self.inner = (depth > near) & (depth <= far) & self.known
         self.outer = (away > near) & (away <= far) & ~candidates
-        self.levels, self.change = levels, change
+        self.levels, self.change, self.fewest = levels, change, FEWEST_INSIDE * unit**2
 
     def of_atrophy(self, new: np.ndarray, onset: np.ndarray) -> bool:
         """Return whether the border has the contrast of atrophy, until its surroundings die."""
@@ -187,7 +188,7 @@ class _Border:
         if died.sum() <= DIED * max(self.outer.sum(), 1):
             return False
         first, last = (self._contrast(i, died) for i in (0, -1))
-        return first > BORDER * self.change.usual_step and abs(last) < GONE * first
+        return first > BORDER * self.change.usual_step and abs(last) < (1 - GONE) * first
 
     def sharp(self) -> bool:
         """Return whether the border has a clear contrast at the first visit."""
@@ -196,7 +197,7 @@ class _Border:
 
     def _contrast(self, visit: int, outer: np.ndarray) -> float:
         outer = outer & self.known
-        if not (self.inner.any() and outer.any()):
+        if self.inner.sum() < self.fewest or not outer.any():
             return 0.0
         level = self.levels[visit] * self.change.direction
         return float(level[self.inner].mean() - level[outer].mean())

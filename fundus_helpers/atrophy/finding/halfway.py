@@ -235,12 +235,16 @@ class _Follower:
         return np.clip((smooth - middle) / half, -1, 1).astype(np.float32)
 
     def _limited(self, joined: np.ndarray, onset: np.ndarray) -> np.ndarray:
-        """Let a border move by no more than `REACH` pixels, and a focus begin one visit earlier."""
+        """Let a border move by no more than `REACH` pixels, and a focus begin one visit earlier.
+
+        A focus of its own never begins at the first visit: there, nothing has changed yet.
+        """
         side = 2 * max(round(REACH * self.unit), 1) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
         values, count = onset.astype(np.float32), len(self.levels)
         earliest, latest = cv2.erode(values, kernel), cv2.dilate(values, kernel)
-        limited = np.clip(joined, np.maximum(earliest - 1, 0), latest)
+        soonest = np.where(earliest <= 0, 0, np.maximum(earliest - 1, 1))
+        limited = np.clip(joined, soonest, latest)
         near = (earliest < count) & self.seen.any(axis=0)
         return np.where(near, limited, count).astype(np.int16)
 

@@ -2,8 +2,10 @@
 
 To flatten the light of each visit by itself would take a large lesion for a shadow. Here, the light
 of the first visit is a smooth surface of its own brightness, and the light of every later visit is
-a smooth surface of its ratio to the first. What changes from visit to visit is left out of the fit,
-and the places that are left out are handed on from each visit to the next.
+a smooth surface of its ratio to the first. A tone curve goes with it: cameras differ in contrast
+and in their black, so that dark places differ more than bright ones. What changes from visit to
+visit is left out of the fit, and the places that are left out are handed on from each visit to the
+next.
 """
 
 import cv2
@@ -19,6 +21,8 @@ GRAIN = 0.0009  # blur before the logarithm, as a share of the longer side: 0.7 
 DARKEST = 0.02  # darker values are noise; the logarithm would make much of them
 CUT = 3.0  # blocks that differ from the surface by more standard deviations have changed
 LEAST_SHARE = 0.15  # of the blocks of the field of view that a surface is fitted to
+TONES = 2  # powers of the first level in the tone curve
+TONE_BLUR = 0.004  # of the level that the tone curve is applied to: 3 px of 768
 
 
 def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,15 +61,18 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
     for i, image in enumerate(images):
         smooth = cv2.GaussianBlur(image, (0, 0), max(GRAIN * size, 0.3))
         brightness = np.log(np.maximum(smooth, np.float32(DARKEST)))
-        compared = brightness if i == 0 else brightness - levels[0]
-        surface, now_kept = _surface(compared, seen[i], kept)
-        levels[i] = brightness - surface
-        kept = now_kept if i else None
+        if i == 0:
+            levels[0] = brightness - _surface(brightness, seen[0], None, [])[0]
+            first = cv2.GaussianBlur(levels[0], (0, 0), TONE_BLUR * size)
+            tones = [first ** (power + 1) for power in range(TONES)]
+        else:
+            light, kept = _surface(brightness - levels[0], seen[i], kept, tones)
+            levels[i] = brightness - light
     return levels, seen
 
 
 def _surface(
-    values: np.ndarray, seen: np.ndarray, kept: np.ndarray | None
+    values: np.ndarray, seen: np.ndarray, kept: np.ndarray | None, tones: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a smooth surface to what did not change; return it, and the blocks that it was fitted to.
 
@@ -75,12 +82,18 @@ def _surface(
     seen : bool ndarray, shape (height, width)
     kept : bool ndarray, shape of the blocks, optional
         Blocks to begin with; None for all.
+    tones : list of float32 ndarray, shape (height, width)
+        The fit is a polynomial of the place plus multiples of these.
     """
     height, width = values.shape
     shape = max(width // GRID, 1), max(height // GRID, 1)
-    blocks = cv2.resize(values, shape, interpolation=cv2.INTER_AREA).astype(np.float64)
+    blocks, *toned = (
+        cv2.resize(each, shape, interpolation=cv2.INTER_AREA).astype(np.float64)
+        for each in (values, *tones)
+    )
     inside = cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA) > 0.99
-    terms = _terms(blocks.shape)
+    places = _terms(blocks.shape)
+    terms = np.concatenate([places, *(each[..., np.newaxis] for each in toned)], axis=-1)
     if not inside.any():
         return np.zeros_like(values), inside
     kept = inside if kept is None or not (kept & inside).any() else kept & inside
@@ -92,8 +105,12 @@ def _surface(
         if unchanged.sum() < LEAST_SHARE * inside.sum():
             break
         kept = unchanged
-    surface = (terms @ factors).astype(np.float32)
-    return cv2.resize(surface, (width, height), interpolation=cv2.INTER_CUBIC), kept
+    number = places.shape[-1]
+    surface = (places @ factors[:number]).astype(np.float32)
+    surface = cv2.resize(surface, (width, height), interpolation=cv2.INTER_CUBIC)
+    for tone, factor in zip(tones, factors[number:], strict=True):
+        surface += np.float32(factor) * tone
+    return surface, kept
 
 
 def _terms(shape: tuple[int, int]) -> np.ndarray:
