@@ -32,6 +32,13 @@ OUT ?= fire.csv
 INTO ?= registered
 # Parameters of the notebooks, for example: make eye ... WITH="size=512 method=similarity"
 WITH ?=
+# For make atrophy: an ellipse "x y a b angle" around all atrophy and the fovea "x y", in pixels of the
+# template's photograph (TEMPLATE=, here the first visit unless told otherwise); 1 if the first visit
+# has no atrophy; millimetres per pixel of that photograph.
+ELLIPSE ?=
+FOVEA ?=
+FIRST_FREE ?=
+MM_PER_PIXEL ?=
 # For make benchmark-cohort: its options.
 ARGS ?=
 
@@ -40,7 +47,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Names that a user gives are text. Recipes read them from the environment, so that neither make nor
 # the shell takes a dollar sign or a quote in them for its own.
 NAMES := DATA RESULTS PATIENT EYE TEMPLATE NOTEBOOKS PART FIRE OUT FIXED MOVING INTO \
-	VISITS VISITS_COLUMNS PATTERN
+	VISITS VISITS_COLUMNS PATTERN ELLIPSE FOVEA
 $(foreach name,$(NAMES),$(if $(filter command environment,$(origin $(name))), \
 	$(eval override $(name) := $$(value $(name)))))
 export $(NAMES)
@@ -68,9 +75,11 @@ WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$$VIEW" "results=$$RESULTS" "template_visit=$$TEMPLATE" \
-	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS") $(if $(PART),"part=$$PART") $(WITH)
+	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS") $(if $(PART),"part=$$PART") \
+	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
+	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo eye visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye atrophy visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -96,6 +105,9 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 	@$(WHO) && $(BIN)/fundus check "$$VIEW" "$$who" "$$EYE"
 	@$(WHO); $(WARM) $(SNAKEMAKE) "patient=$$who" "laterality=$$EYE" -- eye; status=$$?; \
 	$(BIN)/fundus summary "$$RESULTS" "$${who}_$$EYE"; exit $$status
+
+atrophy: .venv/installed  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE= FOVEA= FIRST_FREE=1 MM_PER_PIXEL=
+	@$(MAKE) --no-print-directory eye NOTEBOOKS=12 $(if $(filter file,$(origin TEMPLATE)),TEMPLATE=first)
 
 visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
 	@$(BIN)/fundus visits "$$DATA"
@@ -160,6 +172,9 @@ benchmark-series: .venv/installed  ## Measure every method on one eye: DATA=fold
 
 benchmark-groupwise: .venv/installed  ## Measure time and memory of groupwise registration, for 10 and 100 visits
 	$(BIN)/python benchmarks/groupwise.py
+
+benchmark-atrophy: .venv/installed  ## Measure how exactly atrophy is found and how fast it grows, on demo eyes
+	$(BIN)/python benchmarks/atrophy.py $(ARGS)
 
 benchmark-tuning: .venv/installed  ## Measure the time from the move of a slider to the new picture, for every method
 	$(BIN)/python benchmarks/tuning.py

@@ -71,6 +71,32 @@ def visits(options: argparse.Namespace) -> int:
     return 0
 
 
+def atrophy(options: argparse.Namespace) -> int:
+    """Follow the atrophy of one eye: run notebook 12 without opening it."""
+    import fundus_helpers
+
+    notebooks = Path(fundus_helpers.__file__).resolve().parent.parent / "notebooks"
+    eye = f"{options.patient}_{options.laterality}"
+    given = {
+        "data": options.data.resolve(),
+        "patient": options.patient,
+        "laterality": options.laterality,
+        "results": options.results.resolve(),
+        "ellipse": options.ellipse,
+        "fovea": options.fovea,
+        "first_free": options.first_free,
+        "mm_per_pixel": options.mm_per_pixel,
+        "template_visit": options.template,
+        "size": options.size,
+    }
+    options.notebook = notebooks / "12_atrophy.ipynb"
+    if not options.notebook.is_file():
+        raise FileNotFoundError(f"no {options.notebook}: run this in a clone of the project")
+    options.executed = options.results / eye / options.notebook.stem / options.notebook.name
+    options.parameters = [f"{name}={value}" for name, value in given.items()]
+    return run(options)
+
+
 def summary(options: argparse.Namespace) -> int:
     """Show a table with the results of every notebook for every eye."""
     from fundus_helpers.results.report import summarise
@@ -201,6 +227,18 @@ COMMANDS = {
         ("laterality", {"help": "L (left) or R (right)"}),
     ],
     visits: [DATA],
+    atrophy: [
+        DATA,
+        ("patient", {"help": "name of the patient's folder"}),
+        ("laterality", {"help": "L (left) or R (right)"}),
+        RESULTS,
+        ("--ellipse", {"default": "", "help": '"x y a b angle": it contains all the atrophy'}),
+        ("--fovea", {"default": "", "help": '"x y", in pixels of the template\'s photograph'}),
+        ("--first-free", {"action": "store_true", "help": "the first visit has no atrophy"}),
+        ("--mm-per-pixel", {"type": float, "default": 0.0, "help": "of the template's photograph"}),
+        ("--template", {"default": "first", "help": "first, last, or the name of a visit"}),
+        ("--size", {"type": int, "default": 768, "help": "longer side of the images, in pixels"}),
+    ],
     summary: [RESULTS, ("eyes", {"nargs": "*", "help": "names like 007_L; default: every eye"})],
     report: [("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})],
     cohort: [DATA, RESULTS, PART],
@@ -234,6 +272,10 @@ HELP = {
     register: "register two photographs of an eye and judge the result",
     check: "count the usable photographs of an eye, judged by the names of the files",
     visits: "write a first table of visits (visits.csv) from names, folders and headers",
+    atrophy: (
+        "follow the atrophy of one eye: areas, growth, the onset map and outlines in the folder "
+        "12_atrophy of its results"
+    ),
     summary: "show the results of every notebook for all or some eyes",
     report: "write the report of one eye from the results of its notebooks (used by make)",
     cohort: "write the report and the tables of all eyes (used by make)",

@@ -1,6 +1,6 @@
 """The atrophy of one eye: onset map, outlines, areas and growth, with what they rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from fundus_helpers.atrophy.border import border_distances
 from fundus_helpers.atrophy.finding.find import find_atrophy
 from fundus_helpers.atrophy.finding.hints import Hints
 from fundus_helpers.atrophy.growth import RATES, Growth, growth_rates
-from fundus_helpers.atrophy.intervals import Draws, draw_areas, interval, rate_interval
+from fundus_helpers.atrophy.intervals import BORDER, Draws, draw_areas, interval, rate_interval
 from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.outlines import Outline
 from fundus_helpers.atrophy.registered import RegisteredVisits
@@ -62,8 +62,8 @@ class Atrophy:
         """``accepted``, ``doubtful`` or ``failed``, with the reasons in plain words."""
         share = self.onset.healed
         words = (
-            f"{share:.0%} of the last lesion would have healed, but atrophy does not heal: the "
-            "visits do not lie on each other, or a photograph is poor; look at the registration"
+            f"{100 * share:.0f} % of the last lesion would have healed, but atrophy does not heal: "
+            "the visits do not lie on each other, or a photograph is poor; look at the registration"
         )
         if share > HEALED_FAILED:
             return FAILED, (words,)
@@ -138,7 +138,10 @@ class Atrophy:
         if status == FAILED:
             kept = ("visit", "file", "date", "years", "modality", "scale")
             rows = [{k: row[k] for k in kept} | {"reason": "; ".join(reasons)} for row in rows]
-        rows += [{"visit": name, "reason": why} for name, why in self.visits.left_out.items()]
+        rows += [
+            {"visit": name, "date": self.visits.dates_left_out.get(name), "reason": why}
+            for name, why in self.visits.left_out.items()
+        ]
         return pd.DataFrame(rows, columns=COLUMNS)
 
     def _row(self, i: int) -> dict[str, object]:
@@ -224,7 +227,8 @@ class Atrophy:
         if key == "border_expansion":
             moved = self.draws.moved[:, counted] * pixel
             borders = border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
-            series = (borders[counted] + moved) * lengths
+            outline = np.random.default_rng(1).normal(1, BORDER, lengths.shape)
+            series = (borders[counted] + moved) * lengths * outline
         elif key == "area_growth":
             series = areas
         elif key == "perimeter_adjusted_growth":
@@ -248,7 +252,7 @@ class Atrophy:
         -------
         bool ndarray of that shape
         """
-        back = transforms.invert(self.visits.transforms[i], self.visits.shape)
+        back = transforms.invert_smooth(self.visits.transforms[i], self.visits.shape)
         full = transforms.rescale(back, self.visits.factors[i], 1.0)
         return transforms.warp_mask(self.onset.mask(i), full, shape)
 
@@ -268,6 +272,7 @@ def follow_atrophy(
     scale: Scale | None = None,
     hints: Hints | None = None,
     outlines: Mapping[str, Outline] | None = None,
+    remarks: Iterable[str] = (),
 ) -> Atrophy:
     """Follow the atrophy of an eye over its registered visits.
 
@@ -280,6 +285,8 @@ def follow_atrophy(
         What a person knows, in pixels of the grid.
     outlines : mapping of str to Outline, optional
         Outlines that were drawn, by name of the photograph; see `read_outlines`.
+    remarks : iterable of str
+        What is to be told beside the results, for example of outlines that cannot be used.
 
     Returns
     -------
@@ -303,7 +310,7 @@ def follow_atrophy(
         found.onset, visits.years, visits.masks.any(axis=0), found.healed, found.healed_places
     )
     by = tuple(_found_by(i, outlines.get(file), hints) for i, file in enumerate(visits.files))
-    return Atrophy(visits, onset, scale, hints, by)
+    return Atrophy(visits, onset, scale, hints, by, (*remarks,))
 
 
 def _on_grid(outline: Outline, visits: RegisteredVisits, i: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 A regression over visits sees only what differs from visit to visit. If all outlines are half a
 pixel too wide, it does not notice. Therefore the outlines are moved along their normals many times:
 by an error that all visits share, by one of each visit, by the predicted error of the registration,
-and by a larger one for foci that have just begun. Areas and rates are computed anew each time.
+and by a larger one for young foci, which are hardly darker than their surroundings. Areas and rates
+are computed anew each time.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from fundus_helpers.atrophy.scale import Scale
 from fundus_helpers.atrophy.shapes import measure_shape
 
 # Standard deviations of the distance between the outline and the true border, in pixels of an image
-# of 768. Measured on demo eyes with the seeds 10 to 19; `make benchmark-atrophy` uses others.
-SHARED, OF_VISIT, LAST_VISIT, NEW_FOCUS = 0.35, 0.22, 0.3, 1.3
+# of 768. Measured on demo eyes with the seeds 10 to 14; `make benchmark-atrophy` uses others.
+SHARED, OF_VISIT = 0.35, 0.25
+YOUNG = 1.3, 0.65  # more for foci at their first and their second visit
+BORDER = 0.03  # relative error of border expansion: outlines are smoother than borders
 CORRELATED = 0.1  # registration errors are alike within this share of the longer side
 FARTHEST = 8.0  # pixels by which an outline is moved at most
 DRAWS = 2000
@@ -88,16 +91,14 @@ def draw_areas(
     shared = rng.normal(0, SHARED * unit, draws)
     areas, own, moved = (np.empty((draws, visits)) for _ in range(3))
     for i in range(visits):
-        lesion, before = onset.mask(i), onset.mask(i - 1)
-        spread = LAST_VISIT if i == visits - 1 else OF_VISIT
-        border = spread * unit if i not in drawn else OF_VISIT * unit
+        lesion = onset.mask(i)
         matching = _registration_error(lesion, errors[i])
-        move = shared + rng.normal(0, np.hypot(border, matching), draws)
-        new = _new_foci(lesion, before) if before.any() or i else np.zeros_like(lesion)
-        extra = rng.normal(0, NEW_FOCUS * unit, draws)
+        move = shared + rng.normal(0, np.hypot(OF_VISIT * unit, matching), draws)
+        parts = _by_age(onset.position, i) if i not in drawn else [(lesion, 0.0)]
+        moves = [move + rng.normal(0, extra * unit, draws) for _, extra in parts]
         flat = np.full(lesion.shape, template_factor**2)
         areas[:, i], own[:, i] = (
-            _area(lesion & ~new, factor, move) + _area(new, factor, move + extra)
+            sum(_area(part, factor, each) for (part, _), each in zip(parts, moves, strict=True))
             for factor in (flat, area_factors[i])
         )
         moved[:, i] = (move - shared) * template_factor
@@ -137,7 +138,8 @@ def rate_interval(
 
     Returns
     -------
-    low, high : float
+    low : float
+    high : float
         In the unit of `series` per year. The scatter of the series around its line is part of it.
         NaN with fewer than two visits.
     """
@@ -146,17 +148,19 @@ def rate_interval(
     rates, _ = slope(years, series)
     _, scatter = slope(years, np.median(series, axis=0))
     if np.isfinite(scatter):
-        rates = rates + np.random.default_rng(seed).normal(0, scatter, len(rates))
+        free = len(years) - 2  # Student's t: the scatter itself is known from few visits only
+        rates = rates + scatter * np.random.default_rng(seed).standard_t(free, len(rates))
     return interval(rates, level)
 
 
-def _new_foci(lesion: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Return the foci of a visit that have nothing in common with the visit before."""
-    labels, count = ndimage.label(lesion)
-    old = np.zeros(count + 1, bool)
-    old[np.unique(labels[before])] = True
-    old[0] = True
-    return ~old[labels]
+def _by_age(position: np.ndarray, i: int) -> list[tuple[np.ndarray, float]]:
+    """Return the foci of a visit in groups, and the additional spread of the border of each."""
+    labels, count = ndimage.label(position <= i)
+    foci = np.arange(1, count + 1)
+    begun = np.asarray(ndimage.minimum(position, labels, foci), int) if count else foci
+    age = np.where(begun > 0, i - begun, len(YOUNG))  # how old those of the first visit are?
+    age = np.concatenate([[-1], np.minimum(age, len(YOUNG))])  # -1: no focus
+    return [(age[labels] == number, spread) for number, spread in enumerate((*YOUNG, 0.0))]
 
 
 def _area(lesion: np.ndarray, factor: np.ndarray, moves: np.ndarray) -> np.ndarray:
@@ -167,9 +171,17 @@ def _area(lesion: np.ndarray, factor: np.ndarray, moves: np.ndarray) -> np.ndarr
     distance = np.where(lesion, 0.5 - ndimage.distance_transform_edt(lesion), outside - 0.5)
     near = distance <= FARTHEST
     order = np.argsort(distance[near])
-    total = np.concatenate([[0.0], np.cumsum(factor[near][order])])
-    # A pixel counts to the part that lies inside of the moved border.
-    return np.interp(moves, distance[near][order] + 0.5 / len(order), total[1:], left=0.0)
+    places, weights = distance[near][order], factor[near][order]
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    moment = np.concatenate([[0.0], np.cumsum(weights * places)])
+
+    def passed(border: np.ndarray) -> np.ndarray:
+        """Integrate the area inside of a moving border up to each of its places."""
+        number = np.searchsorted(places, border, side="right")
+        return border * total[number] - moment[number]
+
+    # A pixel counts with the share of it that the border has passed.
+    return passed(moves + 0.5) - passed(moves - 0.5)
 
 
 def _registration_error(lesion: np.ndarray, error: np.ndarray) -> float:

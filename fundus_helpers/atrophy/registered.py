@@ -1,12 +1,14 @@
 """The registered visits of one eye on the template's grid, as atrophy is followed on them."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
+from fundus_helpers.loading.values import resize
 from fundus_helpers.metrics.verdict import ACCEPTED
 from fundus_helpers.series.assessed_eye import AssessedEye
 
@@ -41,6 +43,10 @@ class RegisteredVisits:
         As in `loading.Eye.visits`; empty if it is unknown.
     left_out : dict of str to str
         Visits that are not used, each with the reason.
+    dates_left_out : dict of str to datetime.date
+        The dates of these visits.
+    template : str
+        Name of the visit that is the template.
     """
 
     names: tuple[str, ...]
@@ -55,6 +61,8 @@ class RegisteredVisits:
     template_factor: float
     modality: str
     left_out: dict[str, str]
+    dates_left_out: dict[str, datetime.date] = field(default_factory=dict)
+    template: str = ""
 
     @property
     def years(self) -> np.ndarray:
@@ -80,6 +88,30 @@ class RegisteredVisits:
         inside = self.masks[i]
         mean = float(self.area_factor(i)[inside].mean()) if inside.any() else 1.0
         return float(np.sqrt(mean)) / self.template_factor
+
+    def on_grid(self, i: int, mask: np.ndarray) -> np.ndarray:
+        """Carry a mask from the photograph on disk of a visit to the grid of the template."""
+        full = transforms.rescale(self.transforms[i], 1.0, self.factors[i])
+        return transforms.warp_mask(mask, full, self.shape)
+
+    def resized(self, size: int) -> "RegisteredVisits":
+        """Return the same visits on a grid whose longer side has at most `size` pixels."""
+        size = min(size, max(self.shape))
+        factor = size / max(self.shape)
+        images = np.stack([resize(image, size) for image in self.images])
+        masks = [resize(mask.astype(np.float32), size) >= 0.5 for mask in self.masks]
+        # Errors are not known everywhere, and averages would spread that.
+        nearest = {"dsize": images.shape[:0:-1], "interpolation": cv2.INTER_NEAREST}
+        errors = np.stack([cv2.resize(error, **nearest) for error in self.errors])
+        return replace(
+            self,
+            images=images,
+            masks=np.stack(masks),
+            errors=errors * np.float32(factor),
+            transforms=tuple(transforms.rescale(each, factor) for each in self.transforms),
+            factors=tuple(each / factor for each in self.factors),
+            template_factor=self.template_factor / factor,
+        )
 
 
 def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
@@ -139,6 +171,10 @@ def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
         template_factor=eye.factors[template],
         modality=next((m for m in rows["modality"] if m), ""),
         left_out=left_out,
+        dates_left_out=dict(
+            eye.used.loc[eye.used["visit"].isin(left_out), ["visit", "date"]].values.tolist()
+        ),
+        template=eye.names[template],
     )
 
 

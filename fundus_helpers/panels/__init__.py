@@ -6,6 +6,9 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "app": ["App"],
+        "canvas": ["Canvas"],
+        "drawing": ["Drawing", "Stroke"],
+        "outlining": ["Outliner", "outline"],
         "panel": ["Panel", "Sliders", "box", "make_widget"],
         "preview": [
             "Outcome",

@@ -131,8 +131,8 @@ class Comparison(anywidget.AnyWidget):
         shown = VIEWS[view]
         with self.hold_sync():
             if not self._is_drawn(view, fixed, moving):  # knobs change the second picture only
-                self.first, self._drawn = _jpeg(shown.first(fixed, moving)), (view, fixed, moving)
-            self.second = _jpeg(shown.second(fixed, warped))
+                self.first, self._drawn = as_jpeg(shown.first(fixed, moving)), (view, fixed, moving)
+            self.second = as_jpeg(shown.second(fixed, warped))
             self.labels, self.caption, self.mode = shown.labels, shown.caption, shown.mode
 
     def _is_drawn(self, view: str, fixed: np.ndarray, moving: np.ndarray) -> bool:
@@ -140,7 +140,8 @@ class Comparison(anywidget.AnyWidget):
         return drawn_view == view and drawn_fixed is fixed and drawn_moving is moving
 
 
-def _jpeg(picture: np.ndarray) -> bytes:
+def as_jpeg(picture: np.ndarray) -> bytes:
+    """Return a picture, grey or RGB in [0, 1], as a JPEG file."""
     eight_bit = np.uint8(np.round(np.clip(picture, 0, 1) * 255))
     ordered = eight_bit[..., ::-1] if eight_bit.ndim == 3 else eight_bit  # OpenCV writes BGR
     return cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()

@@ -5,6 +5,20 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
+        "atrophy": [
+            "expansion_map",
+            "growth_curve",
+            "healed_map",
+            "isochrones",
+            "onset_map",
+            "zone_map",
+        ],
+        "atrophy_turns": [
+            "ATROPHY_PICTURES",
+            "outline_turns",
+            "outline_view",
+            "save_atrophy_pictures",
+        ],
         "comparisons": [
             "errors_by_method",
             "forest",
@@ -24,6 +38,13 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "gallery",
             "show",
             "with_caption",
+        ],
+        "growth": [
+            "bland_altman",
+            "growth_by_fovea",
+            "growth_by_size",
+            "patients_by_slowing",
+            "spaghetti",
         ],
         "methods": ["draw_error", "draw_matches", "learning_curves"],
         "pictures": [

@@ -11,6 +11,8 @@ from pathlib import Path
 
 # The notebook that chooses the template if the parameter template_visit is "selected".
 TEMPLATE_NOTEBOOK = "02_template_selection"
+# The notebook that follows the atrophy of an eye, and the one that compares growth over eyes.
+ATROPHY_NOTEBOOK, GROWTH_NOTEBOOK = "12_atrophy", "13_growth"
 TYPES = {"str": str, "int": int, "float": float}
 
 

@@ -40,10 +40,13 @@ class Picture:
     path : str
         Path of the file, seen from the page.
     caption : str
+    wide : bool
+        Whether it needs the whole width of the page to be read.
     """
 
     path: str
     caption: str
+    wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ PACKAGES = {
 # These parts of the package decide the numbers. All other parts only show them or start runs.
 PACKAGE = Path(__file__).parents[1]
 DECIDING = (
-    *("loading", "transforms", "methods", "metrics", "series", "study.py"),
+    *("loading", "transforms", "methods", "metrics", "series", "atrophy", "study.py"),
     *("results/tuned.py", "results/folder.py", "runs/fire_benchmark.py", "runs/peers.py"),
 )
 METRICS_FILE = "metrics.json"

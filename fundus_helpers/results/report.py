@@ -1,5 +1,6 @@
 """The report of one eye: a page for people, and a table of all notebooks for the terminal."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.metrics.measures import MEASURES
+from fundus_helpers.plotting.atrophy_turns import ATROPHY_PICTURES
 from fundus_helpers.plotting.pictures import TURN_CAPTION, overlay_caption
 from fundus_helpers.results.metrics_file import METRICS_FILE, read_eye_metrics, read_metrics_file
 from fundus_helpers.results.notebook_page import is_executed, write_notebook_page
@@ -17,6 +19,10 @@ from fundus_helpers.series.outcomes import best_method, method_table
 
 # The report leaves these measures of `method_table` out, so that its table fits on a page.
 NOT_IN_REPORT = ("l1", "rmse", "mutual_information", "normalised_mutual_information", "overlap")
+ATROPHY_NOTEBOOK = "12_atrophy"
+ATROPHY_FILE, GROWTH_FILE = "atrophy.csv", "growth.json"
+NO_SCALE = "No scale is known, so areas are in pixels of each visit's own photograph (px)."
+NOT_FOLLOWED = "The atrophy could not be followed; the table says why."
 # The pictures of a registration, and their captions.
 PICTURES = {
     "before.jpg": f"As photographed ({overlay_caption('template', 'visit')}).",
@@ -47,7 +53,12 @@ def write_eye_report(path: Path | str) -> Path:
     if not metrics:
         reasons = "; ".join(unreadable.values()) or "run a notebook for this eye first"
         raise FileNotFoundError(f"no results of {folder.name}: {reasons}")
-    sections = [*_verdicts(folder), _notebooks(folder, metrics, unreadable), _left_out(metrics)]
+    sections = [
+        *_verdicts(folder),
+        *_atrophy(folder / ATROPHY_NOTEBOOK),
+        _notebooks(folder, metrics, unreadable),
+        _left_out(metrics),
+    ]
     with written_beside(path) as part:
         title = f"{folder.name}: registration report"
         part.write_text(render_page("eye.html.j2", title, sections), encoding="utf-8")
@@ -92,6 +103,72 @@ def _verdicts(folder: Path) -> list[Section]:
 def _cells(table: pd.DataFrame) -> list[list[str]]:
     write = {name: MEASURES[name].write if name in MEASURES else str for name in table}
     return [[write[name](row[name]) for name in table] for row in table.to_dict("records")]
+
+
+def _atrophy(folder: Path) -> list[Section]:
+    """Tell how the atrophy grew. What cannot be read is named, and the rest is shown."""
+    if not (folder / ATROPHY_FILE).exists():
+        return []
+    try:
+        table = pd.read_csv(folder / ATROPHY_FILE, keep_default_na=False, dtype=str)
+        rows = [_visit_cells(row) for row in table.to_dict("records")]
+        areas = [float(area) for area in table["area_px"] if area]
+        scales = [*dict.fromkeys(filter(None, table["scale"]))]
+    except (ValueError, KeyError, OSError) as error:
+        return [Section("Atrophy", [_damaged(folder / ATROPHY_FILE, error)])]
+    words = [f"Scale: {'; '.join(scales)}." if scales else NO_SCALE]
+    if not any(areas):
+        words = ["No atrophy was found at any visit." if areas else NOT_FOLLOWED]
+    pictures = [
+        Picture(f"{folder.name}/{name}", caption, wide=True)
+        for name, caption in ATROPHY_PICTURES.items()
+        if (folder / name).exists()
+    ]
+    header = ["date", "area", "95 % interval", "foci", "how it was found", "reason if left out"]
+    return [
+        Section("Atrophy", words, pictures, header=header, rows=rows),
+        *_rates(folder / GROWTH_FILE),
+    ]
+
+
+def _visit_cells(row: Mapping[str, str]) -> list[str]:
+    """Return the cells of a visit; its area is in mm2 if the scale is known, otherwise in px."""
+    unit, write = ("mm2", "{:.2f}") if row["area_mm2"] else ("px", "{:.0f}")
+    names = (f"area_{unit}", f"area_low_{unit}", f"area_high_{unit}")
+    area, low, high = (write.format(float(row[name])) if row[name] else "" for name in names)
+    interval = f"{low} to {high}" if low and high else ""
+    foci = f"{float(row['foci']):.0f}" if row["foci"] else ""
+    date = row["date"] or row["visit"]
+    return [date, f"{area} {unit}" if area else "", interval, foci, row["found_by"], row["reason"]]
+
+
+def _rates(path: Path) -> list[Section]:
+    if not path.exists():
+        return []
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content["rates"] if isinstance(content, dict) else content
+        rows = [
+            [rate["name"], *(_three(rate[key]) for key in ("value", "low", "high")), rate["unit"]]
+            for rate in found
+        ]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        return [Section("Growth of the atrophy", [_damaged(path, error)])]
+    words = (
+        "Low and high are the ends of the 95 % interval, which carries the outline, the predicted "
+        "error of the registration, errors that all visits share, and the scale."
+    )
+    header = ["rate", "value", "low", "high", "unit"]
+    return [Section("Growth of the atrophy", [words], header=header, rows=rows)] if rows else []
+
+
+def _three(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.3g}"
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else "damaged"
+    return f"{path.name} of {path.parent.name}: {reason}; delete it and run the notebook again"
 
 
 def _notebooks(folder: Path, metrics: Mapping[str, dict], unreadable: Mapping[str, str]) -> Section:

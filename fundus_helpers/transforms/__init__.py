@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "smooth_without_folds",
             "support",
         ],
+        "inversion": ["invert_smooth"],
         "transform": [
             "RegistrationError",
             "compose",

@@ -173,7 +173,7 @@ def from_function(
     rows, columns = (np.arange(-spacing, n + spacing, spacing, dtype=float) for n in shape)
     nodes = np.stack(np.meshgrid(columns, rows), axis=2)
     mapped = function(nodes)
-    linear = _nearest_linear(nodes, mapped)
+    linear = nearest_linear(nodes, mapped)
     back = to_matrix(linear.GetInverse())
     field = mapped @ back[:, :2].T + back[:, 2] - nodes
     return compose(from_displacement(field, spacing, -spacing), linear)
@@ -230,7 +230,7 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
         return from_matrix(to_matrix(transform.GetInverse()))
     field = displacement(transform, shape)
     grid = fields.pixel_grid(shape)
-    linear = _nearest_linear(grid, grid + field)
+    linear = nearest_linear(grid, grid + field)
     # The filter cannot invert displacements that leave the grid: remove the linear part first.
     rest = from_displacement(displacement(compose(transform, linear.GetInverse()), shape))
     inverter = sitk.InvertDisplacementFieldImageFilter()
@@ -242,7 +242,7 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     return compose(linear.GetInverse(), sitk.DisplacementFieldTransform(inverse))
 
 
-def _nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:
+def nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:
     """Return the affine transform that maps points to targets best (least squares)."""
     rows = np.insert(points.reshape(-1, 2), 2, 1.0, axis=1)
     return from_matrix(np.linalg.lstsq(rows, targets.reshape(-1, 2), rcond=None)[0].T)

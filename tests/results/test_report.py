@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 from html.parser import HTMLParser
 
@@ -227,3 +228,80 @@ def test_an_executed_notebook_that_is_damaged_is_told_and_stops_nothing(results)
     assert (
         "03_rigid.ipynb is damaged: run the notebook again" in table.loc["03_rigid", "in numbers"]
     )
+
+
+COLUMNS = "visit,date,area_px,area_mm2,area_low_px,area_high_px,area_low_mm2,area_high_mm2,foci"
+COLUMNS += ",found_by,scale,reason"
+SCALE = "0.0116 mm per pixel (DICOM header)"
+
+
+def save_atrophy(results, *rows, rates=()):
+    """Write the table and the rates that notebook 12 leaves; return their folder."""
+    folder = make_folder(results, "007", "L", "12_atrophy")
+    (folder / "atrophy.csv").write_text("\n".join([COLUMNS, *rows]) + "\n")
+    (folder / "growth.json").write_text(json.dumps({"rates": [*rates]}))
+    return folder
+
+
+def report_of(results):
+    """Write the report of the eye and return its text."""
+    return write_eye_report(results / "007_L" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_tells_area_interval_rate_and_scale_of_the_atrophy(results):
+    rate = {"name": "square-root growth", "value": 0.3333, "low": 0.2, "high": None}
+    folder = save_atrophy(
+        results,
+        f"a,2020-01-02,1000,1.2345,900,1100,1.1,1.4,2.0,found,{SCALE},",
+        "b,,,,,,,,,,,its registration is failed: <dark>",
+        rates=[rate | {"unit": "mm/year"}],
+    )
+    for name in ("growth.png", "outlines.gif"):
+        (folder / name).touch()
+    text = report_of(results)
+    assert f"Scale: {SCALE}." in text
+    assert "<td>2020-01-02</td><td>1.23 mm2</td><td>1.10 to 1.40</td><td>2</td>" in text
+    assert "<td>b</td><td></td>" in text and "its registration is failed: &lt;dark&gt;" in text
+    assert "<td>square-root growth</td><td>0.333</td><td>0.2</td><td></td><td>mm/year</td>" in text
+    assert Page(text).fetched[-2:] == ["12_atrophy/growth.png", "12_atrophy/outlines.gif"]
+
+
+def test_without_a_scale_the_report_has_pixels_and_says_so(results):
+    save_atrophy(results, "a,2020-01-02,1000.4,,900,1100,,,2,found,,")
+    text = report_of(results)
+    assert "No scale is known" in text
+    assert "<td>1000 px</td><td>900 to 1100</td>" in text and "mm2" not in text
+
+
+def test_an_eye_without_atrophy_is_told_as_such(results):
+    save_atrophy(results, f"a,2020-01-02,0.0,0.0,0,0,0,0,0,found,{SCALE},")
+    text = report_of(results)
+    assert "No atrophy was found at any visit." in text and "Growth of the atrophy" not in text
+
+
+def test_an_onset_map_that_was_refused_has_its_reason_and_no_number(results):
+    save_atrophy(results, f"a,2020-01-02,,,,,,,,,{SCALE},30% of the last lesion would have healed")
+    text = report_of(results)
+    assert "could not be followed; the table says why" in text
+    assert "30% of the last lesion would have healed" in text and "No atrophy" not in text
+
+
+@pytest.mark.parametrize("content", ["", "visit,date\na,b\n", COLUMNS + '\na,b,"c', "\udcff\udcfe"])
+def test_damaged_atrophy_is_named_and_stops_nothing(results, content):
+    folder = save_atrophy(results)
+    (folder / "atrophy.csv").write_text(content, errors="surrogateescape")
+    text = report_of(results)
+    assert "atrophy.csv of 12_atrophy: damaged; delete it and run the notebook again" in text
+    assert "Method to take" in text
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"rates": [{"name": 1}]}', "3"])
+def test_damaged_rates_are_named_and_the_areas_stay(results, content):
+    folder = save_atrophy(results, f"a,2020-01-02,1000,1.2345,9,11,1,2,2,found,{SCALE},")
+    (folder / "growth.json").write_text(content)
+    text = report_of(results)
+    assert "growth.json of 12_atrophy: damaged; delete it" in text and "1.23 mm2" in text
+
+
+def test_an_eye_on_which_atrophy_was_not_followed_has_no_such_section(results):
+    assert "Atrophy" not in report_of(results)

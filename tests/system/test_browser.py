@@ -262,7 +262,7 @@ def test_the_sliders_of_a_notebook_work_in_jupyterlab(browser, lab, place, name)
     run(browser, f"const panel = app.shell.currentWidget; {leave}")
 
 
-def run_all(browser, name):
+def run_all(browser, name, folder="notebooks"):
     """Open a notebook and run all cells, as the menu does; tells whether none has failed.
 
     A click on the menu was lost now and then: JupyterLab shows an idle kernel before the notebook
@@ -270,7 +270,7 @@ def run_all(browser, name):
     """
     return run(
         browser,
-        f"await app.restored; const path = 'notebooks/{name}.ipynb';"
+        f"await app.restored; const path = '{folder}/{name}.ipynb';"
         "const panel = await app.commands.execute('docmanager:open', { path });"
         "await panel.revealed; await panel.sessionContext.ready;"
         "await panel.sessionContext.session.kernel.info;"

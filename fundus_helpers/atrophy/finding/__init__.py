@@ -6,10 +6,11 @@ __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
         "change": ["Change", "find_change"],
-        "find": ["Found", "find_atrophy", "tidied"],
+        "find": ["Found", "SeriesEvidence", "find_atrophy", "gather_evidence", "tidied"],
         "first_visit": ["find_first"],
         "halfway": ["Evidence", "follow_borders", "join", "weigh_vessels"],
         "hints": ["Hints", "Strokes", "read_numbers"],
+        "saved_hints": ["SavedHints", "disc_scales", "hints_path", "read_hints", "save_hints"],
         "levels": ["even_levels"],
     },
 )

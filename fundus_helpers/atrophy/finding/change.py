@@ -8,12 +8,13 @@ from scipy import ndimage
 
 SMOOTH = 1.2  # standard deviation of the blur before levels are compared, in pixels of 768
 TALL = 6.0  # a step of the level is certain above so many standard deviations of the noise
-LEAST_STEP = 0.05  # a smaller step of the level is not looked at: light is not known better
+LEAST_STEP = 0.1  # a change of brightness by less than 10 % is no atrophy
 LOW, HIGH = 0.25, 0.6  # shares of the usual step: what belongs to a change, and what proves it
 PROOF = 0.3  # share of a changed place that must be proven
 LEAST_AREA = 40  # of a changed place, in pixels of an image of 768
 # Of all pixels, the share whose step goes in the usual direction by chance or by misregistration.
 BY_CHANCE = 0.0005
+TONES = 20  # the noise is measured in so many classes of brightness
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,41 @@ def find_change(
     nothing = np.full(levels.shape[1:], count, np.int16)
     if count < 2 or not everywhere.any():
         return Change(nothing, np.zeros(nothing.shape, np.float32), direction or -1, 0.0, 0.0)
-    differences = np.diff(smooth[:, everywhere], axis=0)
-    noise = float(1.4826 * np.median(np.abs(differences)) / np.sqrt(2))
-    least = max(TALL * noise, LEAST_STEP)
+    noises = _noise_of_tones(smooth, everywhere)
+    noise = float(np.median(noises[everywhere]))
+    least = np.maximum(TALL * noises, LEAST_STEP)
     direction = direction or _usual_direction(smooth, everywhere, least)
     onset, step = _steps(smooth * np.float32(direction), seen)
     certain = (step > least) & everywhere
     if certain.sum() < max(BY_CHANCE * everywhere.sum(), LEAST_AREA * unit**2):
         return Change(nothing, step, direction, noise, 0.0)
     usual = float(np.median(step[certain]))
-    changed = _proven(step, usual, noise, seen.any(axis=0), LEAST_AREA * unit**2)
+    changed = _proven(step, usual, noises, seen.any(axis=0), LEAST_AREA * unit**2)
     onset = np.where(changed, onset, count).astype(np.int16)
     return Change(onset, step, direction, noise, usual if changed.any() else 0.0)
 
 
-def _usual_direction(smooth: np.ndarray, everywhere: np.ndarray, least: float) -> int:
+def _noise_of_tones(smooth: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the noise of every pixel, by its brightness (height, width).
+
+    The logarithm makes the noise of dark places large.
+    """
+    level = smooth[0]
+    limits = np.quantile(level[everywhere], np.linspace(0, 1, TONES + 1))
+    classes = np.clip(np.searchsorted(limits, level) - 1, 0, TONES - 1)
+    differences = np.abs(np.diff(smooth, axis=0))
+    noise = np.zeros(TONES, np.float32)
+    for tone in range(TONES):
+        part = differences[:, (classes == tone) & everywhere]
+        noise[tone] = 1.4826 * np.median(part) / np.sqrt(2) if part.size else 0
+    return noise[classes]
+
+
+def _usual_direction(smooth: np.ndarray, everywhere: np.ndarray, least: np.ndarray) -> int:
     """Return whether more of the retina became darker (-1) or brighter (1)."""
     several = max(len(smooth) // 3, 1)
     difference = smooth[-several:].mean(axis=0) - smooth[:several].mean(axis=0)
-    changes = difference[everywhere]
+    changes, least = difference[everywhere], least[everywhere]
     return -1 if (changes < -least).sum() >= (changes > least).sum() else 1
 
 
@@ -119,13 +136,14 @@ def _steps(smooth: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _proven(
-    step: np.ndarray, usual: float, noise: float, seen: np.ndarray, least_area: float
+    step: np.ndarray, usual: float, noises: np.ndarray, seen: np.ndarray, least_area: float
 ) -> np.ndarray:
     """Return the places whose step is tall enough, and large in a good part of the place."""
-    changed = (step > max(TALL * noise, LOW * usual)) & seen
+    changed = (step > np.maximum(TALL * noises, LOW * usual)) & seen
     labels, count = ndimage.label(changed)
     numbers = np.arange(count + 1)
-    share = ndimage.mean(step > max(TALL * noise, HIGH * usual), labels, numbers)
+    high = step > np.maximum(TALL * noises, HIGH * usual)
+    share = ndimage.mean(high, labels, numbers)
     kept = (share > PROOF) & (np.bincount(labels.ravel(), minlength=count + 1) >= least_area)
     kept[0] = False
     return kept[labels]

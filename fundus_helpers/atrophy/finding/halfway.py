@@ -15,18 +15,19 @@ from fundus_helpers.atrophy.finding.change import SMOOTH
 # Distances in pixels of an image of 768.
 NEAR_FIRST = 4.0  # around the first lesion the healthy level is not known from the pixel itself
 CONTINUED = 6.0  # standard deviation of the blur that continues the healthy level into it
-GAP, DEPTH = 2.0, 7.0  # the inside of a lesion is measured between these distances to its border
+# The inside of a lesion is measured between these distances to its border, where it is fresh.
+GAP, DEPTH = 2.0, 4.5
 AROUND = 12.0  # standard deviation of the window in which inside and outside are compared
 REACH = 3  # how far a border may move in one round
 CORE = 2.0, 7.0  # blur, and radius of the search, for the darkest place of a new focus
 VESSEL = 0.012  # width of the widest vessel, as a share of the longer side
 
 OWN_VISITS = 2  # a pixel's own contrast is measured at so many visits from its onset on
-TRUST_AROUND = 2.0  # how many visits of its own the contrast around counts for
-EARLY = 0.8  # fresh atrophy has less contrast than the median of the first visits after the onset
+TRUST_AROUND = 4.0  # how many visits of its own the contrast around counts for
+EARLY = 0.65  # fresh atrophy has less contrast than the median of the first visits after the onset
 FRESH_ROUNDS, ROUNDS = 2, 3
 LEAST_CONTRAST = 0.03  # of the brightness; less than that cannot be halved
-LEAST_CORE = 0.1  # a focus with less contrast is not seen as one
+LEAST_CORE = 0.06  # a focus with less contrast is not seen as one
 VESSEL_SHARE = 0.15  # of the retina that is taken for vessels
 
 

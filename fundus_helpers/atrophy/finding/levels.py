@@ -15,13 +15,17 @@ from fundus_helpers.loading.light import erode
 
 ORDER = 4  # of the polynomial in x and y that describes the light
 GRID = 6  # the surface is fitted to means over blocks of so many pixels
-ROUNDS = 4
 RIM = 0.01  # of the field of view, as a share of the longer side: it is not used
 GRAIN = 0.0009  # blur before the logarithm, as a share of the longer side: 0.7 px of 768
-DARKEST = 0.02  # darker values are noise; the logarithm would make much of them
-CUT = 3.0  # blocks that differ from the surface by more standard deviations have changed
+# Of the median brightness: darker values are noise, of which the logarithm would make much.
+DARKEST = 0.12
+# Blocks that differ from the surface by more standard deviations have changed, in each round. At
+# first the surface is bent by what has changed, and the deviation is large.
+CUTS = 2.0, 2.5, 3.0
 LEAST_SHARE = 0.15  # of the blocks of the field of view that a surface is fitted to
 TONES = 2  # powers of the first level in the tone curve
+TONE_SPREAD = 0.03  # levels that differ by less show no tones that a curve could be fitted to
+TONE_RANGE = 0.02, 0.995  # quantiles of the first level between which the curve is used
 TONE_BLUR = 0.004  # of the level that the tone curve is applied to: 3 px of 768
 
 
@@ -50,7 +54,7 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
     >>> retina = rng.uniform(0.4, 0.6, (96, 96)).astype(np.float32)
     >>> light = np.linspace(0.6, 1.4, 96, dtype=np.float32)
     >>> levels, seen = even_levels(np.stack([retina, retina * light]), np.ones((2, 96, 96), bool))
-    >>> bool(np.abs(levels[1] - levels[0])[seen[1]].max() < 0.02)
+    >>> bool(np.abs(levels[1] - levels[0])[seen[1]].max() < 0.03)
     True
     """
     size = max(images.shape[1:])
@@ -60,10 +64,13 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
     kept = None
     for i, image in enumerate(images):
         smooth = cv2.GaussianBlur(image, (0, 0), max(GRAIN * size, 0.3))
-        brightness = np.log(np.maximum(smooth, np.float32(DARKEST)))
+        middle = np.median(image[masks[i]]) if masks[i].any() else 1.0
+        brightness = np.log(np.maximum(smooth, np.float32(max(DARKEST * middle, 1e-3))))
         if i == 0:
             levels[0] = brightness - _surface(brightness, seen[0], None, [])[0]
             first = cv2.GaussianBlur(levels[0], (0, 0), TONE_BLUR * size)
+            if seen[0].any():  # beyond the usual tones, the curve would be guessed
+                first = np.clip(first, *np.quantile(first[seen[0]], TONE_RANGE))
             tones = [first ** (power + 1) for power in range(TONES)]
         else:
             light, kept = _surface(brightness - levels[0], seen[i], kept, tones)
@@ -97,20 +104,31 @@ def _surface(
     if not inside.any():
         return np.zeros_like(values), inside
     kept = inside if kept is None or not (kept & inside).any() else kept & inside
-    for last in [False] * (ROUNDS - 1) + [True]:
-        factors = np.linalg.lstsq(terms[kept], blocks[kept], rcond=None)[0]
-        if last:
-            break
-        unchanged = inside & ~_changed(blocks - terms @ factors, inside, kept)
+    factors = _fitted(terms[kept], blocks[kept], len(toned))
+    for cut in CUTS:
+        unchanged = inside & ~_changed(blocks - terms @ factors, inside, kept, cut)
         if unchanged.sum() < LEAST_SHARE * inside.sum():
             break
         kept = unchanged
+        factors = _fitted(terms[kept], blocks[kept], len(toned))
     number = places.shape[-1]
     surface = (places @ factors[:number]).astype(np.float32)
     surface = cv2.resize(surface, (width, height), interpolation=cv2.INTER_CUBIC)
     for tone, factor in zip(tones, factors[number:], strict=True):
         surface += np.float32(factor) * tone
     return surface, kept
+
+
+def _fitted(terms: np.ndarray, values: np.ndarray, tones: int) -> np.ndarray:
+    """Return the factors of the terms (n, terms) by least squares; the last ones are of tones.
+
+    Where the retina shows hardly any tones, those factors stay near 0.
+    """
+    kept_small = np.zeros((tones, terms.shape[1]))
+    if tones:
+        kept_small[:, -tones:] = TONE_SPREAD * np.sqrt(len(terms)) * np.eye(tones)
+    both = np.concatenate([terms, kept_small]), np.concatenate([values, np.zeros(tones)])
+    return np.linalg.lstsq(*both, rcond=None)[0]
 
 
 def _terms(shape: tuple[int, int]) -> np.ndarray:
@@ -120,12 +138,12 @@ def _terms(shape: tuple[int, int]) -> np.ndarray:
     return np.stack([np.outer(y**j, x**i) for i, j in powers], axis=-1)
 
 
-def _changed(residual: np.ndarray, inside: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _changed(residual: np.ndarray, inside: np.ndarray, kept: np.ndarray, cut: float) -> np.ndarray:
     """Return the blocks that differ from the surface more than noise explains, and their rim."""
     weight = cv2.GaussianBlur(inside.astype(np.float64), (0, 0), 1.0)
     smooth = cv2.GaussianBlur(np.where(inside, residual, 0), (0, 0), 1.0) / np.maximum(weight, 0.1)
     middle = np.median(smooth[kept])
     deviation = 1.4826 * np.median(np.abs(smooth[kept] - middle)) + 1e-4
-    far = (np.abs(smooth - middle) > CUT * deviation) & inside
+    far = (np.abs(smooth - middle) > cut * deviation) & inside
     opened = cv2.morphologyEx(far.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     return cv2.dilate(opened, np.ones((5, 5), np.uint8)) > 0

@@ -9,14 +9,18 @@ import pandas as pd
 
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.landmarks import LANDMARKS_FILE
+from fundus_helpers.loading.tables.matching import normal_path
 from fundus_helpers.loading.visits.folder import (
     DEMO_PATIENTS,
     OTHER_FILE,
     PHOTOGRAPH,
     TABLE_ROW,
     odd_name,
+    may_hold_outlines,
     patient_folder,
+    photograph_of_outline,
     refuse_patient,
+    stem_of,
 )
 from fundus_helpers.loading.visits.listing import DataListing, advice
 from fundus_helpers.loading.visits.names import LATERALITIES, PATTERN
@@ -164,7 +168,7 @@ class EyeListing:
         The rows of `visits`.
     files : list of str
         The names of the files on which the results of the eye depend, relative to `folder`: the
-        photographs that a program may open, and the landmarks.
+        photographs that a program may open, the landmarks, and the outlines of atrophy.
     remarks : list of str
         A sentence for each row of the patient's tables that names no file, or several.
     """
@@ -210,7 +214,7 @@ def list_eye(
     paths = [row.path for row in own if row.kind == PHOTOGRAPH and row.path]
     names = [
         os.path.relpath(path, folder)
-        for path in [*paths, folder / LANDMARKS_FILE]
+        for path in [*paths, folder / LANDMARKS_FILE, *_outlines(rows, laterality)]
         if os.path.isfile(path)
     ]
     shown = [r for r in own if r.kind == PHOTOGRAPH or (r.kind == TABLE_ROW and r.file)]
@@ -218,6 +222,19 @@ def list_eye(
         row.laterality = laterality
     files = [name for name in names if not odd_name(name)]
     return EyeListing(folder, shown, files, remarks)
+
+
+def _outlines(rows: list[VisitRow], laterality: str) -> list[Path]:
+    """Return the files that may hold outlines of an eye, without those of the other eye alone."""
+    photographs = [row for row in rows if row.kind == PHOTOGRAPH]
+    others = [row.file for row in photographs if row.laterality not in (laterality, "")]
+    elsewhere = {normal_path(name) for file in others for name in (file, stem_of(file))}
+    return [
+        row.path
+        for row in rows
+        if row.kind == OTHER_FILE and row.path and may_hold_outlines(row.path.name)
+        if normal_path(photograph_of_outline(row.file)) not in elsewhere
+    ]
 
 
 def photograph_folder(data: Path | str, patient: str) -> Path:

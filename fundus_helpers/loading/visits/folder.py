@@ -200,6 +200,23 @@ def is_outline(name: str) -> bool:
     return marked or name.casefold() == COCO_FILE
 
 
+def may_hold_outlines(name: str) -> bool:
+    """Whether a file may hold outlines of atrophy: by its mark, or JSON of LabelMe or COCO."""
+    return is_outline(name) or name.lower().endswith(".json")
+
+
+def photograph_of_outline(name: str) -> str:
+    """Return what an outline is named after: its photograph, with or without its ending.
+
+    Examples
+    --------
+    >>> photograph_of_outline("eye_2019-05-28_L_atrophy.png")
+    'eye_2019-05-28_L'
+    """
+    stem = os.path.splitext(name)[0]
+    return stem[: -len(OUTLINE_MARK)] if stem.casefold().endswith(OUTLINE_MARK) else stem
+
+
 def stem_of(name: str) -> str:
     """Return the name of a file without its ending; the parts of a DICOM number are no ending."""
     suffix = _suffix(name)
