@@ -106,8 +106,10 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 	@$(WHO); $(WARM) $(SNAKEMAKE) "patient=$$who" "laterality=$$EYE" -- eye; status=$$?; \
 	$(BIN)/fundus summary "$$RESULTS" "$${who}_$$EYE"; exit $$status
 
-atrophy: .venv/installed  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE= FOVEA= FIRST_FREE=1 MM_PER_PIXEL=
-	@$(MAKE) --no-print-directory eye NOTEBOOKS=12 $(if $(filter file,$(origin TEMPLATE)),TEMPLATE=first)
+# Hints are in pixels of the template, so it must be known before the run.
+atrophy: override NOTEBOOKS := 12
+atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
+atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
 
 visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
 	@$(BIN)/fundus visits "$$DATA"

@@ -72,9 +72,14 @@ def visits(options: argparse.Namespace) -> int:
 
 
 def atrophy(options: argparse.Namespace) -> int:
-    """Follow the atrophy of one eye: run notebook 12 without opening it."""
+    """Run notebook 12 on one eye, and say what it found. Return 1 if nothing could be measured."""
     import fundus_helpers
+    from fundus_helpers.atrophy import tell_growth
+    from fundus_helpers.loading.visits.folder import refuse_patient
+    from fundus_helpers.results.notebooks import ATROPHY_NOTEBOOK
 
+    if why := refuse_patient(options.patient):
+        raise ValueError(why)
     notebooks = Path(fundus_helpers.__file__).resolve().parent.parent / "notebooks"
     eye = f"{options.patient}_{options.laterality}"
     given = {
@@ -89,12 +94,19 @@ def atrophy(options: argparse.Namespace) -> int:
         "template_visit": options.template,
         "size": options.size,
     }
-    options.notebook = notebooks / "12_atrophy.ipynb"
+    options.notebook = notebooks / f"{ATROPHY_NOTEBOOK}.ipynb"
     if not options.notebook.is_file():
-        raise FileNotFoundError(f"no {options.notebook}: run this in a clone of the project")
-    options.executed = options.results / eye / options.notebook.stem / options.notebook.name
+        raise FileNotFoundError(
+            f"the notebook {options.notebook.name} is not installed: run this in a clone of the "
+            "project, in the environment that `make install` has made"
+        )
+    options.executed = options.results / eye / ATROPHY_NOTEBOOK / options.notebook.name
     options.parameters = [f"{name}={value}" for name, value in given.items()]
-    return run(options)
+    if status := run(options):
+        return status
+    words, measured = tell_growth(options.executed.parent)
+    sys.stdout.write(f"{words}\n")
+    return 0 if measured else 1
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -230,9 +242,9 @@ COMMANDS = {
     atrophy: [
         DATA,
         ("patient", {"help": "name of the patient's folder"}),
-        ("laterality", {"help": "L (left) or R (right)"}),
+        ("laterality", {"choices": ("L", "R"), "help": "L (left) or R (right)"}),
         RESULTS,
-        ("--ellipse", {"default": "", "help": '"x y a b angle": it contains all the atrophy'}),
+        ("--ellipse", {"default": "", "help": '"x y a b angle" of the template: all is inside'}),
         ("--fovea", {"default": "", "help": '"x y", in pixels of the template\'s photograph'}),
         ("--first-free", {"action": "store_true", "help": "the first visit has no atrophy"}),
         ("--mm-per-pixel", {"type": float, "default": 0.0, "help": "of the template's photograph"}),
@@ -274,7 +286,7 @@ HELP = {
     visits: "write a first table of visits (visits.csv) from names, folders and headers",
     atrophy: (
         "follow the atrophy of one eye: areas, growth, the onset map and outlines in the folder "
-        "12_atrophy of its results"
+        "12_atrophy of its results (runs notebook 12, like `make atrophy`)"
     ),
     summary: "show the results of every notebook for all or some eyes",
     report: "write the report of one eye from the results of its notebooks (used by make)",

@@ -32,6 +32,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "painted_scale",
             "read_told",
             "save_atrophy",
+            "tell_growth",
         ],
         "finding": [
             "Hints",

@@ -17,6 +17,7 @@ from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.pictures import overlay_caption
 from fundus_helpers.results.metrics_file import METRICS_FILE
 from fundus_helpers.results.notebook_page import write_notebook_page
+from fundus_helpers.results.notebooks import GROWTH_NOTEBOOK
 from fundus_helpers.results.page import TEMPLATES, Link, Section, render_page
 
 SHEET = "photographs.jpg"  # the first photographs of an eye that is not done
@@ -68,12 +69,13 @@ def cohort_page(table: pd.DataFrame, results: Path, title: str, counts: str) -> 
 
 
 def _comparison(results: Path) -> list[str | Link]:
-    """Link to the notebook that compares the methods, if it has been run for the cohort."""
+    """Link to the notebooks that compare methods, and growth, if they were run for the cohort."""
     links = []
     for metrics in sorted((results / "cohort").glob(f"*/{METRICS_FILE}")):
         name = metrics.parent.name
         page = write_notebook_page(metrics.with_name(f"{name}.ipynb"))
-        words = f"Methods compared over all eyes: {name}"
+        what = "Growth of atrophy" if name == GROWTH_NOTEBOOK else "Methods compared"
+        words = f"{what} over all eyes: {name}"
         href = page and page.relative_to(results).as_posix()
         links.append(Link(words, href) if page else f"{words}, run by hand")
     return links

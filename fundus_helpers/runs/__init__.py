@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "pseudonym",
             "read_key",
         ],
+        "shown_outlines": ["shown_outlines"],
         "warm_start": ["run", "serve", "serve_for"],
     },
 )

@@ -25,6 +25,7 @@ from fundus_helpers.loading.visits.folder import DEMO_PATIENTS, PHOTOGRAPH
 from fundus_helpers.loading.visits.listing import DataListing
 from fundus_helpers.loading.visits.rows import VisitRow
 from fundus_helpers.loading.visits.settings import NEEDED, SELF_CONTAINED, TABLE_FILE
+from fundus_helpers.runs.shown_outlines import shown_outlines
 
 KEY_VARIABLE = "FUNDUS_PSEUDONYM_KEY"
 PSEUDONYM = re.compile(r"P[0-9a-f]{12}")
@@ -95,9 +96,10 @@ def make_view(data: Path | str, view: Path | str, key: bytes) -> list[str]:
     """Make a folder of links to the photographs, named by pseudonym and date.
 
     Dates and lateralities stay, because they are needed to follow an eye over time. Everything else
-    in the name of a file is dropped, even if the name contains no date. Names of files within
-    reasons are replaced. The reasons that a person wrote into ``excluded.csv``, and comments, may
-    hold names; they are not passed on.
+    in the name of a file is dropped, even if the name contains no date. Outlines of atrophy follow
+    their photographs (`runs.shown_outlines`). Names of files within reasons are replaced. The
+    reasons that a person wrote into ``excluded.csv``, and comments, may hold names; they are not
+    passed on.
 
     Parameters
     ----------
@@ -152,21 +154,24 @@ def _show_patient(
     if shown.is_symlink():
         shown.unlink()
     shown.mkdir(exist_ok=True)
-    rows = [r for r in listing.of_patient(patient) if r.kind == PHOTOGRAPH and r.path is not None]
+    found = listing.of_patient(patient)
+    rows = [row for row in found if row.kind == PHOTOGRAPH and row.path is not None]
     names = _names(rows, shown.name, key)
-    for row in rows:
-        link = shown / names[row.file]
-        if not (link.is_symlink() and link.readlink() == row.path):
+    links, texts = shown_outlines(found, names)
+    links |= {names[row.file]: row.path for row in rows}
+    for name, path in links.items():
+        link = shown / name
+        if not (link.is_symlink() and link.readlink() == path):
             _remove(link)
-            link.symlink_to(row.path)
-    tables = {
+            link.symlink_to(path)
+    texts |= {
         EXCLUDED_FILE: _excluded(rows, names),
         LANDMARKS_FILE: _landmarks(listing.folder_of(patient) / LANDMARKS_FILE, names),
     }
-    for file, text in tables.items():
+    for file, text in texts.items():
         if text:
             _write_if_changed(shown / file, text)
-    _remove_others(shown, {*names.values(), *(file for file, text in tables.items() if text)})
+    _remove_others(shown, {*links, *(file for file, text in texts.items() if text)})
     return [
         [f"{shown.name}/{names[r.file]}", shown.name, r.laterality, r.date, *_known(r)]
         for r in rows

@@ -1,5 +1,6 @@
 """Patients under other names: nothing of theirs is left, and everything else stays."""
 
+import json
 import stat
 
 import pandas as pd
@@ -10,6 +11,7 @@ from fundus_helpers.loading.tables.landmarks import read_landmarks
 from fundus_helpers.loading.visits import (
     cohort_eyes,
     find_eyes,
+    list_eye,
     list_files,
     list_visits,
     photograph_folder,
@@ -129,6 +131,35 @@ def test_landmarks_follow_their_photographs(data, tmp_path):
     assert (shown / row["fixed_file"]).read_bytes().decode() == FILES[0]
     assert (shown / row["moving_file"]).read_bytes().decode() == FILES[1]
     assert row["fixed_x"] == 1.5
+
+
+def test_outlines_follow_their_photographs_without_any_name(data, tmp_path):
+    folder, stem = data / "Jane Roe", FILES[1][:-4]
+    (folder / f"{stem}_atrophy.png").write_bytes(b"mask")
+    (folder / f"{FILES[2]}_atrophy.roi").write_bytes(b"regions")
+    (folder / f"{FILES[0][:-4]}.json").write_text('{"shapes": []}')
+    (folder / "Jane gone_atrophy.png").write_bytes(b"of no photograph")
+    images = [{"id": n, "file_name": name, "note": "Roe"} for n, name in enumerate([*FILES, "Roe"])]
+    spots = [{"id": n, "image_id": n, "category_id": 1, "by": "Roe"} for n in range(4)]
+    coco = {"info": "Roe", "images": images, "annotations": spots, "categories": []}
+    (folder / "Roe export.json").write_text(json.dumps(coco))
+    make_view(data, tmp_path / "view", KEY)
+    shown = tmp_path / "view" / pseudonym(KEY, "Jane Roe")
+    new = {path.read_bytes().decode(): path for path in shown.iterdir() if path.is_symlink()}
+    first, second, third = (new[name] for name in FILES)
+    assert new["mask"].name == f"{second.stem}_atrophy.png"
+    assert new["regions"].name == f"{third.name}_atrophy.roi"
+    assert new['{"shapes": []}'].name == f"{first.stem}.json"
+    assert "of no photograph" not in new
+    text = (shown / "atrophy_coco.json").read_text()
+    assert "Roe" not in text
+    told = json.loads(text)
+    assert [image["file_name"] for image in told["images"]] == [first.name, second.name, third.name]
+    assert [spot["image_id"] for spot in told["annotations"]] == [0, 1, 2]
+    assert not any("roe" in str(path.relative_to(tmp_path)).lower() for path in view_of(tmp_path))
+    listed = list_eye(tmp_path / "view", shown.name, "L")
+    assert {new["mask"].name, "atrophy_coco.json"} <= {*listed.files}
+    assert new["regions"].name not in listed.files  # of the right eye
 
 
 def test_what_has_not_changed_is_left_alone_and_what_is_gone_goes(data, tmp_path):

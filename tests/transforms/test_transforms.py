@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.files import written_beside
+from fundus_helpers.loading.demo_eye import read_truth, true_transform
 
 AFFINE = [[1.05, -0.1, 4.0], [0.08, 0.97, -7.0]]
 SHAPE = 90, 120
@@ -125,6 +126,34 @@ def test_a_smooth_transform_is_inverted_to_a_twentieth_of_a_pixel(matrix):
     inner = POINTS[(POINTS > 30).all(axis=1) & (POINTS[:, 0] < 90) & (POINTS[:, 1] < 60)]
     back = transforms.map_points(inverse, transforms.map_points(transform, inner))
     assert len(inner) > 5 and np.abs(back - inner).max() < 0.05
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 4])
+@pytest.mark.parametrize("matrix", [np.eye(2, 3), AFFINE])
+def test_a_smooth_transform_is_inverted_quickly_as_exactly(matrix, spacing):
+    transform = transforms.compose(smooth(), transforms.from_matrix(matrix))
+    inverse = transforms.invert_smooth(transform, SHAPE, spacing=spacing)
+    inner = POINTS[(POINTS > 30).all(axis=1) & (POINTS[:, 0] < 90) & (POINTS[:, 1] < 60)]
+    back = transforms.map_points(inverse, transforms.map_points(transform, inner))
+    assert len(inner) > 5 and np.abs(back - inner).max() < 0.05
+
+
+def test_a_linear_transform_is_inverted_exactly_by_the_quick_way_too():
+    there = transforms.map_points(affine(), POINTS)
+    inverse = transforms.invert_smooth(affine(), SHAPE)
+    assert np.abs(transforms.map_points(inverse, there) - POINTS).max() < 1e-9
+
+
+def test_the_quick_inverse_of_a_painted_visit_is_within_a_twentieth_of_a_pixel(demo):
+    truth = read_truth(demo / "demo_atrophy")
+    usable = [visit["file"] for visit in truth["visits"] if visit["usable"]]
+    transform = true_transform(truth, usable[0], usable[-1])
+    back = transforms.invert_smooth(transform, (192, 192))
+    seen = np.random.default_rng(0).uniform(5, 187, (300, 2))
+    there = transforms.map_points(transform, seen)
+    inside = ((there >= 5) & (there <= 187)).all(axis=1)
+    assert inside.sum() > 200
+    assert np.abs(transforms.map_points(back, there) - seen)[inside].max() < 0.05
 
 
 def test_corners_are_held_when_points_are_rescaled():

@@ -5,7 +5,7 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
-        "saving": ["clear_atrophy", "save_atrophy"],
+        "saving": ["clear_atrophy", "save_atrophy", "tell_growth"],
         "told": ["Told", "hints_on_disk", "painted_scale", "read_told"],
     },
 )

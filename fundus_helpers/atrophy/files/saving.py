@@ -55,7 +55,8 @@ def save_atrophy(folder: Path | str, atrophy: Atrophy, eye: Eye, *, code: str = 
     areas, growth = folder / AREAS_FILE, folder / GROWTH_FILE
     with written_beside(areas) as part:
         table = atrophy.table().replace([np.inf, -np.inf], np.nan).astype({"foci": "Int64"})
-        table.to_csv(part, index=False)
+        dates = table["date"].astype(str)
+        table.loc[dates.sort_values(kind="stable").index].to_csv(part, index=False)
     with written_beside(growth) as part:
         text = json.dumps(_growth(atrophy, code), indent=1, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
@@ -84,6 +85,34 @@ def clear_atrophy(folder: Path | str) -> None:
     saved = [folder / name for name in (AREAS_FILE, GROWTH_FILE, ONSET_FILE)]
     for path in [*saved, *folder.glob(f"*{OUTLINE_MARK}.png")]:
         path.unlink(missing_ok=True)
+
+
+def tell_growth(folder: Path | str) -> tuple[str, bool]:
+    """Say in words what `save_atrophy` has left in a folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    words : str
+        Lines: the verdict or that there is no atrophy, the scale, the rates with their 95 %
+        intervals, and what a person should look at.
+    measured : bool
+        Whether anything could be measured; False if the onset map is refused.
+    """
+    found = json.loads(Path(folder, GROWTH_FILE).read_text(encoding="utf-8"))
+    map_words = [f"the onset map is {found['verdict']}", *found["reasons"]]
+    lines = [found["in_words"] or "; ".join(map_words)]
+    lines.append(f"scale: {found['scale'] or 'not known, so all numbers are in pixels'}")
+    for rate in found["rates"]:
+        ends = [rate["low"], rate["high"]]
+        known = "not known" if None in ends else "{:.3g} to {:.3g}".format(*ends)
+        value = f"{rate['value']:.3g} {rate['unit']} (95 % interval {known})"
+        lines.append(f"{rate['name']}: {value}")
+    lines += [f"{name}: left out, {why}" for name, why in found["left_out"].items()]
+    return "\n".join([*lines, *found["notes"], *found["remarks"]]), found["verdict"] != FAILED
 
 
 def _growth(atrophy: Atrophy, code: str) -> dict[str, object]:
