@@ -26,7 +26,6 @@ from skimage.io import imread
 from small_project import PROJECT, clean_environment
 
 from fundus_helpers.loading.demo_eye import make_demo_eye
-from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.progress import progress
 
 SEEDS = 3  # painted eyes of each demo patient; the cohort repeats them under other names
@@ -35,7 +34,7 @@ SEEDS = 3  # painted eyes of each demo patient; the cohort repeats them under ot
 def paint_cohort(folder: Path, eyes: int, visits: int, size: int) -> None:
     """Make patients with one eye each. The eyes have usable visits of the demo eyes."""
     painted = []
-    for look in DEMO_PATIENTS:
+    for look in ("demo_colour", "demo_autofluorescence"):
         for seed in range(SEEDS):
             target = folder.parent / "painted" / str(seed)
             painted.append(make_demo_eye(target, look, size=size, seed=seed))

@@ -8,7 +8,6 @@ import numpy as np
 from fundus_helpers import loading, plotting, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.eye import load_eye
-from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.methods import METHODS
 
 
@@ -16,7 +15,7 @@ def main() -> None:
     """Draw first and last visit of both demo eyes, and overlays before and after registration."""
     panels, titles = [], []
     with tempfile.TemporaryDirectory() as data:
-        for patient in sorted(DEMO_PATIENTS):
+        for patient in ("demo_autofluorescence", "demo_colour"):
             make_demo_eye(data, patient)
             eye = load_eye(data, patient, "L")
             fixed, moving = eye.images[0], eye.images[-1]

@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "MaskAgreement",
             "PUBLISHED",
             "PatientsNeeded",
+            "SizeCorrelation",
             "agreement",
             "eye_rates",
             "growth_difference",
@@ -23,6 +24,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "read_areas",
             "save_table",
             "simulate_cohort",
+            "size_correlation",
         ],
         "eye": ["Atrophy", "follow_atrophy", "scale_of"],
         "files": [

@@ -8,7 +8,7 @@ from IPython.display import display
 
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.eye import load_eye
-from fundus_helpers.loading.visits import DEMO_PATIENTS, EyeError, find_eyes
+from fundus_helpers.loading.visits import EyeError, find_eyes
 from fundus_helpers.methods import METHODS
 from fundus_helpers.panels._worker import Worker
 from fundus_helpers.panels.panel import STYLE
@@ -35,7 +35,7 @@ class App:
         self._data = Path(data or os.environ.get(DATA, "data"))
         self._results = Path(results or os.environ.get(RESULTS, "results"))
         if not find_eyes(self._data):
-            make_demo_eye(self._data, sorted(DEMO_PATIENTS)[0])
+            make_demo_eye(self._data, "demo_autofluorescence")
         self._worker, self.tuner = Worker(self._tell), None
         eyes = [(f"{patient}, {side}", (patient, side)) for patient, side in find_eyes(self._data)]
         self.eye = ipywidgets.Dropdown(

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fundus_helpers.atrophy.cohort.areas import eye_rates
+from fundus_helpers.atrophy.cohort.correlation import SizeCorrelation
 from fundus_helpers.atrophy.cohort.differences import GrowthDifference
 from fundus_helpers.atrophy.cohort.model import GrowthModel
 from fundus_helpers.atrophy.cohort.repeatability import Agreement
@@ -18,7 +19,7 @@ from fundus_helpers.plotting.comparisons import plain_ticks
 from fundus_helpers.plotting.figures import with_caption
 
 BLUE, ORANGE, GREEN = sns.color_palette("colorblind")[:3]
-GROWTH = "square-root growth (mm/year)"
+GROWTH, AREA_GROWTH = "square-root growth (mm/year)", "growth of the area (mm2/year)"
 ROOT = "square root of the area (mm)"
 SIDES = {"L": "o", "R": "s"}  # the marks of left and right eyes
 
@@ -55,9 +56,9 @@ def spaghetti(
         years = np.array([0, table["years"].max()])
         band = first + model.low * years, first + model.high * years
         ax.fill_between(years, *band, color=BLUE, alpha=0.25, linewidth=0, zorder=2)
-        ax.plot(years, first + model.growth * years, color=BLUE, linewidth=3, label="mean growth")
+        ax.plot(years, first + model.growth * years, color=BLUE, linewidth=2, label="mean growth")
     ax.set(xlabel="years since the first visit with atrophy", ylabel=ROOT)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.15 * ax.dataLim.y1 if len(table) else None)
     _legend(ax)
     return with_caption(figure, caption)
 
@@ -65,33 +66,43 @@ def spaghetti(
 def growth_by_size(
     table: pd.DataFrame,
     difference: GrowthDifference,
+    correlations: Sequence[SizeCorrelation] = (),
     *,
     caption: str,
     marked: Collection[tuple[str, str]] = (),
 ) -> Figure:
-    """Draw the growth of every eye against its size at the first visit, with the estimated line.
+    """Draw the growth of every eye by its size at the first visit: of the area, and of its root.
 
     Parameters
     ----------
     table
         See `spaghetti`.
     difference : GrowthDifference
-        By ``size``.
+        By ``size``; the line in the right panel.
+    correlations : sequence of SizeCorrelation
+        Of the growth of the area, of the square-root growth, or of both: the titles of the panels.
     caption, marked
         See `spaghetti`.
     """
-    rates = eye_rates(table).dropna(subset="square_root_growth")
-    figure, ax = plt.subplots(figsize=(9, 5))
-    sizes = np.sqrt(rates["baseline_mm2"])
-    _marks(ax, rates, sizes, marked)
-    if difference.known:
+    rates = eye_rates(table)
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.8))
+    titles = {found.of: _correlation_words(found) for found in correlations}
+    panels = {
+        "area_growth": (rates["baseline_mm2"], "area at the first visit (mm2)", AREA_GROWTH),
+        "square_root_growth": (np.sqrt(rates["baseline_mm2"]), f"{ROOT}, first visit", GROWTH),
+    }
+    for ax, (of, (sizes, size_words, growth_words)) in zip(axes, panels.items(), strict=True):
+        _marks(ax, rates, sizes, marked, of)
+        ax.axhline(0, color="0.7", linewidth=1)
+        ax.set(xlabel=size_words, ylabel=growth_words)
+        ax.set_title(titles.get(of, ""), fontsize=10)
+    sizes = np.sqrt(rates.dropna(subset="square_root_growth")["baseline_mm2"])
+    if difference.known and len(sizes):
         along = np.linspace(sizes.min(), sizes.max(), 40)
         growth, low, high = np.array([difference.at(size) for size in along]).T
-        ax.fill_between(along, low, high, color=BLUE, alpha=0.25, linewidth=0)
-        ax.plot(along, growth, color=BLUE, linewidth=3, label="mean by size")
-    ax.axhline(0, color="0.7", linewidth=1)
-    ax.set(xlabel="square root of the area at the first visit (mm)", ylabel=GROWTH)
-    _legend(ax)
+        axes[1].fill_between(along, low, high, color=BLUE, alpha=0.25, linewidth=0)
+        axes[1].plot(along, growth, color=BLUE, linewidth=3, label="mean by size")
+    _legend(axes[1])
     return with_caption(figure, caption)
 
 
@@ -192,17 +203,28 @@ def patients_by_slowing(plans: Mapping[str, Sequence[PatientsNeeded]], *, captio
 
 
 def _marks(
-    ax: Axes, rates: pd.DataFrame, places: pd.Series, marked: Collection[tuple[str, str]]
+    ax: Axes,
+    rates: pd.DataFrame,
+    places: pd.Series,
+    marked: Collection[tuple[str, str]],
+    of: str = "square_root_growth",
 ) -> None:
-    """Draw one mark per eye, with the standard error of its own regression where it has one."""
+    """Draw one mark per eye; a square-root growth with the standard error of its regression."""
     for place, row in zip(places, rates.itertuples(), strict=True):
         who = row.patient, row.laterality
         style = {"color": "0.5", "markersize": 4, "alpha": 0.8, "linewidth": 0.8}
         if who in marked:
             style = {"color": ORANGE, "markersize": 9, "zorder": 4, "label": " ".join(who)}
-        error = None if np.isnan(row.standard_error) else row.standard_error
+        has_error = of == "square_root_growth" and np.isfinite(row.standard_error)
+        error = row.standard_error if has_error else None
         marker = SIDES.get(row.laterality, "o")
-        ax.errorbar(place, row.square_root_growth, error, marker=marker, linestyle="", **style)
+        ax.errorbar(place, getattr(row, of), error, marker=marker, linestyle="", **style)
+
+
+def _correlation_words(found: SizeCorrelation) -> str:
+    if not found.known:
+        return ""
+    return f"rank correlation {found.value:+.2f} ({found.low:+.2f} to {found.high:+.2f})"
 
 
 def _legend(ax: Axes) -> None:

@@ -24,6 +24,7 @@ from fundus_helpers.atrophy.cohort import (
     read_areas,
     save_table,
     simulate_cohort,
+    size_correlation,
 )
 from fundus_helpers.atrophy.eye import COLUMNS
 
@@ -130,6 +131,9 @@ def test_two_visits_have_a_mean_growth_without_a_model():
     found = growth_model(simulate_cohort(30, visits=2, seed=4))
     assert found.structure == model.BY_MEANS and found.low < 0.33 < found.high
     assert any("no eye has three visits" in note for note in found.notes)
+    assert "not known" in found.spread and "nan" not in found.spread
+    assert found.structure in found.spread and f"{found.sd_growth:.3f} mm/year" in found.spread
+    assert GrowthModel().spread == "how much eyes differ is not known"
 
 
 def test_a_fit_that_does_not_converge_gives_way_to_a_simpler_one_and_says_so(monkeypatch):
@@ -201,6 +205,34 @@ def test_a_difference_by_size_comes_back():
     assert np.mean(values, axis=0) == pytest.approx([-0.08, 0.33], abs=0.02)
 
 
+def test_the_square_root_takes_away_most_of_the_dependence_on_size():
+    roots, areas = [], []
+    for seed in range(12):
+        table = simulate_cohort(40, seed=seed)
+        areas.append(size_correlation(table, "area_growth"))
+        roots.append(size_correlation(table, "square_root_growth"))
+    # 3000 made-up patients with the same numbers have 0.46 and 0.03.
+    assert np.mean([found.value for found in areas]) == pytest.approx(0.45, abs=0.07)
+    assert np.mean([found.value for found in roots]) == pytest.approx(0.02, abs=0.07)
+    assert sum(found.low <= 0.03 <= found.high for found in roots) >= 11
+    assert sum(found.low > 0 for found in areas) >= 9
+
+
+def test_a_correlation_that_is_not_known_is_said():
+    table = simulate_cohort(12, seed=1)
+    few = size_correlation(table[table["patient"] < "made-up 004"], "area_growth")
+    assert not few.known and "3 patients" in str(few) and "6 are needed" in str(few)
+    # Steeper and steeper from patient to patient: every rank is the same.
+    table["patient"] = [f"{i // 5:02d}" for i in range(len(table))]
+    size = table["patient"].astype(float) + 1
+    table["square_root_area_mm"] = size + size * table["years"]
+    table["area_mm2"] = table["square_root_area_mm"] ** 2
+    perfect = size_correlation(table, "square_root_growth")
+    assert perfect.value == 1 and np.isnan(perfect.low) and "not known" in str(perfect)
+    with pytest.raises(ValueError, match="square_root_growth"):
+        size_correlation(table, "radius")
+
+
 def test_eyes_whose_fovea_is_not_known_are_left_out():
     table = simulate_cohort(20, seed=1)
     without = table["patient"] > "made-up 014"
@@ -260,19 +292,22 @@ def test_masks_agree_by_dice_and_by_the_distance_of_their_borders():
 
 
 def test_the_patients_computed_give_the_power_that_was_asked_for():
-    plan = patients_needed(0.3, PUBLISHED, dropout=0.0)
-    seen = 0
-    for seed in range(80):
-        arms = [
-            eye_rates(
-                simulate_cohort(
-                    int(plan.per_arm), growth=mean, sd_growth=0.21, eyes_per_patient=1, seed=each
-                )
-            )["square_root_growth"]
-            for mean, each in ((0.33, 2 * seed), (0.33 * 0.7, 2 * seed + 1))
-        ]
-        seen += stats.ttest_ind(*arms).pvalue < 0.05
-    assert 0.7 < seen / 80 < 0.9
+    dropout, visits, trials = 0.2, 5, 400
+    plan = patients_needed(0.3, PUBLISHED, dropout=dropout, visits=visits)
+    stay = round(plan.per_arm * (1 - dropout))
+    times = np.linspace(0, 2, visits)
+    weights = (times - times.mean()) / ((times - times.mean()) ** 2).sum()
+
+    def growths(mean, seed):
+        arm = simulate_cohort(stay, growth=mean, visits=visits, eyes_per_patient=1, seed=seed)
+        return arm["square_root_area_mm"].to_numpy(float).reshape(stay, visits) @ weights
+
+    seen = [
+        stats.ttest_ind(growths(0.33, 2 * seed), growths(0.33 * 0.7, 2 * seed + 1)).pvalue < 0.05
+        for seed in range(trials)
+    ]
+    # The standard error of a share of 0.8 among 400 is 0.02.
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.05)
 
 
 def test_more_is_needed_for_less_slowing_less_time_and_more_dropout():

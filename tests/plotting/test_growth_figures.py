@@ -10,9 +10,11 @@ from fundus_helpers.atrophy.cohort import (
     GrowthDifference,
     GrowthModel,
     agreement,
+    eye_rates,
     growth_difference,
     patients_needed,
     simulate_cohort,
+    size_correlation,
 )
 
 TABLE = simulate_cohort(12, visits=3, seed=3)
@@ -38,6 +40,7 @@ def test_the_spaghetti_plot_has_one_line_per_eye_and_the_mean():
     (ax,) = figure.axes
     assert len(ax.lines) == 18 + 1 and figure.get_supxlabel() == "c"
     assert words_of(ax) == ["made-up 002 L", "made-up 002 R", "mean growth"]
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 1.1 * TABLE["square_root_area_mm"].max()
     start, end = ax.lines[-1].get_ydata()
     assert (end - start) / TABLE["years"].max() == pytest.approx(0.3)
 
@@ -46,8 +49,8 @@ def test_growth_that_is_not_known_is_not_drawn():
     (ax,) = plotting.spaghetti(TABLE, GrowthModel(), caption="c").axes
     assert len(ax.lines) == 18 and words_of(ax) == []
     for draw, by in ((plotting.growth_by_size, "size"), (plotting.growth_by_fovea, "fovea")):
-        (ax,) = draw(TABLE, GrowthDifference(by), caption="c").axes
-        assert words_of(ax) == []
+        for ax in draw(TABLE, GrowthDifference(by), caption="c").axes:
+            assert words_of(ax) == []
 
 
 def test_no_eye_at_all_makes_an_empty_figure_and_no_error():
@@ -59,11 +62,22 @@ def test_no_eye_at_all_makes_an_empty_figure_and_no_error():
 
 def test_the_line_by_size_is_that_of_the_model():
     found = growth_difference(TABLE, "size")
-    (ax,) = plotting.growth_by_size(TABLE, found, caption="c", marked=MARKED).axes
+    _, ax = plotting.growth_by_size(TABLE, found, caption="c", marked=MARKED).axes
     line = next(line for line in ax.lines if line.get_label() == "mean by size")
     x, y = line.get_data()
     assert (y[-1] - y[0]) / (x[-1] - x[0]) == pytest.approx(found.value)
     assert words_of(ax)[0] == "mean by size" and "made-up 002 R" in words_of(ax)
+
+
+def test_growth_of_the_area_and_of_its_root_lie_beside_each_other_with_their_correlations():
+    both = [size_correlation(TABLE, of) for of in ("area_growth", "square_root_growth")]
+    figure = plotting.growth_by_size(TABLE, GrowthDifference("size"), both, caption="c")
+    rates = eye_rates(TABLE)
+    for ax, found in zip(figure.axes, both, strict=True):
+        drawn = [line.get_ydata()[0] for line in ax.lines if len(line.get_ydata()) == 1]
+        assert drawn == pytest.approx(rates[found.of].tolist())
+        assert f"{found.value:+.2f}" in ax.get_title() and f"{found.low:+.2f}" in ax.get_title()
+    assert [ax.get_ylabel()[-9:] for ax in figure.axes] == ["mm2/year)", "(mm/year)"]
 
 
 def test_bland_altman_names_bias_and_limits():

@@ -197,9 +197,10 @@ def one_modality(
 
 
 def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
-    """Compute the square-root growth of every eye by itself, by least squares over its visits.
+    """Compute the growth of every eye by itself, by least squares over its visits.
 
-    Formula: slope of the square root of the area on time (doi:10.1167/tvst.7.6.40).
+    Formula: slope on time of the square root of the area, and of the area
+    (doi:10.1167/tvst.7.6.40).
 
     Parameters
     ----------
@@ -211,8 +212,9 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per eye: ``patient``, ``laterality``, ``visits``, ``years`` (from the first to the
         last visit), ``baseline_mm2`` (area at the first visit with atrophy),
-        ``square_root_growth`` in mm/year, and its ``standard_error`` (of the regression alone, so
-        too small). The growth is NaN with visits of one day only, the error with fewer than three.
+        ``square_root_growth`` in mm/year, its ``standard_error`` (of the regression alone, so too
+        small), and ``area_growth`` in mm2/year. Growth is NaN with visits of one day only, the
+        error with fewer than three.
         ``involved`` says whether the atrophy reached the fovea at the first visit: True, False,
         or missing where the fovea is not known.
 
@@ -225,9 +227,10 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for (patient, laterality), eye in table.groupby(["patient", "laterality"], sort=True):
-        rate = error = np.nan
+        rate = error = of_area = np.nan
         if eye["years"].nunique() > 1:
             rate, error = map(float, slope(eye["years"], eye["square_root_area_mm"]))
+            of_area = float(slope(eye["years"], eye["area_mm2"])[0])
         first = eye.iloc[0]
         distance = first["distance_to_fovea_mm"]
         rows.append(
@@ -239,9 +242,10 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
                 "baseline_mm2": float(first["area_mm2"]),
                 "square_root_growth": rate,
                 "standard_error": error,
+                "area_growth": of_area,
                 "involved": pd.NA if pd.isna(distance) else bool(distance == 0),
             }
         )
     columns = "patient laterality visits years baseline_mm2 square_root_growth standard_error"
-    found = pd.DataFrame(rows, columns=[*columns.split(), "involved"])
+    found = pd.DataFrame(rows, columns=[*columns.split(), "area_growth", "involved"])
     return found.astype({"involved": "boolean"})

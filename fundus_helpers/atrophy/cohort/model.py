@@ -39,7 +39,8 @@ class GrowthModel:
         mm/year. NaN where they cannot be told apart; then the first holds both.
     sd_low, sd_high : float
         95 % interval of `sd_growth`, by the jackknife over patients (Miller, Annals of
-        Mathematical Statistics 1968;39:567).
+        Mathematical Statistics 1968;39:567). It is too narrow where growth is skewed: in cohorts
+        of `simulate_cohort` it contains the truth in 83 to 85 %.
     sd_level_patients, sd_level_eyes : float
         The same as of growth, of the square root of the area at the first visit, in mm.
     residual : float
@@ -79,6 +80,18 @@ class GrowthModel:
     def sd_growth(self) -> float:
         """Standard deviation of the growth between eyes of different patients, in mm/year."""
         return sqrt(self.sd_growth_patients**2 + np.nan_to_num(self.sd_growth_eyes) ** 2)
+
+    @property
+    def spread(self) -> str:
+        """How much eyes differ, in one line."""
+        if not self.known:
+            return "how much eyes differ is not known"
+        ends = "not known" if isnan(self.sd_low) else f"{self.sd_low:.3f} to {self.sd_high:.3f}"
+        around = "not known" if isnan(self.residual) else f"{self.residual:.3f} mm"
+        return (
+            f"standard deviation of the growth between eyes {self.sd_growth:.3f} mm/year (95 % "
+            f"interval {ends}); of a visit around the line of its eye: {around}; {self.structure}"
+        )
 
     def __str__(self) -> str:
         """Say the growth in one line."""
@@ -129,6 +142,12 @@ def growth_model(table: pd.DataFrame, modality: str | None = None) -> GrowthMode
     ------
     ValueError
         See `one_modality`.
+
+    Notes
+    -----
+    In 400 cohorts each of `simulate_cohort` with 6, 10, 20 and 40 patients, the interval of the
+    mean growth contains the truth in 96, 95, 93 and 92 %. The growth of these eyes is skewed: a
+    few grow very fast, and a cohort that has none of them looks too sure.
 
     Examples
     --------

@@ -14,6 +14,7 @@ RATE_COLUMNS: Mapping[str, str] = {
     "baseline_mm2": "area at the first visit with atrophy in mm2",
     "square_root_growth": "change of the square root of the area in mm per year",
     "standard_error": "standard error of the regression of one eye alone, in mm per year",
+    "area_growth": "change of the area in mm2 per year",
     "involved": "whether the atrophy reached the fovea at the first visit",
     "reason": "why it was left out",
 }

@@ -60,7 +60,8 @@ def patients_needed(
     of growth between eyes, and S is the sum of the squared distances of the visits from their
     mean time. For a difference D = slowing * mean growth, each arm needs
     2 (z(1 - significance / 2) + z(power))^2 V / D^2 patients, and 1 / (1 - dropout) times as many
-    must be enrolled (Diggle et al., Analysis of longitudinal data, 2002, section 2.4).
+    must be enrolled (Zhao and Edland, International Journal of Biostatistics 2021, for complete
+    visits in arms of one size).
 
     Parameters
     ----------
