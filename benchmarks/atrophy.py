@@ -25,10 +25,11 @@ from fundus_helpers.atrophy.eye import Atrophy, follow_atrophy
 from fundus_helpers.atrophy.finding.find import find_atrophy
 from fundus_helpers.atrophy.finding.hints import Hints
 from fundus_helpers.atrophy.growth import growth_rates
-from fundus_helpers.atrophy.registered import registered_visits
+from fundus_helpers.atrophy.registered import RegisteredVisits, registered_visits
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_fovea, true_onset
 from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.loading.photographs import read_photograph, save_photograph
+from fundus_helpers.metrics.verdict import ACCEPTED, FAILED, Verdict
 from fundus_helpers.series.assessed_eye import AssessedEye
 
 EASY = ("demo_autofluorescence", "demo_colour")
@@ -97,11 +98,11 @@ def compare(eye: DemoEye, atrophy: Atrophy) -> dict[str, object]:
     """Compare outlines, areas, growth, onset and border with what was painted."""
     visits, table = atrophy.visits, atrophy.table()
     status, reasons = atrophy.verdict
-    if status == "failed":
+    if status == FAILED:
         return {"eye": eye.name, "verdict": "refused", "why": reasons[0]}
     dice, errors, held = [], [], []
     for i, file in enumerate(visits.files):
-        true = read_photograph_of_truth(eye.folder / "truth" / f"lesion_{file}")
+        true = read_outline(eye.folder / "truth" / f"lesion_{file}")
         row = table.loc[i]
         if true.any():
             found = atrophy.mask_of(i, true.shape)
@@ -123,7 +124,7 @@ def compare(eye: DemoEye, atrophy: Atrophy) -> dict[str, object]:
     }
 
 
-def read_photograph_of_truth(path: Path) -> np.ndarray:
+def read_outline(path: Path) -> np.ndarray:
     """Read a painted outline."""
     return read_photograph(path) > 0
 
@@ -237,17 +238,15 @@ def badly(data: Path, size: int, jobs: int) -> pd.DataFrame:
     return pd.DataFrame(joblib.Parallel(jobs)(joblib.delayed(one)(*a) for a in each))
 
 
-def _all_visits(eye: DemoEye, method: str):
+def _all_visits(eye: DemoEye, method: str) -> RegisteredVisits:
     """Return all usable visits as if every verdict were accepted, so that only healing can tell."""
     study, usable = eye.study, _usable(eye.folder)
+    accepted = Verdict(ACCEPTED, predicted_error=np.zeros(study.fixed.shape, np.float32))
     verdicts = [
-        type("Accepted", (), {"status": "accepted", "reasons": (), "predicted_error": 0.0})()
-        if found and found.transform is not None and file in usable
-        else None
+        accepted if found and found.transform is not None and file in usable else None
         for found, file in zip(study.registrations[method], study.eye.used["file"], strict=True)
     ]
-    study._verdicts[method] = verdicts
-    return registered_visits(study, method)
+    return registered_visits(study, method, verdicts=verdicts)
 
 
 def cost(data: Path, size: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fundus_helpers import transforms
 from fundus_helpers.atrophy.border import border_distances
-from fundus_helpers.atrophy.finding.find import find_atrophy
+from fundus_helpers.atrophy.finding.find import Found, find_atrophy
 from fundus_helpers.atrophy.finding.hints import Hints
 from fundus_helpers.atrophy.growth import RATES, Growth, growth_rates
 from fundus_helpers.atrophy.intervals import BORDER, Draws, draw_areas, interval, rate_interval
@@ -55,7 +55,7 @@ class Atrophy:
     @property
     def none(self) -> bool:
         """Whether there is no atrophy at any visit."""
-        return not self.onset.mask(len(self.onset.years) - 1).any()
+        return not self.onset.last.any()
 
     @property
     def verdict(self) -> tuple[str, tuple[str, ...]]:
@@ -100,7 +100,7 @@ class Atrophy:
         drawn = {i for i, how in enumerate(self.found_by) if how.startswith("outline")}
         return draw_areas(
             self.onset,
-            self._area_factors,
+            self.visits.area_factors,
             self.visits.errors,
             template_factor=self.visits.template_factor,
             scale=self.scale,
@@ -108,8 +108,15 @@ class Atrophy:
         )
 
     @cached_property
-    def _area_factors(self) -> list[np.ndarray]:
-        return [self.visits.area_factor(i) for i in range(len(self.onset.years))]
+    def drawn_areas(self) -> np.ndarray:
+        """Areas as they might be, in the unit of `areas`: float64, shape (draws, visits)."""
+        pixel = self.length_unit / self.visits.template_factor
+        return self.draws.areas * pixel**2 * self.draws.lengths[:, None] ** 2
+
+    @cached_property
+    def borders(self) -> np.ndarray:
+        """How far the border has moved by each visit, in `unit`; see `border_distances`."""
+        return border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
 
     @cached_property
     def areas(self) -> np.ndarray:
@@ -121,8 +128,7 @@ class Atrophy:
     def growth(self) -> Growth:
         """All rates of growth; see `growth_rates`."""
         perimeters = [shape.perimeter for shape in self.shapes]
-        borders = border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
-        return growth_rates(self.visits.dates, self.areas, perimeters, borders, unit=self.unit)
+        return growth_rates(self.visits.dates, self.areas, perimeters, self.borders, unit=self.unit)
 
     def table(self) -> pd.DataFrame:
         """Return the numbers of every visit, used or left out: one row per visit.
@@ -134,38 +140,44 @@ class Atrophy:
             the visit's own photograph on disk; columns in mm are empty without a scale.
         """
         status, reasons = self.verdict
-        rows = [self._row(i) for i in range(len(self.visits.names))]
-        if status == FAILED:
-            kept = ("visit", "file", "date", "years", "modality", "scale")
-            rows = [{k: row[k] for k in kept} | {"reason": "; ".join(reasons)} for row in rows]
+        refused = {"reason": "; ".join(reasons)}
+        rows = [
+            self._visit(i) | (refused if status == FAILED else self._numbers(i))
+            for i in range(len(self.visits.names))
+        ]
         rows += [
             {"visit": name, "date": self.visits.dates_left_out.get(name), "reason": why}
             for name, why in self.visits.left_out.items()
         ]
         return pd.DataFrame(rows, columns=COLUMNS)
 
-    def _row(self, i: int) -> dict[str, object]:
-        mask, shape, draws = self.onset.mask(i), self.shapes[i], self.draws
-        low, high = interval(draws.areas_of_visits[:, i])
-        row = {
+    def _visit(self, i: int) -> dict[str, object]:
+        """Return what is known of a visit before anything is measured."""
+        return {
             "visit": self.visits.names[i],
             "file": self.visits.files[i],
             "date": self.visits.dates[i].isoformat(),
             "years": round(float(self.onset.years[i]), 4),
-            "area_px": float((self._area_factors[i] * mask).sum()),
+            "modality": self.visits.modality,
+            "scale": "" if self.scale is None else str(self.scale),
+        }
+
+    def _numbers(self, i: int) -> dict[str, object]:
+        """Return what is measured at a visit."""
+        mask, shape = self.onset.mask(i), self.shapes[i]
+        low, high = interval(self.draws.areas_of_visits[:, i])
+        row = {
+            "area_px": float((self.visits.area_factors[i] * mask).sum()),
             "area_low_px": low,
             "area_high_px": high,
             "foci": len(shape.foci),
             "perimeter_px": self._perimeter_px(i),
-            "modality": self.visits.modality,
             "found_by": self.found_by[i],
-            "scale": "" if self.scale is None else str(self.scale),
             "reason": "",
         }
         if self.scale is not None:
-            areas = draws.areas[:, i] * self.scale.mm_per_pixel**2 * draws.lengths**2
             row["area_mm2"] = float(self.areas[i])
-            row["area_low_mm2"], row["area_high_mm2"] = interval(areas)
+            row["area_low_mm2"], row["area_high_mm2"] = interval(self.drawn_areas[:, i])
             row["square_root_area_mm"] = float(np.sqrt(self.areas[i]))
             row["perimeter_mm"] = shape.perimeter
         row["effective_radius"] = shape.effective_radius
@@ -223,12 +235,11 @@ class Atrophy:
         years = self.onset.years[counted]
         pixel = self.length_unit / self.visits.template_factor
         lengths = self.draws.lengths[:, None]
-        areas = self.draws.areas[:, counted] * pixel**2 * lengths**2
+        areas = self.drawn_areas[:, counted]
         if key == "border_expansion":
             moved = self.draws.moved[:, counted] * pixel
-            borders = border_distances(self.onset.masks, self.length_unit, seen=self.onset.seen)
             outline = np.random.default_rng(1).normal(1, BORDER, lengths.shape)
-            series = (borders[counted] + moved) * lengths * outline
+            series = (self.borders[counted] + moved) * lengths * outline
         elif key == "area_growth":
             series = areas
         elif key == "perimeter_adjusted_growth":
@@ -298,25 +309,19 @@ def follow_atrophy(
         If a hint lies outside the image.
     """
     hints, outlines = hints or Hints(), outlines or {}
-    drawn = {
-        i: _on_grid(outlines[file], visits, i)
-        for i, file in enumerate(visits.files)
-        if file in outlines
-    }
+    drawn = visits.outlines_on_grid(outlines)
     found = find_atrophy(
         visits.images, visits.masks, hints=hints, outlines=drawn, modality=visits.modality
     )
-    onset = OnsetMap(
-        found.onset, visits.years, visits.masks.any(axis=0), found.healed, found.healed_places
-    )
+    onset = onset_of(found, visits)
     by = tuple(_found_by(i, outlines.get(file), hints) for i, file in enumerate(visits.files))
     return Atrophy(visits, onset, scale, hints, by, (*remarks,))
 
 
-def _on_grid(outline: Outline, visits: RegisteredVisits, i: int) -> np.ndarray:
-    """Carry an outline from its own photograph to the grid of the template."""
-    full = transforms.rescale(visits.transforms[i], 1.0, visits.factors[i])
-    return transforms.warp_mask(outline.mask, full, visits.shape)
+def onset_of(found: Found, visits: RegisteredVisits) -> OnsetMap:
+    """Return the onset map of what was found on registered visits."""
+    seen = visits.masks.any(axis=0)
+    return OnsetMap(found.onset, visits.years, seen, found.healed, found.healed_places)
 
 
 def _found_by(i: int, outline: Outline | None, hints: Hints) -> str:

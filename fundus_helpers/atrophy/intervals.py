@@ -7,11 +7,13 @@ and by a larger one for young foci, which are hardly darker than their surroundi
 are computed anew each time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from fundus_helpers.atrophy.finding.find import SIZE
 from fundus_helpers.atrophy.growth import slope
 from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.scale import Scale
@@ -68,7 +70,7 @@ def draw_areas(
     ----------
     onset : OnsetMap
     area_factors : list of ndarray, shape (height, width)
-        See `RegisteredVisits.area_factor`; one per visit.
+        See `RegisteredVisits.area_factors`.
     errors : float32 ndarray, shape (visits, height, width)
         Predicted errors of the registration in pixels of the grid.
     template_factor : float
@@ -87,7 +89,7 @@ def draw_areas(
     Draws
     """
     rng = np.random.default_rng(seed)
-    visits, unit = len(onset.years), max(onset.position.shape) / 768
+    visits, unit = len(onset.years), max(onset.position.shape) / SIZE
     shared = rng.normal(0, SHARED * unit, draws)
     areas, own, moved = (np.empty((draws, visits)) for _ in range(3))
     for i in range(visits):
@@ -97,9 +99,9 @@ def draw_areas(
         parts = _by_age(onset.position, i) if i not in drawn else [(lesion, 0.0)]
         moves = [move + rng.normal(0, extra * unit, draws) for _, extra in parts]
         flat = np.full(lesion.shape, template_factor**2)
-        areas[:, i], own[:, i] = (
-            sum(_area(part, factor, each) for (part, _), each in zip(parts, moves, strict=True))
-            for factor in (flat, area_factors[i])
+        areas[:, i], own[:, i] = sum(
+            _areas(part, (flat, area_factors[i]), each)
+            for (part, _), each in zip(parts, moves, strict=True)
         )
         moved[:, i] = (move - shared) * template_factor
     lengths = np.exp(rng.normal(0, scale.uncertainty, draws)) if scale else np.ones(draws)
@@ -158,30 +160,33 @@ def _by_age(position: np.ndarray, i: int) -> list[tuple[np.ndarray, float]]:
     labels, count = ndimage.label(position <= i)
     foci = np.arange(1, count + 1)
     begun = np.asarray(ndimage.minimum(position, labels, foci), int) if count else foci
-    age = np.where(begun > 0, i - begun, len(YOUNG))  # how old those of the first visit are?
+    age = np.where(begun > 0, i - begun, len(YOUNG))  # those of the first visit may be old
     age = np.concatenate([[-1], np.minimum(age, len(YOUNG))])  # -1: no focus
     return [(age[labels] == number, spread) for number, spread in enumerate((*YOUNG, 0.0))]
 
 
-def _area(lesion: np.ndarray, factor: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Return the area of a lesion whose border is moved outwards, one per move in pixels."""
+def _areas(lesion: np.ndarray, factors: Sequence[np.ndarray], moves: np.ndarray) -> np.ndarray:
+    """Return areas of a lesion whose border is moved outwards: (factors, moves in pixels)."""
     if not lesion.any():
-        return np.zeros(len(moves))
+        return np.zeros((len(factors), len(moves)))
     outside = ndimage.distance_transform_edt(~lesion)
     distance = np.where(lesion, 0.5 - ndimage.distance_transform_edt(lesion), outside - 0.5)
     near = distance <= FARTHEST
     order = np.argsort(distance[near])
-    places, weights = distance[near][order], factor[near][order]
-    total = np.concatenate([[0.0], np.cumsum(weights)])
-    moment = np.concatenate([[0.0], np.cumsum(weights * places)])
-
-    def passed(border: np.ndarray) -> np.ndarray:
-        """Integrate the area inside of a moving border up to each of its places."""
-        number = np.searchsorted(places, border, side="right")
-        return border * total[number] - moment[number]
-
+    places = distance[near][order]
     # A pixel counts with the share of it that the border has passed.
-    return passed(moves + 0.5) - passed(moves - 0.5)
+    ends = [
+        (border, np.searchsorted(places, border, side="right"))
+        for border in (moves + 0.5, moves - 0.5)
+    ]
+    areas = []
+    for factor in factors:
+        weights = factor[near][order]
+        total = np.concatenate([[0.0], np.cumsum(weights)])
+        moment = np.concatenate([[0.0], np.cumsum(weights * places)])
+        after, before = (border * total[number] - moment[number] for border, number in ends)
+        areas.append(after - before)
+    return np.array(areas)
 
 
 def _registration_error(lesion: np.ndarray, error: np.ndarray) -> float:

@@ -39,6 +39,11 @@ class OnsetMap:
         return self.position <= i
 
     @property
+    def last(self) -> np.ndarray:
+        """The atrophy at the last visit: bool, shape (height, width)."""
+        return self.mask(len(self.years) - 1)
+
+    @property
     def masks(self) -> np.ndarray:
         """The atrophy at all visits: bool, shape (visits, height, width)."""
         return np.stack([self.mask(i) for i in range(len(self.years))])

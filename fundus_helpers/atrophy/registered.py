@@ -1,15 +1,21 @@
 """The registered visits of one eye on the template's grid, as atrophy is followed on them."""
 
 import datetime
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
+from fundus_helpers.atrophy.growth import years_since_first
+from fundus_helpers.atrophy.outlines import Outline
+from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.values import resize
-from fundus_helpers.metrics.verdict import ACCEPTED
+from fundus_helpers.metrics.verdict import ACCEPTED, Verdict
 from fundus_helpers.series.assessed_eye import AssessedEye
 
 
@@ -67,32 +73,59 @@ class RegisteredVisits:
     @property
     def years(self) -> np.ndarray:
         """Years since the first of these visits (float64)."""
-        days = np.array([date.toordinal() for date in self.dates])
-        return (days - days[0]) / 365.25
+        return years_since_first(self.dates)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Shape (height, width) of the grid."""
         return self.images.shape[1:]
 
-    def area_factor(self, i: int) -> np.ndarray:
-        """Return the pixels of the photograph on disk of a visit per pixel of the grid, (h, w).
+    @property
+    def template_file(self) -> str:
+        """Name of the photograph of the template."""
+        return self.files[self.names.index(self.template)]
+
+    @cached_property
+    def area_factors(self) -> list[np.ndarray]:
+        """Pixels of each photograph on disk per pixel of the grid: (height, width) for each visit.
 
         The sum over a lesion is its area in the photograph's own pixels.
         """
-        determinant = transforms.jacobian_determinant(self.transforms[i], self.shape)
-        return np.abs(determinant) * self.factors[i] ** 2
+        return [
+            np.abs(transforms.jacobian_determinant(each, self.shape)) * factor**2
+            for each, factor in zip(self.transforms, self.factors, strict=True)
+        ]
 
     def magnification(self, i: int) -> float:
         """Return the pixels of the photograph of a visit per pixel of that of the template."""
         inside = self.masks[i]
-        mean = float(self.area_factor(i)[inside].mean()) if inside.any() else 1.0
+        mean = float(self.area_factors[i][inside].mean()) if inside.any() else 1.0
         return float(np.sqrt(mean)) / self.template_factor
 
     def on_grid(self, i: int, mask: np.ndarray) -> np.ndarray:
         """Carry a mask from the photograph on disk of a visit to the grid of the template."""
         full = transforms.rescale(self.transforms[i], 1.0, self.factors[i])
         return transforms.warp_mask(mask, full, self.shape)
+
+    def outlines_on_grid(self, outlines: Mapping[str, Outline]) -> dict[int, np.ndarray]:
+        """Carry the outlines of photographs, by their names, to the grid: masks by visit."""
+        return {
+            i: self.on_grid(i, outlines[file].mask)
+            for i, file in enumerate(self.files)
+            if file in outlines
+        }
+
+    def laid_by(self, eye: Eye, moves: Sequence[sitk.Transform]) -> "RegisteredVisits":
+        """Return the same visits, laid on the template by other transforms.
+
+        Parameters
+        ----------
+        eye : Eye
+        moves : sequence of sitk.Transform
+            One per visit, as in `transforms`.
+        """
+        images, masks = _laid(eye, self.positions, moves)
+        return replace(self, images=images, masks=masks, transforms=tuple(moves))
 
     def resized(self, size: int) -> "RegisteredVisits":
         """Return the same visits on a grid whose longer side has at most `size` pixels."""
@@ -114,7 +147,9 @@ class RegisteredVisits:
         )
 
 
-def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
+def registered_visits(
+    study: AssessedEye, label: str, *, verdicts: Sequence[Verdict | None] | None = None
+) -> RegisteredVisits:
     """Collect the visits whose registration by a method is accepted.
 
     Parameters
@@ -123,6 +158,8 @@ def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
         For example a `Study`, in which the method has been run.
     label : str
         Name of the method in the study.
+    verdicts : sequence of Verdict or None, optional
+        One per visit; None: those of the study.
 
     Returns
     -------
@@ -136,7 +173,8 @@ def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
         If the method was not run.
     """
     eye, template = study.eye, study.template
-    found, verdicts = study.registrations.get(label), study.judge(label)
+    found = study.registrations.get(label)
+    verdicts = study.judge(label) if verdicts is None else verdicts
     used, left_out = [], {}
     for i, (name, verdict) in enumerate(zip(eye.names, verdicts, strict=True)):
         if not eye.comparable(template, i):
@@ -150,13 +188,12 @@ def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
             left_out[name] = "not registered"
         else:
             left_out[name] = f"its registration is {verdict.status}: {'; '.join(verdict.reasons)}"
-    shape = eye.images.shape[1:]
     moves = [transforms.identity() if i == template else found[i].transform for i in used]
-    images, masks, errors = (np.empty((len(used), *shape), t) for t in (np.float32, bool, "f4"))
-    for place, (i, move) in enumerate(zip(used, moves, strict=True)):
-        images[place] = eye.images[i] if i == template else transforms.warp(eye.images[i], move)
-        masks[place] = eye.masks[i] if i == template else transforms.warp_mask(eye.masks[i], move)
-        errors[place] = 0 if i == template else verdicts[i].predicted_error
+    images, masks = _laid(eye, used, moves)
+    errors = np.zeros(images.shape, np.float32)
+    for place, i in enumerate(used):
+        if i != template:
+            errors[place] = verdicts[i].predicted_error
     rows = eye.used.iloc[used]
     return RegisteredVisits(
         names=tuple(rows["visit"]),
@@ -178,5 +215,17 @@ def registered_visits(study: AssessedEye, label: str) -> RegisteredVisits:
     )
 
 
-def _modality(rows, i: int) -> str:
+def _laid(
+    eye: Eye, positions: Sequence[int], moves: Sequence[sitk.Transform]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay visits on the template: images and masks of shape (visits, height, width)."""
+    shape = len(positions), *eye.images.shape[1:]
+    images, masks = np.empty(shape, np.float32), np.empty(shape, bool)
+    for place, (i, move) in enumerate(zip(positions, moves, strict=True)):
+        images[place] = transforms.warp(eye.images[i], move)
+        masks[place] = transforms.warp_mask(eye.masks[i], move)
+    return images, masks
+
+
+def _modality(rows: pd.DataFrame, i: int) -> str:
     return rows["modality"][i] or "grey"

@@ -5,7 +5,7 @@ from functools import partial
 
 from IPython.display import HTML, display
 
-from fundus_helpers.atrophy.eye import Atrophy, follow_atrophy, scale_of
+from fundus_helpers.atrophy.eye import Atrophy, follow_atrophy, onset_of, scale_of
 from fundus_helpers.atrophy.finding.find import SeriesEvidence, gather_evidence
 from fundus_helpers.atrophy.finding.hints import Hints, Strokes
 from fundus_helpers.atrophy.finding.saved_hints import (
@@ -16,7 +16,6 @@ from fundus_helpers.atrophy.finding.saved_hints import (
     save_hints,
 )
 from fundus_helpers.atrophy.growth import RATES
-from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.outlines import OUTLINE_FORMATS, Outline, write_outlines
 from fundus_helpers.atrophy.registered import registered_visits
 from fundus_helpers.atrophy.scale import Scale, best_scale
@@ -76,11 +75,7 @@ class Outliner:
         self._scale = scale_of(study.eye, self.visits, scale)
         self._small = self.visits.resized(COUNTED_SIZE)
         self._drawn_outlines = dict(outlines or {})
-        self._small_outlines = {
-            i: self._small.on_grid(i, self._drawn_outlines[file].mask)
-            for i, file in enumerate(self.visits.files)
-            if file in self._drawn_outlines
-        }
+        self._small_outlines = self._small.outlines_on_grid(self._drawn_outlines)
         self.path = hints_path(study.results, study.eye.patient, study.eye.laterality)
         self.atrophy: Atrophy | None = None
         self._evidence: tuple[tuple, SeriesEvidence] | None = None
@@ -252,8 +247,7 @@ class Outliner:
             )
             self._evidence = marks, gathered
         found = self._evidence[1].found(hints.strokes)
-        seen = small.masks.any(axis=0)
-        onset = OnsetMap(found.onset, small.years, seen, found.healed, found.healed_places)
+        onset = onset_of(found, small)
         scale, told = self._scale_with(drawing)
         by = tuple(self._how(i, hints) for i in range(len(small.names)))
         return Atrophy(small, onset, scale, hints, by), told

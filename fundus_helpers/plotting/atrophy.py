@@ -16,6 +16,7 @@ from matplotlib.patches import Circle, Patch
 
 from fundus_helpers.atrophy.border import border_expansion
 from fundus_helpers.atrophy.eye import Atrophy
+from fundus_helpers.atrophy.growth import DAYS_PER_YEAR
 from fundus_helpers.atrophy.intervals import interval
 from fundus_helpers.atrophy.shapes import border_lines
 from fundus_helpers.atrophy.zones import zone_shares
@@ -176,7 +177,7 @@ def healed_map(atrophy: Atrophy) -> Figure:
     colour = np.zeros((*places.shape, 4))
     colour[places] = (*(int(HEALED[i : i + 2], 16) / 255 for i in (1, 3, 5)), 0.9)
     ax.imshow(colour)
-    last = border_lines(atrophy.onset.mask(len(atrophy.onset.years) - 1))
+    last = border_lines(atrophy.onset.last)
     ax.add_collection(LineCollection(last, colors=["white"], linewidths=1))
     share = f"{atrophy.onset.healed:.1%}".replace("%", " %")
     words = (
@@ -227,7 +228,7 @@ def _draw_grid(ax: Axes, atrophy: Atrophy, fovea: tuple[float, float], pixel: fl
     """Draw the ETDRS grid and the last outline over the last photograph."""
     show(ax, brightened(atrophy.visits.images[-1])[0])
     ax.set_autoscale_on(False)
-    last = border_lines(atrophy.onset.mask(len(atrophy.onset.years) - 1))
+    last = border_lines(atrophy.onset.last)
     ax.add_collection(LineCollection(last, colors=["#F0E442"], linewidths=1.2))
     for diameter in (1, 3, 6):
         radius = diameter / 2 / pixel
@@ -243,7 +244,7 @@ def _over_last(atrophy: Atrophy) -> tuple[Figure, Axes]:
     height, width = image.shape
     figure, ax = plt.subplots(figsize=(9, 6.5), layout="constrained")
     show(ax, image)
-    drawn = np.isfinite(atrophy.onset.onset()) | atrophy.onset.healed_places
+    drawn = atrophy.onset.last | atrophy.onset.healed_places
     if drawn.any():
         rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
         margin = MARGIN * max(np.ptp(rows), np.ptp(columns), 0.2 * max(image.shape))
@@ -253,16 +254,9 @@ def _over_last(atrophy: Atrophy) -> tuple[Figure, Axes]:
     return figure, ax
 
 
-def _drawn_areas(atrophy: Atrophy) -> np.ndarray:
-    """Return areas as they might be, in the unit of the atrophy: (draws, visits)."""
-    draws = atrophy.draws
-    pixel = atrophy.length_unit / atrophy.visits.template_factor
-    return draws.areas * pixel**2 * draws.lengths[:, None] ** 2
-
-
 def _draw_measured(ax: Axes, atrophy: Atrophy, power: float) -> None:
     dates, values = atrophy.visits.dates, atrophy.areas**power
-    low, high = np.array([interval(areas) for areas in _drawn_areas(atrophy).T]).T ** power
+    low, high = np.array([interval(areas) for areas in atrophy.drawn_areas.T]).T ** power
     if len(dates) > 1:
         ax.fill_between(dates, low, high, color=BLUE, alpha=0.25, label="95 % interval")
     else:  # a band needs two visits
@@ -277,13 +271,13 @@ def _draw_fit(ax: Axes, atrophy: Atrophy, key: str, power: float) -> None:
     days = mdates.date2num(atrophy.growth.dates)
     middle = np.mean(np.asarray(atrophy.growth.areas) ** power)
     ends = days[[0, -1]]
-    line = middle + rate.value * (ends - days.mean()) / 365.25
+    line = middle + rate.value * (ends - days.mean()) / DAYS_PER_YEAR
     label = f"fitted: {rate.value:.3g} {rate.unit.replace('2', '²')}"
     ax.plot(mdates.num2date(ends), line, "--", color="black", linewidth=1, label=label)
 
 
 def _days_since(atrophy: Atrophy, years: np.ndarray) -> np.ndarray:
-    return mdates.date2num(atrophy.visits.dates[0]) + years * 365.25
+    return mdates.date2num(atrophy.visits.dates[0]) + years * DAYS_PER_YEAR
 
 
 def _norm(atrophy: Atrophy) -> Normalize:

@@ -7,20 +7,20 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
+from fundus_helpers.atrophy.files.saving import AREAS_FILE, GROWTH_FILE
 from fundus_helpers.files import written_beside
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.atrophy_turns import ATROPHY_PICTURES
 from fundus_helpers.plotting.pictures import TURN_CAPTION, overlay_caption
 from fundus_helpers.results.metrics_file import METRICS_FILE, read_eye_metrics, read_metrics_file
 from fundus_helpers.results.notebook_page import is_executed, write_notebook_page
+from fundus_helpers.results.notebooks import ATROPHY_NOTEBOOK
 from fundus_helpers.results.page import Link, Picture, Section, render_page
 from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.series.outcomes import best_method, method_table
 
 # The report leaves these measures of `method_table` out, so that its table fits on a page.
 NOT_IN_REPORT = ("l1", "rmse", "mutual_information", "normalised_mutual_information", "overlap")
-ATROPHY_NOTEBOOK = "12_atrophy"
-ATROPHY_FILE, GROWTH_FILE = "atrophy.csv", "growth.json"
 NO_SCALE = "No scale is known, so areas are in pixels of each visit's own photograph (px)."
 NOT_FOLLOWED = "The atrophy could not be followed; the table says why."
 # The pictures of a registration, and their captions.
@@ -107,15 +107,15 @@ def _cells(table: pd.DataFrame) -> list[list[str]]:
 
 def _atrophy(folder: Path) -> list[Section]:
     """Tell how the atrophy grew. What cannot be read is named, and the rest is shown."""
-    if not (folder / ATROPHY_FILE).exists():
+    if not (folder / AREAS_FILE).exists():
         return []
     try:
-        table = pd.read_csv(folder / ATROPHY_FILE, keep_default_na=False, dtype=str)
+        table = pd.read_csv(folder / AREAS_FILE, keep_default_na=False, dtype=str)
         rows = [_visit_cells(row) for row in table.to_dict("records")]
         areas = [float(area) for area in table["area_px"] if area]
         scales = [*dict.fromkeys(filter(None, table["scale"]))]
     except (ValueError, KeyError, OSError) as error:
-        return [Section("Atrophy", [_damaged(folder / ATROPHY_FILE, error)])]
+        return [Section("Atrophy", [_damaged(folder / AREAS_FILE, error)])]
     words = [f"Scale: {'; '.join(scales)}." if scales else NO_SCALE]
     if not any(areas):
         words = ["No atrophy was found at any visit." if areas else NOT_FOLLOWED]

@@ -8,8 +8,8 @@ from fundus_helpers.transforms.transform import (
     compose,
     from_displacement,
     from_matrix,
-    nearest_linear,
     to_matrix,
+    without_linear_part,
 )
 from fundus_helpers.transforms.warping import remap
 
@@ -52,7 +52,7 @@ def invert_smooth(
     """
     if transform.IsLinear():
         return from_matrix(to_matrix(transform.GetInverse()))
-    rest, linear = _without_linear_part(transform, shape, spacing)
+    rest, linear = _sampled(transform, shape, spacing)
     # One node beyond every edge, so that the inverse covers the last pixel.
     height, width = (side // spacing + 3 for side in shape)
     nodes = fields.pixel_grid((height, width), float) * spacing - spacing
@@ -67,7 +67,7 @@ def invert_smooth(
     return compose(linear.GetInverse(), from_displacement(inverse, spacing, -spacing))
 
 
-def _without_linear_part(
+def _sampled(
     transform: sitk.Transform, shape: tuple[int, int], spacing: int
 ) -> tuple[np.ndarray, sitk.Transform]:
     """Split a transform into displacements (float32) of the nodes and a linear transform after."""
@@ -75,7 +75,5 @@ def _without_linear_part(
     kind, apart = sitk.sitkVectorFloat64, (spacing, spacing)
     sampled = sitk.TransformToDisplacementField(transform, kind, size[::-1], outputSpacing=apart)
     nodes = fields.pixel_grid(tuple(size), float) * spacing
-    mapped = nodes + sitk.GetArrayFromImage(sampled)
-    linear = nearest_linear(nodes, mapped)
-    back = to_matrix(linear.GetInverse())
-    return (mapped @ back[:, :2].T + back[:, 2] - nodes).astype(np.float32), linear
+    rest, linear = without_linear_part(nodes, nodes + sitk.GetArrayFromImage(sampled))
+    return rest.astype(np.float32), linear

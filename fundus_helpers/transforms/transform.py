@@ -173,9 +173,7 @@ def from_function(
     rows, columns = (np.arange(-spacing, n + spacing, spacing, dtype=float) for n in shape)
     nodes = np.stack(np.meshgrid(columns, rows), axis=2)
     mapped = function(nodes)
-    linear = nearest_linear(nodes, mapped)
-    back = to_matrix(linear.GetInverse())
-    field = mapped @ back[:, :2].T + back[:, 2] - nodes
+    field, linear = without_linear_part(nodes, mapped)
     return compose(from_displacement(field, spacing, -spacing), linear)
 
 
@@ -240,6 +238,15 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
     inverter.EnforceBoundaryConditionOff()
     inverse = inverter.Execute(rest.GetDisplacementField())
     return compose(linear.GetInverse(), sitk.DisplacementFieldTransform(inverse))
+
+
+def without_linear_part(
+    points: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, sitk.AffineTransform]:
+    """Split a movement of points into displacements and the nearest linear transform after them."""
+    linear = nearest_linear(points, targets)
+    back = to_matrix(linear.GetInverse())
+    return targets @ back[:, :2].T + back[:, 2] - points, linear
 
 
 def nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:

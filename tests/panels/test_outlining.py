@@ -330,7 +330,7 @@ def test_exported_outlines_are_read_again(outliner, study):
     found, remarks = read_outlines(panel.path.parent / "outlines", sizes)
     assert set(found) == set(panel.visits.files)
     assert all("2016-03-14" in each and "is empty" in each for each in remarks)  # as it was found
-    last, factor = panel.visits.files[-1], panel.visits.area_factor(3)
+    last, factor = panel.visits.files[-1], panel.visits.area_factors[3]
     wanted = (panel.atrophy.onset.mask(3) * factor).sum()  # in the visit's own pixels
     assert found[last].mask.sum() == pytest.approx(wanted, rel=0.01)
 

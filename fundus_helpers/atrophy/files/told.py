@@ -90,8 +90,7 @@ def read_told(
     given = scale_given(mm_per_pixel) if mm_per_pixel else None
     scales, remarks = [], []
     if saved is not None:
-        file = visits.files[visits.names.index(visits.template)]
-        hints = saved.hints(visits, file, hints)
+        hints = saved.hints(visits, visits.template_file, hints)
         scales = saved.resized(visits.shape).scales(visits.template_factor)
     hints.region(visits.shape)  # refuses what lies outside
     try:
@@ -154,7 +153,7 @@ def painted_scale(eye: Eye, visits: RegisteredVisits) -> Scale | None:
     """
     if eye.patient not in DEMO_PATIENTS:
         return None
-    truth, file = read_truth(eye.folder), visits.files[visits.names.index(visits.template)]
+    truth, file = read_truth(eye.folder), visits.template_file
     size = truth["size"]
     geometry = next(visit["geometry"] for visit in truth["visits"] if visit["file"] == file)
     grid = frame_points(size)

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fundus_helpers.atrophy.finding.change import Change
+from fundus_helpers.atrophy.finding.windows import window_mean
 
 # Distances in pixels of an image of 768.
 BLURS, WIDE = (1.0, 3.0, 6.0), 40.0  # standard deviations
@@ -121,8 +122,7 @@ def _looks_dead(
     model.fit(np.concatenate(samples), np.repeat([0, 1], fewer))
     odds = model.decision_function(first.reshape(-1, first.shape[-1])).reshape(weight.shape)
     odds = np.clip(odds, -CERTAIN, CERTAIN).astype(np.float32)
-    amount = cv2.GaussianBlur(weight, (0, 0), 1.5 * unit)
-    return cv2.GaussianBlur(odds * weight, (0, 0), 1.5 * unit) / (amount + np.float32(1e-4)) > 0
+    return window_mean(odds, weight, 1.5 * unit)[0] > 0
 
 
 def _features(level: np.ndarray, weight: np.ndarray, unit: float) -> np.ndarray:
@@ -130,8 +130,7 @@ def _features(level: np.ndarray, weight: np.ndarray, unit: float) -> np.ndarray:
     blurred = [cv2.GaussianBlur(level, (0, 0), sigma * unit) for sigma in BLURS]
     squared, middle = (cv2.GaussianBlur(each, (0, 0), 4 * unit) for each in (level**2, level))
     texture = np.sqrt(np.maximum(squared - middle**2, 0))
-    amount = cv2.GaussianBlur(weight, (0, 0), WIDE * unit)
-    around = cv2.GaussianBlur(level * weight, (0, 0), WIDE * unit) / (amount + np.float32(1e-4))
+    around, _ = window_mean(level, weight, WIDE * unit)
     return np.stack([*blurred, blurred[1] - around, np.log(texture + 0.01)], axis=-1)
 
 

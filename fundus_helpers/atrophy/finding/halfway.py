@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from fundus_helpers.atrophy.finding.change import SMOOTH
+from fundus_helpers.atrophy.finding.windows import window_mean
 
 # Distances in pixels of an image of 768.
 NEAR_FIRST = 4.0  # around the first lesion the healthy level is not known from the pixel itself
@@ -212,8 +213,8 @@ class _Follower:
         unit, lesion, known = self.unit, onset <= i, self.weight * self.seen[i]
         depth, away = _distance(lesion), _distance(~lesion)
         inner = known * ((depth > GAP * unit) & (depth < DEPTH * unit))
-        inside, amount = _window_mean(change, inner, AROUND * unit)
-        outside, _ = _window_mean(change, known * (away > GAP * unit), AROUND * unit)
+        inside, amount = window_mean(change, inner, AROUND * unit)
+        outside, _ = window_mean(change, known * (away > GAP * unit), AROUND * unit)
         if inner.any():
             usual = float((change * inner).sum() / inner.sum())
         else:
@@ -250,27 +251,17 @@ class _Follower:
         return np.where(near, limited, count).astype(np.int16)
 
     def _mean(self, values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
-        return _window_mean(values, weight, sigma * self.unit)[0]
-
-
-def _window_mean(
-    values: np.ndarray, weight: np.ndarray, sigma: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted mean in a Gaussian window, and the weight in it (0 to 1)."""
-    weight = weight.astype(np.float32)
-    amount = cv2.GaussianBlur(weight, (0, 0), sigma)
-    total = cv2.GaussianBlur((values * weight).astype(np.float32), (0, 0), sigma)
-    return total / (amount + np.float32(1e-4)), amount
+        return window_mean(values, weight, sigma * self.unit)[0]
 
 
 def _continued(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     """Continue values smoothly to where their weight is 0, in wider and wider windows."""
-    found, amount = _window_mean(values, weight, sigma)
+    found, amount = window_mean(values, weight, sigma)
     for factor in (2, 4, 8, 16):
         empty = amount < 0.02
         if not empty.any():
             break
-        wider, more = _window_mean(values, weight, sigma * factor)
+        wider, more = window_mean(values, weight, sigma * factor)
         found, amount = np.where(empty, wider, found), np.where(empty, more, amount)
     return found
 
