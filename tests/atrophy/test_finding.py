@@ -75,6 +75,39 @@ def test_nothing_is_found_at_a_first_visit_that_has_none(painted):
         assert not (find_atrophy(eye.images, eye.masks, hints=hints).onset <= 0).any()
 
 
+def around(lesion, factor=1.5):
+    """Return the ellipse (x, y, a, b, angle) that a person would draw around a lesion."""
+    rows, columns = np.nonzero(lesion)
+    x, y = columns.mean(), rows.mean()
+    return x, y, factor * np.abs(columns - x).max(), factor * np.abs(rows - y).max(), 0.0
+
+
+@pytest.mark.parametrize("patient", ["demo_autofluorescence", "demo_colour", "demo_atrophy"])
+def test_an_ellipse_around_the_atrophy_makes_nothing_worse(painted, patient):
+    eye = painted[patient]
+    without = eye.dice(find_atrophy(eye.images, eye.masks).onset).mean()
+    hints = Hints(ellipse=around(eye.true(-1), 2.0))
+    found = find_atrophy(eye.images, eye.masks, hints=hints)
+    assert eye.dice(found.onset).mean() > without - 0.01
+
+
+@pytest.mark.parametrize("patient", ["demo_autofluorescence", "demo_colour"])
+def test_a_single_visit_is_outlined_inside_an_ellipse(painted, patient):
+    eye, middle = painted[patient], len(painted[patient].years) // 2
+    one = slice(middle, middle + 1)
+    hints = Hints(ellipse=around(eye.true(middle)))
+    found = find_atrophy(eye.images[one], eye.masks[one], hints=hints, modality=patient[5:])
+    a, b = found.onset <= 0, eye.true(middle)
+    assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.95
+
+
+def test_a_smaller_image_gives_the_same_outlines(painted):
+    eye = painted["demo_colour"]
+    small = [each[:, ::2, ::2] for each in (eye.images, eye.masks)]
+    onset = np.kron(find_atrophy(*small).onset, np.ones((2, 2)))
+    assert eye.dice(onset).min() > 0.9
+
+
 def test_outlines_never_shrink_and_every_visit_has_its_own(painted):
     eye = painted["demo_atrophy"]
     found = find_atrophy(eye.images, eye.masks)

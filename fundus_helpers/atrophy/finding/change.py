@@ -43,7 +43,12 @@ class Change:
 
 
 def find_change(
-    levels: np.ndarray, seen: np.ndarray, *, direction: int | None = None, unit: float = 1.0
+    levels: np.ndarray,
+    seen: np.ndarray,
+    *,
+    region: np.ndarray | None = None,
+    direction: int | None = None,
+    unit: float = 1.0,
 ) -> Change:
     """Find where the level changed for good between two visits, and between which.
 
@@ -51,6 +56,9 @@ def find_change(
     ----------
     levels, seen
         See `finding.even_levels`.
+    region : bool ndarray, shape (height, width), optional
+        Where changes are looked for. The noise is measured everywhere, because most of a region
+        around atrophy may have changed.
     direction : {-1, 1}, optional
         Known from the modality; None: the direction in which most of the retina changed.
     unit : float
@@ -71,20 +79,22 @@ def find_change(
     """
     smooth = np.stack([cv2.GaussianBlur(level, (0, 0), SMOOTH * unit) for level in levels])
     everywhere = seen.all(axis=0)
+    looked_at = everywhere if region is None else everywhere & region
     count = len(levels)
     nothing = np.full(levels.shape[1:], count, np.int16)
-    if count < 2 or not everywhere.any():
+    if count < 2 or not looked_at.any():
         return Change(nothing, np.zeros(nothing.shape, np.float32), direction or -1, 0.0, 0.0)
     noises = _noise_of_tones(smooth, everywhere)
     noise = float(np.median(noises[everywhere]))
     least = np.maximum(TALL * noises, LEAST_STEP)
-    direction = direction or _usual_direction(smooth, everywhere, least)
+    direction = direction or _usual_direction(smooth, looked_at, least)
     onset, step = _steps(smooth * np.float32(direction), seen)
-    certain = (step > least) & everywhere
-    if certain.sum() < max(BY_CHANCE * everywhere.sum(), LEAST_AREA * unit**2):
+    certain = (step > least) & looked_at
+    if certain.sum() < max(BY_CHANCE * looked_at.sum(), LEAST_AREA * unit**2):
         return Change(nothing, step, direction, noise, 0.0)
     usual = float(np.median(step[certain]))
-    changed = _proven(step, usual, noises, seen.any(axis=0), LEAST_AREA * unit**2)
+    place = seen.any(axis=0) if region is None else seen.any(axis=0) & region
+    changed = _proven(step, usual, noises, place, LEAST_AREA * unit**2)
     onset = np.where(changed, onset, count).astype(np.int16)
     return Change(onset, step, direction, noise, usual if changed.any() else 0.0)
 

@@ -165,10 +165,12 @@ def gather_evidence(
         direction = DIRECTIONS.get(modality, -1)
         return SeriesEvidence(says, onset, np.ones(shape, bool), {}, direction, *healed)
     levels, seen = even_levels(images, masks)
-    change = find_change(levels, seen & region, direction=DIRECTIONS.get(modality), unit=unit)
+    circled = None if hints.ellipse is None else region
+    change = find_change(
+        levels, seen, region=circled, direction=DIRECTIONS.get(modality), unit=unit
+    )
     weight = weigh_vessels(levels, seen, change.noise)
     onset = change.onset
-    circled = None if hints.ellipse is None else region
     if not hints.first_free:
         first = find_first(
             levels, seen, change, weight, region=circled, fovea=hints.fovea, unit=unit

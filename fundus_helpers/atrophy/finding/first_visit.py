@@ -9,7 +9,7 @@ of the pigment was never there, and a spared fovea has a border at the last visi
 import cv2
 import numpy as np
 from scipy import ndimage
-from skimage.filters import threshold_otsu
+from skimage.filters import threshold_multiotsu, threshold_otsu
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,6 +30,9 @@ BORDER = 0.4  # least contrast of the border, as a share of the usual step
 GONE = 0.8  # the border has lost this share of its contrast when the surroundings are dead
 FEWEST_INSIDE = 30  # pixels of an image of 768 from which the contrast of a border is measured
 SHARP = 0.5  # the same as `BORDER`, for what a person has circled
+MOVED = 0.1  # of the surroundings, the share that dies around what a person has circled
+NEARLY_ALL = 0.9  # of the retina outside a circled region; it is healthy
+NO_VESSEL = 0.5  # the share of a place that is no vessel
 PIGMENT_RADIUS = 0.065  # of the macular pigment, as a share of the longer side
 
 
@@ -54,7 +57,8 @@ def find_first(
     weight : float32 ndarray, shape (height, width)
         See `finding.weigh_vessels`.
     region : bool ndarray, shape (height, width), optional
-        What a person has circled. Inside of it, a sharp border is proof enough.
+        What a person has circled. Inside of it, a sharp border is proof enough, if the retina next
+        to it died during the series, or if nothing changed at all.
     fovea : (x, y), optional
         Its dark pigment is no atrophy. In pixels of the levels.
     unit : float
@@ -69,7 +73,7 @@ def find_first(
     if looks is None:
         if region is None:
             return np.zeros(levels.shape[1:], bool)
-        looks = _darkest(levels, seen, change.direction, region, unit)
+        looks = _darkest(levels, seen, change, weight, region, unit)
     new = (change.onset > 0) & (change.onset < count)
     candidates = looks & seen.all(axis=0) & ~(new & (change.step > 0.6 * change.usual_step))
     candidates = ndimage.binary_opening(candidates, iterations=max(round(2 * unit), 1))
@@ -88,6 +92,8 @@ def find_first(
         if borders.of_atrophy(new[part], change.onset[part]) or (
             region is not None
             and borders.sharp()
+            and borders.moved(new[part])
+            and weight[part][lesion].mean() > NO_VESSEL
             and not _pigment(lesion, part, fovea, max(labels.shape))
         ):
             found[part] |= lesion
@@ -135,14 +141,49 @@ def _features(level: np.ndarray, weight: np.ndarray, unit: float) -> np.ndarray:
 
 
 def _darkest(
-    levels: np.ndarray, seen: np.ndarray, direction: int, region: np.ndarray, unit: float
+    levels: np.ndarray,
+    seen: np.ndarray,
+    change: Change,
+    weight: np.ndarray,
+    region: np.ndarray,
+    unit: float,
 ) -> np.ndarray:
-    """Return the darker (or brighter) of two classes inside a region, by Otsu's threshold."""
+    """Return what is darker (or brighter) than the rest of a region, with the sharpest border."""
     inside = region & seen[0]
-    if not inside.any():
+    known = inside & (weight > 0)
+    if known.sum() < FEWEST_SAMPLES:
         return np.zeros(region.shape, bool)
-    level = cv2.GaussianBlur(levels.mean(axis=0), (0, 0), BLURS[1] * unit) * direction
-    return inside & (level > threshold_otsu(level[inside]))
+    level = levels[0] if change.usual_step else levels.mean(axis=0)
+    level = window_mean(level, weight, BLURS[1] * unit)[0] * change.direction
+    around = seen[0] & (weight > 0) & ~region
+    around = around if around.any() else known
+    limits = _limits(level[known], level[around])
+    if not limits:
+        return np.zeros(region.shape, bool)
+    slope = np.hypot(*np.gradient(level))
+    return inside & (level > max(limits, key=lambda limit: _sharpness(level > limit, slope, known)))
+
+
+def _limits(values: np.ndarray, around: np.ndarray) -> list[float]:
+    """Return limits between two or three classes of levels, by Otsu's method.
+
+    A spared fovea is darker than healthy retina where atrophy is brighter. So a limit that leaves
+    nearly all of the retina around above it is none, and what is darker than the retina around is
+    then taken for one class with it.
+    """
+    for each in (values, np.maximum(values, np.median(around))):
+        if len(np.unique(each)) > 3:
+            limits = [threshold_otsu(each), *threshold_multiotsu(each)]
+            limits = [limit for limit in limits if np.mean(around > limit) < NEARLY_ALL]
+            if limits:
+                return limits
+    return []
+
+
+def _sharpness(lesion: np.ndarray, slope: np.ndarray, known: np.ndarray) -> float:
+    """Return the mean slope of the level along the border of a lesion."""
+    border = known & (cv2.dilate(lesion.astype(np.uint8), np.ones((3, 3), np.uint8)) > lesion)
+    return float(slope[border].mean()) if border.any() else 0.0
 
 
 def _pigment(
@@ -155,8 +196,8 @@ def _pigment(
     if fovea is None:
         return False
     rows, columns = np.nonzero(lesion)
-    x, y = columns.mean() + part[1].start, rows.mean() + part[0].start
-    return np.hypot(x - fovea[0], y - fovea[1]) < PIGMENT_RADIUS * size
+    x, y = columns + part[1].start, rows + part[0].start
+    return np.mean(np.hypot(x - fovea[0], y - fovea[1]) < PIGMENT_RADIUS * size) > 0.5
 
 
 class _Border:
@@ -193,6 +234,11 @@ class _Border:
         """Return whether the border has a clear contrast at the first visit."""
         least = SHARP * self.change.usual_step or 5 * self.change.noise or 0.1
         return self._contrast(0, self.outer) > least
+
+    def moved(self, new: np.ndarray) -> bool:
+        """Return whether retina died next to the border; True if nothing changed anywhere."""
+        died = (self.outer & new).sum()
+        return not self.change.usual_step or died > MOVED * max(self.outer.sum(), 1)
 
     def _contrast(self, visit: int, outer: np.ndarray) -> float:
         outer = outer & self.known

@@ -14,7 +14,7 @@ import numpy as np
 from fundus_helpers.loading.light import erode
 
 ORDER = 4  # of the polynomial in x and y that describes the light
-GRID = 6  # the surface is fitted to means over blocks of so many pixels
+GRID = 6  # the surface is fitted to means over blocks of so many pixels of an image of 768
 RIM = 0.01  # of the field of view, as a share of the longer side: it is not used
 GRAIN = 0.0009  # blur before the logarithm, as a share of the longer side: 0.7 px of 768
 # Of the median brightness: darker values are noise, of which the logarithm would make much.
@@ -25,6 +25,7 @@ CUTS = 2.0, 2.5, 3.0
 LEAST_SHARE = 0.15  # of the blocks of the field of view that a surface is fitted to
 TONES = 2  # powers of the first level in the tone curve
 TONE_SPREAD = 0.03  # levels that differ by less show no tones that a curve could be fitted to
+LIGHT_SPREAD = 0.001  # a term of the polynomial that varies by less cannot be fitted
 TONE_RANGE = 0.02, 0.995  # quantiles of the first level between which the curve is used
 TONE_BLUR = 0.004  # of the level that the tone curve is applied to: 3 px of 768
 
@@ -93,7 +94,8 @@ def _surface(
         The fit is a polynomial of the place plus multiples of these.
     """
     height, width = values.shape
-    shape = max(width // GRID, 1), max(height // GRID, 1)
+    side = max(round(GRID * max(height, width) / 768), 1)
+    shape = max(width // side, 1), max(height // side, 1)
     blocks, *toned = (
         cv2.resize(each, shape, interpolation=cv2.INTER_AREA).astype(np.float64)
         for each in (values, *tones)
@@ -122,12 +124,14 @@ def _surface(
 def _fitted(terms: np.ndarray, values: np.ndarray, tones: int) -> np.ndarray:
     """Return the factors of the terms (n, terms) by least squares; the last ones are of tones.
 
-    Where the retina shows hardly any tones, those factors stay near 0.
+    Where the retina shows hardly any tones, those factors stay near 0. So do the factors of the
+    light that the places at hand say nothing about: it would be guessed wildly elsewhere.
     """
-    kept_small = np.zeros((tones, terms.shape[1]))
-    if tones:
-        kept_small[:, -tones:] = TONE_SPREAD * np.sqrt(len(terms)) * np.eye(tones)
-    both = np.concatenate([terms, kept_small]), np.concatenate([values, np.zeros(tones)])
+    spread = np.full(terms.shape[1], LIGHT_SPREAD)
+    spread[0] = 0  # the mean is known from any place
+    spread[len(spread) - tones :] = TONE_SPREAD
+    kept_small = np.diag(spread * np.sqrt(len(terms)))
+    both = np.concatenate([terms, kept_small]), np.concatenate([values, np.zeros(len(spread))])
     return np.linalg.lstsq(*both, rcond=None)[0]
 
 
