@@ -79,7 +79,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo eye atrophy visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -110,6 +110,12 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 atrophy: override NOTEBOOKS := 12
 atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
 atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
+
+pdf: .venv/installed  ## Print the report of one eye to a PDF (by a browser): RESULTS=folder PATIENT=name EYE=L|R
+	@$(WHO) && $(BIN)/fundus pdf "$$RESULTS/$${who}_$$EYE/report.html"
+
+stack: .venv/installed  ## Write the registered photographs of one eye as one TIFF for ImageJ: PATIENT=name EYE=L|R
+	@$(WHO) && $(BIN)/fundus stack "$$RESULTS/$${who}_$$EYE"
 
 visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
 	@$(BIN)/fundus visits "$$DATA"

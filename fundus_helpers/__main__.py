@@ -133,6 +133,22 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def stack(options: argparse.Namespace) -> int:
+    """Write all registered photographs of an eye into one file for ImageJ."""
+    from fundus_helpers.results.report import write_stack
+
+    sys.stdout.write(f"{write_stack(options.folder)}\n")
+    return 0
+
+
+def pdf(options: argparse.Namespace) -> int:
+    """Print the report of an eye to a PDF beside it."""
+    from fundus_helpers.results.report import write_pdf
+
+    sys.stdout.write(f"{write_pdf(options.page)}\n")
+    return 0
+
+
 def cohort(options: argparse.Namespace) -> int:
     """Write the report and the tables of a cohort, and list what failed."""
     from fundus_helpers.results.cohort import report_name, tell_unfinished, write_cohort_report
@@ -226,6 +242,7 @@ PART = (
 )
 DATA = ("data", {"type": Path, "help": "folder with one folder per patient"})
 RESULTS = ("results", {"type": Path, "help": "folder of all results"})
+PAGE = ("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})
 COMMANDS = {
     register: [
         ("fixed", {"type": Path, "help": "photograph that stays as it is"}),
@@ -252,7 +269,9 @@ COMMANDS = {
         ("--size", {"type": int, "default": 768, "help": "longer side of the images, in pixels"}),
     ],
     summary: [RESULTS, ("eyes", {"nargs": "*", "help": "names like 007_L; default: every eye"})],
-    report: [("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})],
+    report: [PAGE],
+    stack: [("folder", {"type": Path, "help": "results of the eye: <results>/<patient>_<L|R>"})],
+    pdf: [PAGE],
     cohort: [DATA, RESULTS, PART],
     plan: [
         DATA,
@@ -290,6 +309,8 @@ HELP = {
     ),
     summary: "show the results of every notebook for all or some eyes",
     report: "write the report of one eye from the results of its notebooks (used by make)",
+    stack: "write registered.tif: all registered photographs in order of their dates, for ImageJ",
+    pdf: "print the report of one eye to a PDF beside it (needs Chromium, Chrome or Edge)",
     cohort: "write the report and the tables of all eyes (used by make)",
     plan: (
         "say what a cohort would run, what is left out and why, and how long it would take "
