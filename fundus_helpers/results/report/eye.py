@@ -60,11 +60,11 @@ GROWTH = (
 def write_eye_report(path: Path | str) -> Path:
     """Write the page of one eye, and beside it the same numbers as ``report.xlsx``.
 
-    A PDF and a stack of an earlier report are deleted. At the top are the verdict and the growth in sentences. One row per visit follows, a viewer
-    through all registered visits, the atrophy, and, folded, all methods and notebooks. The page
-    opens from disk and fetches nothing from anywhere. A notebook that was run by hand, in
-    JupyterLab, has left its numbers but no executed notebook. The page says so, and has no link to
-    it.
+    At the top are the verdict and the growth in sentences. One row per visit follows, a viewer
+    through all registered visits, the atrophy, and, folded, all methods. The page opens from disk
+    and fetches nothing from anywhere. A PDF and a stack of an earlier report are deleted. A
+    notebook that was run by hand, in JupyterLab, has left its numbers but no executed notebook. The
+    page says so, and has no link to it.
 
     Parameters
     ----------
