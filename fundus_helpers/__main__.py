@@ -26,16 +26,15 @@ Use make to run notebooks on whole eyes and cohorts: see `make help`.
 
 def register(options: argparse.Namespace) -> int:
     """Register two photographs. Return 1 if the verdict is that the registration failed."""
-    from fundus_helpers.series.photographs import clear_saved, register_photographs
+    from fundus_helpers.results.pair import register_pair
 
-    clear_saved(options.folder, inputs=(options.fixed, options.moving))
-    done = register_photographs(options.fixed, options.moving, options.method)
-    done.save(options.folder)
+    done, written = register_pair(options.fixed, options.moving, options.folder, options.method)
     summary = done.verdict.summary(done.factor)
     words = [summary["verdict"], *summary["reasons"]]
     if done.transform is not None:
         words.append(f"predicted error {summary['predicted_error_px']} px")
-    sys.stdout.write("; ".join(words) + "\n")
+    names = ", ".join(path.name for path in written)
+    sys.stdout.write(f"{'; '.join(words)}\nwritten into {options.folder}: {names}\n")
     return 0 if done.transform is not None else 1
 
 

@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "registers",
             "typed_parameters",
         ],
+        "pair": ["register_pair"],
         "page": ["Link", "Picture", "Section", "render_page"],
         "provenance": ["code_version", "provenance_of"],
         "reading": ["read_outcomes"],
