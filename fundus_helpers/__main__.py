@@ -110,17 +110,10 @@ def atrophy(options: argparse.Namespace) -> int:
 
 def summary(options: argparse.Namespace) -> int:
     """Show a table with the results of every notebook for every eye."""
-    from fundus_helpers.results.report import summarise
+    from fundus_helpers.results.report import tell_results
 
     _need_results(options.results)
-    table = summarise(options.results, options.eyes)
-    sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
-    failed = {*table.loc[table["state"] == "FAILED", "eye"]}
-    for eye in dict.fromkeys(table["eye"]):
-        page = options.results / eye / "report.html"
-        whole = page.exists() and eye not in failed
-        state = f"report: {page}" if whole else "no report: not every notebook is done"
-        sys.stdout.write(f"{eye}  {state}\n")
+    sys.stdout.write(f"\n{tell_results(options.results, options.eyes)}\n")
     return 0
 
 
@@ -209,6 +202,7 @@ def run(options: argparse.Namespace) -> int:
     from papermill.exceptions import PapermillExecutionError
 
     from fundus_helpers.runs.headless import run_notebook
+    from fundus_helpers.runs.left import about_how_long, how_much_is_left
 
     logging.getLogger("papermill").setLevel(logging.WARNING)
     given = dict(item.partition("=")[::2] for item in options.parameters)
@@ -216,6 +210,7 @@ def run(options: argparse.Namespace) -> int:
     # If a scheduler, for example, ends this process, the kernel ends too, and no incomplete file
     # stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"ENDED  {what}: by a signal"))
+    log.info("begun  %s%s", what, about_how_long(options.notebook, options.executed))
     start = time.perf_counter()
     try:
         run_notebook(options.notebook, options.executed, given)
@@ -225,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         log.error("FAILED %s: %s", what, error)
         return 2
-    log.info("done   %s in %.0f s", what, time.perf_counter() - start)
+    log.info("done   %s in %.0f s%s", what, time.perf_counter() - start, how_much_is_left())
     return 0
 
 

@@ -40,7 +40,14 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "page": ["Link", "Picture", "Section", "render_page"],
         "provenance": ["code_version", "provenance_of"],
         "reading": ["read_outcomes"],
-        "report": ["summarise", "tell_eye", "write_eye_report", "write_pdf", "write_stack"],
+        "report": [
+            "summarise",
+            "tell_eye",
+            "tell_results",
+            "write_eye_report",
+            "write_pdf",
+            "write_stack",
+        ],
         "tuned": ["read_tuned", "save_tuned", "tuned_knobs", "tuned_parameter", "tuned_path"],
     },
 )

@@ -287,7 +287,9 @@ def test_the_cohort_is_told_at_the_end(completed):
 
 def test_a_second_run_does_nothing(completed, environment):
     before = times(completed.results)
-    again = run(completed.folder, environment, *make_command("eye", "PATIENT=Jane Roe", WITH))
+    again = run(
+        completed.folder, environment, *make_command("eye", "ALL=1", "PATIENT=Jane Roe", WITH)
+    )
     assert again.returncode == 0, again.stdout
     assert "Nothing to be done" in again.stdout
     assert times(completed.results) == before
@@ -469,7 +471,9 @@ def test_nothing_of_an_earlier_run_is_left_of_an_eye_that_fails_now(copy, enviro
 
 
 def test_a_results_folder_may_be_written_with_a_slash(copy, environment):
-    again = run(copy, environment, *make_command("eye", "PATIENT=007", "RESULTS=./results/", WITH))
+    again = run(
+        copy, environment, *make_command("eye", "ALL=1", "PATIENT=007", "RESULTS=./results/", WITH)
+    )
     assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
 
 
@@ -513,7 +517,7 @@ def test_what_the_sliders_saved_is_taken_and_given_parameters_go_over_it(copy, e
 
 def test_two_runs_of_one_eye_at_the_same_time_both_end_well(photographs, environment, tmp_path):
     lay_out(tmp_path, photographs, ["007"], NOTEBOOKS)
-    eye = make_command("eye", "PATIENT=007", WITH)
+    eye = make_command("eye", "ALL=1", "PATIENT=007", WITH)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     runs = [subprocess.Popen(eye, cwd=tmp_path, env=environment, **streams) for _ in range(2)]
     told = [process.communicate(timeout=600)[0] for process in runs]

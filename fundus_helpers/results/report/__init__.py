@@ -8,6 +8,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "eye": ["write_eye_report"],
         "pdf": ["write_pdf"],
         "stack": ["write_stack"],
-        "summary": ["summarise", "tell_eye"],
+        "summary": ["summarise", "tell_eye", "tell_results"],
     },
 )

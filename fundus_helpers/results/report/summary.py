@@ -90,6 +90,40 @@ def _reason(notebook: Path) -> str:
     return "killed, or asked to end, before its last cell"
 
 
+def tell_results(results: Path | str, eyes: Sequence[str] = ()) -> str:
+    """Tell at the end of a run what became of every notebook and visit, and which page to open.
+
+    Parameters
+    ----------
+    results, eyes
+        See `summarise`.
+
+    Returns
+    -------
+    str
+        One line per eye and notebook, then, per eye, the verdicts and the path of its report.
+        Nothing is cut off.
+    """
+    table = summarise(results, eyes)
+    table["in numbers"] = table["in numbers"].map(lambda words: " ".join(words.split()))
+    columns = ("eye", "notebook", "state")
+    widths = [max(map(len, table[name]), default=0) for name in columns]
+    lines = [
+        "  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip()
+        for row in table.itertuples(index=False, name=None)
+    ]
+    failed = {*table.loc[table["state"] == "FAILED", "eye"]}
+    for eye in dict.fromkeys(table["eye"]):
+        page = Path(results) / eye / "report.html"
+        whole = page.exists() and eye not in failed
+        if told := tell_eye(results, eye):
+            lines.append(f"{eye}  {told}")
+        lines.append(
+            f"{eye}  {f'report: {page}' if whole else 'no report: not every notebook is done'}"
+        )
+    return "\n".join(lines)
+
+
 def tell_eye(results: Path | str, eye: str) -> str:
     """Tell in one line what became of the visits of an eye, by the method to take.
 
