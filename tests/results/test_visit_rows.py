@@ -1,7 +1,9 @@
 """The report tells of every visit, and its table, its stack and its PDF tell the same."""
 
 import re
+import shutil
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +15,14 @@ from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.results.folder import make_folder, save_registrations
 from fundus_helpers.results.metrics_file import read_eye_metrics, save_metrics
 from fundus_helpers.results.reading import read_outcomes
-from fundus_helpers.results.report import tell_eye, write_eye_report, write_stack
+from fundus_helpers.results.report import (
+    tell_eye,
+    tell_results,
+    write_eye_report,
+    write_stack,
+)
 from fundus_helpers.results.report.visits import taken_method, verdict_sentences
+from fundus_helpers.runs import left
 from fundus_helpers.series.registering import Registration
 from fundus_helpers.transforms import identity
 
@@ -125,3 +133,31 @@ def test_a_pdf_needs_a_browser_and_says_so(results, caplog, monkeypatch):
     assert main(["pdf", str(page)]) == 2
     assert "install Chromium, Chrome or Edge" in caplog.text
     assert not page.with_suffix(".pdf").exists()
+
+
+def test_the_end_of_a_run_tells_everything_and_the_page_to_open(results):
+    page = write_eye_report(results / EYE / "report.html")
+    broken = results / EYE / "03_rigid"
+    broken.mkdir()
+    long = "the registration of this photograph " * 10
+    cell = nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("error", ename="ValueError", evalue=f"{long}\nended")]
+    )
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), broken / "03_rigid.ipynb")
+    told = tell_results(results, [EYE])
+    assert f"{' '.join(long.split())} ended" in told  # on one line, and not cut off
+    assert "no report: not every notebook is done" in told
+    assert f"{EYE}  keypoints: 2 accepted, 1 failed: " in told
+    shutil.rmtree(broken)
+    assert tell_results(results, [EYE]).endswith(f"{EYE}  report: {page}")
+
+
+def test_a_run_says_how_many_notebooks_there_are_and_counts_them(tmp_path, monkeypatch):
+    for name in (left.TO_RUN, left.ENDED):
+        monkeypatch.setenv(name, "")
+    assert left.begin_run(tmp_path, []) == "" and left.how_much_is_left() == ""
+    monkeypatch.setattr(left, "seconds_of", lambda *_: ({"a": 30.0, "b": 90.0}, 1))
+    assert left.begin_run(tmp_path, ["a", "b", "b"]) == "3 notebooks to run, about 4 minutes"
+    assert [left.how_much_is_left() for _ in range(2)] == [" (1 of 3)", " (2 of 3)"]
+    left.end_run()
+    assert left.how_much_is_left() == ""
