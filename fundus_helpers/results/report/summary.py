@@ -109,7 +109,7 @@ def tell_results(results: Path | str, eyes: Sequence[str] = ()) -> str:
     columns = ("eye", "notebook", "state")
     widths = [max(map(len, table[name]), default=0) for name in columns]
     lines = [
-        "  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip()
+        "  ".join([*map(str.ljust, row[:3], widths), row[3]])
         for row in table.itertuples(index=False, name=None)
     ]
     failed = {*table.loc[table["state"] == "FAILED", "eye"]}
