@@ -14,6 +14,8 @@ MEMORY ?= $(if $(filter local,$(PROFILE)),$(shell awk '/^MemTotal/ {print int($$
 # Numbers of the notebooks to run ("02 05 09 11"; empty: every notebook), and the part of all eyes
 # to run (1/10, 2/10, ...; empty: all eyes).
 NOTEBOOKS ?=
+# 1: make eye runs every notebook, and so compares all methods.
+ALL ?=
 PART ?=
 # 1: replace the names of patients by pseudonyms, made with a key that stays on this machine.
 PSEUDONYM ?=
@@ -75,11 +77,11 @@ WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$$VIEW" "results=$$RESULTS" "template_visit=$$TEMPLATE" \
-	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS") $(if $(PART),"part=$$PART") \
+	$(if $(NOTEBOOKS),"notebooks=$$NOTEBOOKS",$(if $(MOST),notebooks=most)) $(if $(PART),"part=$$PART") \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo eye atrophy visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -98,9 +100,10 @@ install: .venv/installed  ## Install everything into .venv
 
 demo: .venv/installed  ## Paint the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$$DATA" "$$PATIENT"
-	@$(MAKE) --no-print-directory eye WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
+	@$(MAKE) --no-print-directory eye ALL=1 WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
 
-eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name EYE=L|R
+eye: MOST = $(if $(filter-out 0 no false False,$(ALL)),,1)
+eye: .venv/installed  ## Register and judge one eye, follow its atrophy: DATA=folder PATIENT=name EYE=L|R (ALL=1: every notebook)
 	@$(MAKE_VIEW)
 	@$(WHO) && $(BIN)/fundus check "$$VIEW" "$$who" "$$EYE"
 	@$(WHO); $(WARM) $(SNAKEMAKE) "patient=$$who" "laterality=$$EYE" -- eye; status=$$?; \
@@ -110,6 +113,12 @@ eye: .venv/installed  ## Run every notebook on one eye: DATA=folder PATIENT=name
 atrophy: override NOTEBOOKS := 12
 atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
 atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
+
+pdf: .venv/installed  ## Print the report of one eye to a PDF (by a browser): RESULTS=folder PATIENT=name EYE=L|R
+	@$(WHO) && $(BIN)/fundus pdf "$$RESULTS/$${who}_$$EYE/report.html"
+
+stack: .venv/installed  ## Write the registered photographs of one eye as one TIFF for ImageJ: PATIENT=name EYE=L|R
+	@$(WHO) && $(BIN)/fundus stack "$$RESULTS/$${who}_$$EYE"
 
 visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
 	@$(BIN)/fundus visits "$$DATA"

@@ -26,16 +26,15 @@ Use make to run notebooks on whole eyes and cohorts: see `make help`.
 
 def register(options: argparse.Namespace) -> int:
     """Register two photographs. Return 1 if the verdict is that the registration failed."""
-    from fundus_helpers.series.photographs import clear_saved, register_photographs
+    from fundus_helpers.results.pair import register_pair
 
-    clear_saved(options.folder, inputs=(options.fixed, options.moving))
-    done = register_photographs(options.fixed, options.moving, options.method)
-    done.save(options.folder)
+    done, written = register_pair(options.fixed, options.moving, options.folder, options.method)
     summary = done.verdict.summary(done.factor)
     words = [summary["verdict"], *summary["reasons"]]
     if done.transform is not None:
         words.append(f"predicted error {summary['predicted_error_px']} px")
-    sys.stdout.write("; ".join(words) + "\n")
+    names = ", ".join(path.name for path in written)
+    sys.stdout.write(f"{'; '.join(words)}\nwritten into {options.folder}: {names}\n")
     return 0 if done.transform is not None else 1
 
 
@@ -111,17 +110,10 @@ def atrophy(options: argparse.Namespace) -> int:
 
 def summary(options: argparse.Namespace) -> int:
     """Show a table with the results of every notebook for every eye."""
-    from fundus_helpers.results.report import summarise
+    from fundus_helpers.results.report import tell_results
 
     _need_results(options.results)
-    table = summarise(options.results, options.eyes)
-    sys.stdout.write("\n" + table.to_string(index=False, justify="left", max_colwidth=100) + "\n")
-    failed = {*table.loc[table["state"] == "FAILED", "eye"]}
-    for eye in dict.fromkeys(table["eye"]):
-        page = options.results / eye / "report.html"
-        whole = page.exists() and eye not in failed
-        state = f"report: {page}" if whole else "no report: not every notebook is done"
-        sys.stdout.write(f"{eye}  {state}\n")
+    sys.stdout.write(f"\n{tell_results(options.results, options.eyes)}\n")
     return 0
 
 
@@ -130,6 +122,22 @@ def report(options: argparse.Namespace) -> int:
     from fundus_helpers.results.report import write_eye_report
 
     write_eye_report(options.page)
+    return 0
+
+
+def stack(options: argparse.Namespace) -> int:
+    """Write all registered photographs of an eye into one file for ImageJ."""
+    from fundus_helpers.results.report import write_stack
+
+    sys.stdout.write(f"{write_stack(options.folder)}\n")
+    return 0
+
+
+def pdf(options: argparse.Namespace) -> int:
+    """Print the report of an eye to a PDF beside it."""
+    from fundus_helpers.results.report import write_pdf
+
+    sys.stdout.write(f"{write_pdf(options.page)}\n")
     return 0
 
 
@@ -194,6 +202,7 @@ def run(options: argparse.Namespace) -> int:
     from papermill.exceptions import PapermillExecutionError
 
     from fundus_helpers.runs.headless import run_notebook
+    from fundus_helpers.runs.left import about_how_long, how_much_is_left
 
     logging.getLogger("papermill").setLevel(logging.WARNING)
     given = dict(item.partition("=")[::2] for item in options.parameters)
@@ -201,6 +210,7 @@ def run(options: argparse.Namespace) -> int:
     # If a scheduler, for example, ends this process, the kernel ends too, and no incomplete file
     # stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"ENDED  {what}: by a signal"))
+    log.info("begun  %s%s", what, about_how_long(options.notebook, options.executed))
     start = time.perf_counter()
     try:
         run_notebook(options.notebook, options.executed, given)
@@ -210,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         log.error("FAILED %s: %s", what, error)
         return 2
-    log.info("done   %s in %.0f s", what, time.perf_counter() - start)
+    log.info("done   %s in %.0f s%s", what, time.perf_counter() - start, how_much_is_left())
     return 0
 
 
@@ -226,6 +236,7 @@ PART = (
 )
 DATA = ("data", {"type": Path, "help": "folder with one folder per patient"})
 RESULTS = ("results", {"type": Path, "help": "folder of all results"})
+PAGE = ("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})
 COMMANDS = {
     register: [
         ("fixed", {"type": Path, "help": "photograph that stays as it is"}),
@@ -252,7 +263,9 @@ COMMANDS = {
         ("--size", {"type": int, "default": 768, "help": "longer side of the images, in pixels"}),
     ],
     summary: [RESULTS, ("eyes", {"nargs": "*", "help": "names like 007_L; default: every eye"})],
-    report: [("page", {"type": Path, "help": "the report: <results>/<patient>_<L|R>/report.html"})],
+    report: [PAGE],
+    stack: [("folder", {"type": Path, "help": "results of the eye: <results>/<patient>_<L|R>"})],
+    pdf: [PAGE],
     cohort: [DATA, RESULTS, PART],
     plan: [
         DATA,
@@ -290,6 +303,8 @@ HELP = {
     ),
     summary: "show the results of every notebook for all or some eyes",
     report: "write the report of one eye from the results of its notebooks (used by make)",
+    stack: "write registered.tif: all registered photographs in order of their dates, for ImageJ",
+    pdf: "print the report of one eye to a PDF beside it (needs Chromium, Chrome or Edge)",
     cohort: "write the report and the tables of all eyes (used by make)",
     plan: (
         "say what a cohort would run, what is left out and why, and how long it would take "

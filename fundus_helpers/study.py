@@ -348,6 +348,7 @@ class Study(AssessedEye):
         parameters = parameters or {"size": self.size, "methods": plain_knobs}
         content = {
             "template": self.eye.names[self.template],
+            "saved_method": chosen if isinstance(chosen, str) else None,
             "before": self.before,
             "after": self.measured(chosen) if isinstance(chosen, str) else {},
             "failed": {each.visit: each.reason for each in found if each and each.reason},

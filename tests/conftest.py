@@ -23,7 +23,15 @@ ZOOM, CORNER = SIDE / 1000, 205  # of the 1411 pixels, the middle 1000 lie in th
 
 # Files that run for minutes, and partly wait: begun first, the others fill the gaps.
 LONG = (
-    *("test_notebooks", "test_browser", "test_slurm", "test_faults", "test_run", "test_privacy"),
+    *(
+        "test_notebooks",
+        "test_browser",
+        "test_pages_in_browser",
+        "test_slurm",
+        "test_faults",
+        "test_run",
+        "test_privacy",
+    ),
     *("test_tuning", "test_methods", "test_knobs", "test_networks", "test_warm_start"),
     *("test_outlining_browser", "test_odd_cohort", "test_outlining", "test_finding"),
 )

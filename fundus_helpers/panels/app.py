@@ -1,6 +1,7 @@
 """A page with sliders for users who do not program: select an eye and a method, then try knobs."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import ipywidgets
@@ -16,6 +17,7 @@ from fundus_helpers.panels.tuning import Tuner
 
 # Environment variables by which `make app` names the folders.
 DATA, RESULTS = "FUNDUS_DATA", "FUNDUS_RESULTS"
+RECOMMENDED = "keypoints"  # the method that is shown first
 
 
 class App:
@@ -37,6 +39,7 @@ class App:
         if not find_eyes(self._data):
             make_demo_eye(self._data, "demo_autofluorescence")
         self._worker, self.tuner = Worker(self._tell), None
+        self._method = RECOMMENDED
         eyes = [(f"{patient}, {side}", (patient, side)) for patient, side in find_eyes(self._data)]
         self.eye = ipywidgets.Dropdown(
             options=eyes, description="patient, eye", style=STYLE, layout={"width": "330px"}
@@ -67,8 +70,13 @@ class App:
             self._say(str(error))
             return
         last = len(eye.names) - 1
-        self.tuner = Tuner(eye, 0, METHODS, self._results, moving=last)
+        self.tuner = Tuner(eye, 0, METHODS, self._results, moving=last, method=self._method)
+        self.tuner.panel.method.observe(self._keep_method, "value")
         self._place.children = [self.tuner.panel.widget]
+
+    def _keep_method(self, change: Mapping[str, object]) -> None:
+        """Remember the method, so that the next eye opens with it."""
+        self._method = str(change["new"])
 
     def _tell(self, error: Exception) -> None:
         self._say(f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -82,12 +83,21 @@ def gallery(
 
 
 def with_caption(figure: Figure, caption: str) -> Figure:
-    """Write a caption under a figure, and keep the notebook from drawing the figure twice."""
+    """Write a caption under a figure, and keep the notebook from drawing the figure twice.
+
+    The caption is also what a notebook shows in place of the picture, for example to a screen
+    reader.
+    """
     figure.set_layout_engine("constrained")
     if caption:
         figure.supxlabel(caption, fontsize=9, wrap=True)
+        figure._repr_mimebundle_ = partial(_in_words, caption)  # IPython asks for it
     plt.close(figure)
     return figure
+
+
+def _in_words(caption: str, **_: object) -> dict[str, str]:
+    return {"text/plain": f"Figure: {caption}"}
 
 
 def before_after(

@@ -19,7 +19,7 @@ def overlay_caption(fixed: str = "fixed", moving: str = "moving") -> str:
     fixed, moving : str
         What the two images are called.
     """
-    return f"red: {fixed} is brighter, cyan: {moving} is brighter, grey: both agree"
+    return f"orange: {fixed} is brighter, blue: {moving} is brighter, grey: both agree"
 
 
 OVERLAY_CAPTION = overlay_caption()
@@ -31,7 +31,9 @@ FIGURE = Template(
 
 
 def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """Lay two images on each other: the fixed one in red, the moving one in cyan (green and blue).
+    """Lay two images on each other: the fixed one in orange, the moving one in blue.
+
+    People who cannot tell red from green (deuteranopes, protanopes) tell orange from blue.
 
     Parameters
     ----------
@@ -40,10 +42,10 @@ def overlay(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     Returns
     -------
     float ndarray, shape (height, width, 3)
-        Grey where both agree, red or cyan where one of them is brighter.
+        Grey where both agree, orange or blue where one of them is brighter.
     """
     fixed, moving = brightened(fixed, moving)
-    return np.dstack([fixed, moving, moving])
+    return np.dstack([fixed, (fixed + moving) / 2, moving])
 
 
 def brightened(*images: np.ndarray) -> list[np.ndarray]:
@@ -122,7 +124,7 @@ def flicker_view(
 def difference(fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
     """Show the difference of two images in grey: mid-grey where both agree.
 
-    It replaces `overlay` for people who cannot distinguish red from cyan. The local brightness is
+    It shows small differences without any colour. The local brightness is
     removed from both images first, and their contrast is made equal.
 
     Parameters

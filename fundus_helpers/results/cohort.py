@@ -3,6 +3,7 @@
 ``fundus cohort DATA RESULTS [--part 3/100]``
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,8 @@ from fundus_helpers.results.cohort_page import cohort_page, save_sheet
 from fundus_helpers.results.metrics_file import read_eye_metrics
 from fundus_helpers.results.reading import read_outcomes
 from fundus_helpers.results.report import summarise
-from fundus_helpers.series.outcomes import best_method, count_verdicts
+from fundus_helpers.results.report.visits import taken_method
+from fundus_helpers.series.outcomes import count_verdicts
 
 STATES = ("FAILED", "unfinished", "left out", "done")  # the worst first
 COUNTED = ("photographs", "used", "left_out", "why_left_out", "notes")
@@ -43,7 +45,7 @@ def cohort_table(
         ``FAILED``, ``unfinished`` (not begun, or killed) or ``done``; ``reason`` says why. What is
         known of no eye, for example a patient without a readable name, has a row, too: its
         ``laterality`` is empty, and its state is ``left out``.
-        ``notebook`` and ``method`` name the registration to take (`series.best_method`). Of this
+        ``notebook`` and ``method`` name the registration to take, as the eye's report does. Of this
         registration: ``visits`` that were tried; how many of them were ``accepted``, ``doubtful``
         and ``failed``; the mean and the worst predicted error; the mean landmark error, and the
         same before registration (pixels of the photographs on disk, NaN where it is not known).
@@ -124,15 +126,15 @@ def _row(results: Path, patient: str, laterality: str, files: pd.DataFrame) -> d
     since = {left["file"]: left["reason"] for left in one["left_out"]}
     row |= _counted(files, since) | {"code": one["provenance"]["code"]}
     try:
-        return row | _numbers(read_outcomes(results, [eye], skip_unreadable=True))
+        return row | _numbers(metrics, read_outcomes(results, [eye], skip_unreadable=True))
     except FileNotFoundError:  # nothing was registered
         return row
     except ValueError as error:
         return row | {"state": "FAILED", "reason": str(error)}
 
 
-def _numbers(outcomes: pd.DataFrame) -> dict[str, object]:
-    method = best_method(outcomes)
+def _numbers(metrics: Mapping[str, Mapping], outcomes: pd.DataFrame) -> dict[str, object]:
+    method = taken_method(metrics, outcomes).method
     taken = outcomes[outcomes["method"] == method]
     predicted = taken["predicted_error_px"]
     return {
@@ -176,7 +178,8 @@ def write_cohort_report(data: Path | str, results: Path | str, part: str = "1/1"
     for row in table[~table["state"].isin(["done", "left out"])].itertuples():
         save_sheet(Path(data), results, row.patient, row.laterality)
     title = "Cohort" if part == "1/1" else f"Cohort, part {part}"
-    page = cohort_page(table, results, f"{title}: registration report", _count_states(table))
+    title = f"{title}: registration report"
+    page = cohort_page(table, results, title, _count_states(table), name)
     with written_beside(results / f"{name}.html") as beside:
         beside.write_text(page, encoding="utf-8")
     return table

@@ -1,5 +1,6 @@
 """The page of a cohort: a table of all eyes to sort and to filter, with pictures and links."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import itables.options
@@ -19,35 +20,35 @@ from fundus_helpers.results.metrics_file import METRICS_FILE
 from fundus_helpers.results.notebook_page import write_notebook_page
 from fundus_helpers.results.notebooks import GROWTH_NOTEBOOK
 from fundus_helpers.results.page import TEMPLATES, Link, Section, render_page
+from fundus_helpers.results.report.visits import method_in_words
 
 SHEET = "photographs.jpg"  # the first photographs of an eye that is not done
 PHOTOGRAPHS = 3  # at most, on a sheet
 PICTURE_WIDTH = 150  # pixels, on the page
 
-# Numbers of `cohort.cohort_table` on the page, in this order.
-COUNTS = ("visits", "accepted", "doubtful", "failed")
-ERRORS = (
-    "mean_predicted_error_px",
-    "worst_predicted_error_px",
-    "landmark_error_px",
-    "landmark_error_before_px",
-)
-FILES = ("photographs", "used", "left_out")
+# Numbers of `cohort.cohort_table` on the page, in this order. The CSV file has the others.
+COUNTS = ("accepted", "doubtful", "failed")
+ERRORS = ("worst_predicted_error_px", "landmark_error_px")
+FILES = ("left_out",)
 NUMBERS = (*COUNTS, *ERRORS, *FILES)
+# Columns with sentences, and what they begin with where they are shown together.
+SENTENCES = {"reason": "", "why_left_out": "left out: ", "notes": "to look at: "}
 
 EXPLANATION = (
     "Errors are in pixels (px) of the photographs on disk. The predicted error needs no "
-    "landmarks; the landmark errors are means over the visits, after and before registration, "
-    "where landmarks are known. The method is the one with the most accepted visits and, among "
-    "methods with as many, the smallest predicted error. The pictures show the visit that was "
-    "farthest from the template, before and after registration "
+    "landmarks; the landmark error is a mean over the visits, where landmarks are known. The "
+    "method is, of those whose photographs are saved, the one with the most accepted visits and, "
+    "among methods with as many, the smallest predicted error. The pictures show the visit that "
+    "was farthest from the template, before and after registration "
     f"({overlay_caption('template', 'visit')})."
 )
 
 CELLS = TEMPLATES.get_template("cells.html.j2").module
 
 
-def cohort_page(table: pd.DataFrame, results: Path, title: str, counts: str) -> str:
+def cohort_page(
+    table: pd.DataFrame, results: Path, title: str, counts: str, name: str = "cohort"
+) -> str:
     """Make the page of a cohort, and the pages of notebooks that compare methods over it.
 
     Parameters
@@ -59,12 +60,16 @@ def cohort_page(table: pd.DataFrame, results: Path, title: str, counts: str) -> 
     title : str
     counts : str
         A sentence that counts the eyes.
+    name : str
+        Name of the page and of its tables, without an ending (`cohort.report_name`). The reports of
+        the eyes lead back to it.
     """
-    paragraphs = [counts, *_comparison(results), EXPLANATION]
+    whole = Link(f"All columns as a table: {name}.csv", f"{name}.csv")
+    paragraphs = [counts, *_comparison(results), EXPLANATION, whole]
     html = ""
     if len(table):
         scripts = generate_init_offline_itables_html(Path(itables.options.dt_bundle))
-        html = f"{scripts}\n{_sortable(_shown(table, results))}"
+        html = f"{scripts}\n{_sortable(_shown(table, results, name))}"
     return render_page("cohort.html.j2", title, [Section(paragraphs=paragraphs, html=html)])
 
 
@@ -81,40 +86,56 @@ def _comparison(results: Path) -> list[str | Link]:
     return links
 
 
-def _shown(table: pd.DataFrame, results: Path) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, results: Path, name: str) -> pd.DataFrame:
     """Make the columns of the page: links, pictures, and everything else as escaped text."""
     page = pd.DataFrame(index=table.index)
     patients = table["patient"].replace("", "(no patient)")
-    names = (patients + "_" + table["laterality"]).where(table["laterality"] != "", patients)
-    page["state"] = table["state"].astype(str)
-    page.insert(0, "eye", names.map(CELLS.words))
+    eyes = (patients + "_" + table["laterality"]).where(table["laterality"] != "", patients)
     # The report of an eye that has failed since then is of an earlier run: it is not linked.
-    done = page["state"] == "done"
-    page.loc[done, "eye"] = [CELLS.link(f"{name}/report.html", name) for name in names[done]]
+    done = table["state"] == "done"
+    reports = [f"{eye}/report.html" if ready else "" for eye, ready in zip(eyes, done, strict=True)]
+    failed = table["state"] == "FAILED"
+    page["eye"] = [
+        CELLS.eye(eye, report, name, _pages(results, eye) if broken else [])
+        for eye, report, broken in zip(eyes, reports, failed, strict=True)
+    ]
+    page["state"] = table["state"].astype(str)
     notebooks = table.get("notebook", pd.Series("", table.index)).fillna("")
-    for when in ("before", "after"):
-        page[when] = [
-            _picture(results, f"{name}/{notebook}/{when}.jpg", f"{name}, {when}")
-            for name, notebook in zip(names, notebooks, strict=True)
-        ]
-    sheets = [_picture(results, f"{name}/{SHEET}", f"{name}, as photographed") for name in names]
-    page["before"] = page["before"].where(page["before"] != "", sheets)
-    page["reason"] = table["reason"].map(CELLS.words)
+    page["before, after"] = [
+        _pictures(results, eye, notebook, report, name)
+        for eye, notebook, report in zip(eyes, notebooks, reports, strict=True)
+    ]
     if "method" in table:
-        page["method"] = table["method"].fillna("").map(CELLS.words)
-    for name in NUMBERS:
-        if name in table and table[name].notna().any():
-            shown = table[name].round(2) if name in ERRORS else table[name].astype("Int64")
-            title = MEASURES[name].title if name in MEASURES else name
-            page[title] = shown.astype(object).where(shown.notna(), "")
-    for name, title in (("why_left_out", "why left out"), ("notes", "to look at")):
-        if name in table and (table[name] != "").any():
-            page[title] = table[name].map(CELLS.words)
-    return page
+        page["method"] = table["method"].fillna("").map(method_in_words).map(CELLS.words)
+    for key in NUMBERS:
+        if key in table and table[key].notna().any():
+            shown = table[key].round(2) if key in ERRORS else table[key].astype("Int64")
+            page[MEASURES[key].title] = shown.astype(object).where(shown.notna(), "")
+    page["remarks"] = [CELLS.remarks(_remarks(row)) for row in table.to_dict("records")]
+    return page.loc[:, (page != "").any()]
 
 
-def _picture(results: Path, path: str, words: str) -> str:
-    return CELLS.picture(path, words) if (results / path).exists() else ""
+def _remarks(row: Mapping[str, object]) -> str:
+    """Return all sentences about an eye, on one line."""
+    said = {key: " ".join(str(row.get(key) or "").split()) for key in SENTENCES}
+    return "; ".join(f"{SENTENCES[key]}{words}" for key, words in said.items() if words)
+
+
+def _pages(results: Path, eye: str) -> list[Link]:
+    """Write the pages of the notebooks of an eye that failed, and link to them."""
+    notebooks = sorted((results / eye).glob("[0-9][0-9]_*/*.ipynb"))
+    pages = [write_notebook_page(path) for path in notebooks if path.stem == path.parent.name]
+    return [Link(page.stem, page.relative_to(results).as_posix()) for page in pages if page]
+
+
+def _pictures(results: Path, eye: str, notebook: str, report: str, name: str) -> str:
+    """Return the pictures of an eye before and after; without them, its first photographs."""
+    words = {f"{eye}/{notebook}/{when}.jpg": f"{eye}, {when}" for when in ("before", "after")}
+    found = {path: said for path, said in words.items() if (results / path).exists()}
+    if not any(path.endswith("/before.jpg") for path in found):
+        sheet = f"{eye}/{SHEET}"
+        found |= {sheet: f"{eye}, as photographed"} if (results / sheet).exists() else {}
+    return "".join(CELLS.picture(path, said, report, name) for path, said in found.items())
 
 
 def _sortable(table: pd.DataFrame) -> str:
@@ -125,7 +146,8 @@ def _sortable(table: pd.DataFrame) -> str:
         showIndex=False,
         column_filters="footer",
         order=[],  # as given: the worst first
-        lengthMenu=[25, 100, 1000],
+        lengthMenu=[50, 100, 1000],
+        autoWidth=False,
         maxBytes=0,
     )
 

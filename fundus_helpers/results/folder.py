@@ -13,13 +13,17 @@ from fundus_helpers import transforms
 from fundus_helpers.files import UNFINISHED, remove_unfinished, written_beside
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.photographs import read_photograph, save_photograph
+from fundus_helpers.loading.values import resize, to_unit_range
 from fundus_helpers.plotting.pictures import flicker, overlay
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
 PICTURE_SIZE = 320  # longer side in pixels; small, because one report shows many pictures
 PICTURES = ("before.jpg", "after.jpg", "flicker.gif")
-SUBFOLDERS = ("transforms", "registered")
+# The small pictures of every visit: overlays before and after registration, and registered alone.
+BEFORE, AFTER, ALONE = "pictures/before", "pictures/after", "pictures/registered"
+SUBFOLDERS = ("transforms", "registered", BEFORE, AFTER, ALONE)
+VIEW_SIZE = 1024  # longer side in pixels of the pictures that the viewer of the report shows
 
 
 def make_folder(results: Path | str, patient: str, laterality: str, notebook: str) -> Path:
@@ -71,14 +75,16 @@ def save_registrations(
     shown: int,
     jobs: int = -1,
 ) -> None:
-    """Save the transform and the registered photograph of every visit, and three pictures.
+    """Save the transform, the registered photograph and small pictures of every visit.
 
     ``transforms/<visit>.tfm`` (``.h5`` if the transform is not linear) maps pixels of the
     template's photograph to pixels of the visit's photograph, both at full size.
     ``registered/<visit>.png`` (``.tif`` for floating-point pixels) has the size, the channels and
     the bit depth of the original photograph. The files of an earlier run are deleted first.
 
-    ``before.jpg`` and ``after.jpg`` are small overlays of the template and one visit.
+    ``pictures/registered/<visit>.jpg`` is the registered photograph, at most 1024 px wide, for the
+    viewer of the report. ``pictures/before`` and ``pictures/after`` hold small overlays of the
+    template and each visit. ``before.jpg`` and ``after.jpg`` are the overlays of one visit, and
     ``flicker.gif`` shows the template and this visit in turn after registration. ``after.jpg`` and
     ``flicker.gif`` are saved only if this visit could be registered.
 
@@ -100,7 +106,7 @@ def save_registrations(
     """
     clear_registrations(folder)
     for name in SUBFOLDERS:
-        (folder / name).mkdir(exist_ok=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     tasks = []
     visits = zip(eye.used["file"], eye.factors, registrations, strict=True)
     for file, factor, registration in visits:
@@ -110,8 +116,10 @@ def save_registrations(
             path = folder / "transforms" / registration.visit
             transforms.save_by_kind(transform, path)
             target = folder / "registered" / registration.visit
+            picture = folder / ALONE / f"{registration.visit}.jpg"
             task = joblib.delayed(_save_photograph)
-            tasks.append(task(target, eye.folder / file, transform, eye.full_shapes[template]))
+            shape = eye.full_shapes[template]
+            tasks.append(task(target, picture, eye, file, transform, shape))
     saved = joblib.Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(tasks)
     for _ in progress(saved, "visits saved", len(tasks)):
         pass
@@ -121,29 +129,49 @@ def save_registrations(
 
 
 def _save_photograph(
-    target: Path, file: Path, transform: sitk.Transform, shape: tuple[int, int]
-) -> Path:
-    return save_photograph(transforms.warp(read_photograph(file), transform, shape), target)
+    target: Path,
+    picture: Path,
+    eye: Eye,
+    file: str,
+    transform: sitk.Transform,
+    shape: tuple[int, int],
+) -> None:
+    """Save the registered photograph as it is, and a small picture of it for the screen."""
+    warped = transforms.warp(read_photograph(eye.folder / file), transform, shape)
+    save_photograph(warped, target)
+    small = resize(warped, VIEW_SIZE) if max(warped.shape[:2]) > VIEW_SIZE else warped
+    shown = to_unit_range(small, eye.ranges.of(warped.dtype))
+    _save_jpeg(picture, shown, VIEW_SIZE)
 
 
 def _save_pictures(
     folder: Path, eye: Eye, template: int, shown: int, found: Sequence[sitk.Transform | None]
 ) -> None:
-    pair = [eye.images[i] for i in (template, shown)]
-    _save_overlay(folder / "before.jpg", *pair)
-    if found[shown] is None:
-        return
+    """Save overlays of the template and every visit, and one visit in turn with the template."""
     # The common frame of a group is not that of the template, so both images are warped to it.
-    frame = [found[i] or transforms.identity() for i in (template, shown)]
-    pair = [transforms.warp(image, each) for image, each in zip(pair, frame, strict=True)]
-    _save_overlay(folder / "after.jpg", *pair)
-    with written_beside(folder / "flicker.gif") as part:
-        part.write_bytes(flicker(*pair, size=PICTURE_SIZE))
+    frame = found[template] or transforms.identity()
+    fixed, laid = eye.images[template], transforms.warp(eye.images[template], frame)
+    for i, (visit, transform) in enumerate(zip(eye.names, found, strict=True)):
+        if i != template or i == shown:
+            before = overlay(fixed, eye.images[i])
+            _save_jpeg(folder / BEFORE / f"{visit}.jpg", before, PICTURE_SIZE)
+        if i == shown:
+            _save_jpeg(folder / "before.jpg", before, PICTURE_SIZE)
+        if transform is None or (i == template and i != shown):
+            continue
+        moved = transforms.warp(eye.images[i], transform)
+        after = overlay(laid, moved)
+        _save_jpeg(folder / AFTER / f"{visit}.jpg", after, PICTURE_SIZE)
+        if i == shown:
+            _save_jpeg(folder / "after.jpg", after, PICTURE_SIZE)
+            with written_beside(folder / "flicker.gif") as part:
+                part.write_bytes(flicker(laid, moved, size=PICTURE_SIZE))
 
 
-def _save_overlay(path: Path, fixed: np.ndarray, moving: np.ndarray) -> None:
-    picture = Image.fromarray(np.uint8(overlay(fixed, moving) * 255))
-    picture.thumbnail((PICTURE_SIZE, PICTURE_SIZE))
+def _save_jpeg(path: Path, image: np.ndarray, size: int) -> None:
+    """Save an image in [0, 1], grey or in colours, whose longer side has at most `size` pixels."""
+    picture = Image.fromarray(np.uint8(np.clip(image, 0, 1) * 255))
+    picture.thumbnail((size, size))
     with written_beside(path) as part:
         picture.save(part, "JPEG", quality=85)
 

@@ -77,7 +77,11 @@ class Metrics(_Strict):
     laterality: Literal["L", "R"] | None = None
     left_out: list[LeftOut] = Field([], description="photographs that were not used, and why")
     photographs: int | None = Field(None, description="number of photographs that were used")
+    dates: dict[str, str] = Field({}, description="dates of the visits that were used, by visit")
     template: str | None = Field(None, description="the visit that the others are registered to")
+    saved_method: str | None = Field(
+        None, description="the method whose transforms and photographs the notebook saves"
+    )
     before: dict[str, dict[str, Number]] = Field(
         {}, description="measures of every visit before registration, by visit"
     )
@@ -141,7 +145,9 @@ def _checked(content: object, name: str) -> dict[str, Any]:
 
 def _whose(eye: Eye) -> dict[str, object]:
     left_out = eye.visits.loc[~eye.visits["used"], ["file", "reason"]].to_dict("records")
-    return {"patient": eye.patient, "laterality": eye.laterality, "left_out": left_out}
+    days = zip(eye.used["visit"], eye.used["date"].astype(str), strict=True)
+    whose = {"patient": eye.patient, "laterality": eye.laterality, "left_out": left_out}
+    return whose | {"dates": {visit: day for visit, day in days if day[:1].isdigit()}}
 
 
 def read_metrics_file(path: Path | str) -> dict[str, Any]:

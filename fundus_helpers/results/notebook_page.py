@@ -1,5 +1,6 @@
 """The page of an executed notebook: prose, figures and tables, without code."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -7,6 +8,9 @@ from nbconvert import HTMLExporter
 
 from fundus_helpers.files import written_beside
 
+# A link in the prose of a notebook, no picture.
+LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]+)\]\((?P<target>[^)\s]+)\)")
+CAPTION = "Figure: "  # begins what `plotting.with_caption` says of a figure in words
 TEMPLATES = Path(__file__).with_name("templates") / "nbconvert"
 
 
@@ -51,8 +55,10 @@ def write_notebook_page(notebook: Path) -> Path | None:
 def page_without_code(notebook: Path) -> str:
     """Make a page of an executed notebook: prose, figures and tables, no code, no script.
 
-    The page fetches nothing when it is opened. Its title names the eye, and the alternative text
-    of a figure names the section it belongs to.
+    The page fetches nothing when it is opened. Its title names the eye. The alternative text of a
+    figure is its caption; without one, it names the section that the figure belongs to. A link to
+    another notebook leads to its page if it was run, too, and is plain text otherwise. The first
+    link leads back to the report.
 
     Parameters
     ----------
@@ -64,8 +70,15 @@ def page_without_code(notebook: Path) -> str:
         if cell.cell_type == "markdown":
             headings = [line for line in cell.source.splitlines() if line.startswith("#")]
             section = headings[-1].strip("# ") if headings else section
-        cell.metadata["alt"] = f"Figure of section: {section}"
+            cell.source = LINK.sub(lambda found: _link(found, notebook), cell.source)
+        for output in cell.get("outputs", []):
+            words = "".join(output.get("data", {}).get("text/plain", ""))
+            told = words.startswith(CAPTION)
+            alternative = words.removeprefix(CAPTION) if told else f"Figure of section: {section}"
+            if "metadata" in output:
+                output.metadata["alt"] = " ".join(alternative.split())
     executed.metadata["title"] = f"{notebook.parent.parent.name}: {notebook.stem}"
+    executed.metadata["back"] = _back(notebook)
     exporter = HTMLExporter(
         template_name="fundus",
         extra_template_basedirs=[str(TEMPLATES)],
@@ -73,3 +86,22 @@ def page_without_code(notebook: Path) -> str:
         exclude_output_prompt=True,
     )
     return exporter.from_notebook_node(executed)[0]
+
+
+def _link(found: re.Match, notebook: Path) -> str:
+    """Return a link of the prose as it leads from the page, or its words if it leads nowhere."""
+    words, target = found["words"], found["target"]
+    if "://" in target or target.startswith("#"):
+        return found[0]
+    name = Path(target.partition("#")[0]).stem
+    if target.partition("#")[0] == f"{name}.ipynb":
+        if is_executed(notebook.parents[1] / name / f"{name}.ipynb"):
+            return f"[{words}](../{name}/{name}.html)"
+    return words
+
+
+def _back(notebook: Path) -> dict[str, str]:
+    """Return where the report lies that links to a page, and its name."""
+    if notebook.parents[1].name == "cohort":
+        return {"href": "../../cohort.html", "text": "Back to the cohort"}
+    return {"href": "../report.html", "text": "Back to the report of the eye"}

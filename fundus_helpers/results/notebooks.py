@@ -13,6 +13,9 @@ from pathlib import Path
 TEMPLATE_NOTEBOOK = "02_template_selection"
 # The notebook that follows the atrophy of an eye, and the one that compares growth over eyes.
 ATROPHY_NOTEBOOK, GROWTH_NOTEBOOK = "12_atrophy", "13_growth"
+# What most people need of an eye: its photographs, the template, the registration, the atrophy.
+MOST_NEEDED = ("01_exploratory_analysis", TEMPLATE_NOTEBOOK, "09_retinal_keypoints")
+MOST_NEEDED += (ATROPHY_NOTEBOOK,)
 TYPES = {"str": str, "int": int, "float": float}
 
 

@@ -5,6 +5,7 @@ The templates lie in ``templates``; they escape what is put into them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader
 
@@ -14,6 +15,21 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+# What tells of all results of an eye. It is out of date when a notebook runs again.
+REPORT_FILES = ("report.html", "report.xlsx", "report.pdf", "registered.tif")
+
+
+def clear_report(folder: Path | str) -> None:
+    """Delete the report of an eye in all its forms.
+
+    Parameters
+    ----------
+    folder : path
+        ``<results>/<patient>_<L|R>``.
+    """
+    for name in REPORT_FILES:
+        Path(folder, name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,9 @@ class Picture:
     wide: bool = False
 
 
+Cell = str | Link | Picture | Sequence[Link]
+
+
 @dataclass(frozen=True)
 class Section:
     """A section of a report. What is empty is not shown; the rest comes in this order.
@@ -61,21 +80,27 @@ class Section:
         They are shown side by side.
     header : sequence of str
         Names of the columns of the table.
-    rows : sequence of sequences of str or Link
-        Rows of the table.
-    items : sequence of str
+    rows : sequence of sequences of cells
+        Rows of the table. A cell is text, a `Link`, a `Picture` or a sequence of them.
+    items : sequence of str or Link
         Items of a list.
     html : str
-        HTML that a library made. It is shown as it is, without escapes.
+        HTML that a library or a template made. It is shown as it is, without escapes.
+    folded : bool
+        Whether the section is shown only after a click on its title.
+    kind : str
+        Name of the section for the style of the page.
     """
 
     title: str = ""
     paragraphs: Sequence[str | Link] = ()
     pictures: Sequence[Picture] = ()
     header: Sequence[str] = ()
-    rows: Sequence[Sequence[str | Link]] = ()
-    items: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    items: Sequence[str | Link] = ()
     html: str = ""
+    folded: bool = False
+    kind: str = ""
 
 
 def render_page(template: str, title: str, sections: Sequence[Section]) -> str:

@@ -18,6 +18,7 @@ from traitlets.config import Config
 
 from fundus_helpers.files import LOCK, UNFINISHED, held, remove_unfinished, written_beside
 from fundus_helpers.results.notebooks import typed_parameters
+from fundus_helpers.results.page import clear_report
 from fundus_helpers.results.provenance import METRICS_FILE, code_version
 from fundus_helpers.runs.private_folder import private_folder
 
@@ -131,7 +132,7 @@ def clear_results(folder: Path | str, *, keep: str = "") -> None:
     folder = Path(folder)
     if not folder.is_dir():
         return
-    (folder.parent / "report.html").unlink(missing_ok=True)
+    clear_report(folder.parent)
     with held(folder):
         remove_unfinished(folder)
         for path in sorted(folder.rglob("*"), reverse=True):  # files before their folders

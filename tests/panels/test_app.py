@@ -40,6 +40,17 @@ def test_every_eye_of_the_data_folder_can_be_chosen_and_gets_its_sliders(data, t
     assert (tmp_path / "results" / "demo_colour_L" / "tuned.json").exists()
 
 
+def test_the_recommended_method_comes_first_and_a_chosen_one_stays_for_the_next_eye(data, tmp_path):
+    app = App(data, tmp_path)
+    app.eye.value = ("demo_colour", "L")
+    app.finish()
+    assert app.tuner.panel.method.value == "keypoints"
+    app.tuner.panel.method.value = "affine"
+    app.eye.value = ("demo_autofluorescence", "L")
+    app.finish()
+    assert app.tuner.panel.method.value == "affine"
+
+
 def test_an_eye_that_cannot_be_loaded_is_said_in_words(data, tmp_path):
     app = App(data, tmp_path)
     app.eye.value = ("alone", "L")

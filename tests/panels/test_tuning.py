@@ -347,7 +347,7 @@ def test_every_view_says_what_its_colours_mean(tuner, view):
     assert len(picture.caption.split()) > 5 and all(picture.labels)
     assert picture.mode == (view.split()[0] if view.startswith(("swipe", "flicker")) else "side")
     if view.startswith(("overlay", "swipe before")):
-        assert "red" in picture.caption and "cyan" in picture.caption
+        assert "orange" in picture.caption and "blue" in picture.caption
 
 
 def test_the_grey_difference_needs_no_colours_and_is_flat_where_both_agree(eye):

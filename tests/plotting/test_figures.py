@@ -40,9 +40,9 @@ def test_where_two_images_agree_the_overlay_is_grey():
     assert np.ptp(overlay, axis=2).max() == 0 and np.ptp(overlay) > 0.9
 
 
-def test_fixed_alone_is_red_and_moving_alone_is_cyan():
-    assert (plotting.overlay(WHITE, BLACK) == [1, 0, 0]).all()
-    assert (plotting.overlay(BLACK, WHITE) == [0, 1, 1]).all()
+def test_fixed_alone_is_orange_and_moving_alone_is_blue():
+    assert (plotting.overlay(WHITE, BLACK) == [1, 0.5, 0]).all()
+    assert (plotting.overlay(BLACK, WHITE) == [0, 0.5, 1]).all()
 
 
 def test_both_images_are_brightened_by_one_factor():
@@ -100,8 +100,8 @@ def test_before_is_above_after():
     titles = [ax.get_title() for ax in figure.axes]
     assert [title.split(":")[0] for title in titles] == ["before"] * 3 + ["after"] * 3
     before, after = (figure.axes[i].images[0].get_array() for i in (0, 3))
-    assert (before == [1, 0, 0]).all() and (after == [1, 1, 1]).all()
-    assert figure.get_supxlabel().startswith("visit 1") and "cyan" in figure.get_supxlabel()
+    assert (before == [1, 0.5, 0]).all() and (after == [1, 1, 1]).all()
+    assert figure.get_supxlabel().startswith("visit 1") and "blue" in figure.get_supxlabel()
 
 
 def test_the_middle_is_drawn_enlarged():
@@ -179,8 +179,8 @@ def test_the_caption_of_an_overlay_says_which_image_is_brighter():
     fixed, moving = np.ones((4, 4)), np.ones((4, 4))
     moving[1, 1] = fixed[2, 2] = 0  # something dark that only one of them shows
     picture = plotting.overlay(fixed, moving)
-    assert picture[1, 1].tolist() == [1, 0, 0] and picture[2, 2].tolist() == [0, 1, 1]
-    words = "red: one is brighter, cyan: other is brighter, grey: both agree"
+    assert picture[1, 1].tolist() == [1, 0.5, 0] and picture[2, 2].tolist() == [0, 0.5, 1]
+    words = "orange: one is brighter, blue: other is brighter, grey: both agree"
     assert overlay_caption("one", "other") == words
 
 

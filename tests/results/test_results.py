@@ -82,7 +82,10 @@ def test_photographs_are_registered_at_full_size_with_their_channels_and_bit_dep
     assert np.array_equal(moved[6:, :-4], eye.photograph(1)[:-6, 4:])
     written = sorted(path.name for path in folder.rglob("*") if path.is_file())
     photographs = [f"{name}{ending}" for name in NAMES[:2] for ending in (suffix, ".tfm")]
-    assert written == sorted([*photographs, "before.jpg", "after.jpg", "flicker.gif"])
+    # Small pictures: registered, of the template too; before, of all others; after, if registered.
+    pictures = [f"{name}.jpg" for name in (*NAMES[:2], NAMES[1], NAMES[2], NAMES[1])]
+    every = [*photographs, *pictures, "before.jpg", "after.jpg", "flicker.gif"]
+    assert written == sorted(every)
 
 
 def test_saved_transforms_are_for_pixels_of_the_photographs(tmp_path):
@@ -118,8 +121,8 @@ def seen_through(eye, registration):
     return transforms.warp(eye.images[0], back)
 
 
-def red_and_cyan(path):
-    """Return the mean difference of red and cyan in the middle of an overlay."""
+def orange_and_blue(path):
+    """Return the mean difference of orange and blue in the middle of an overlay."""
     red, green, blue = np.moveaxis(np.asarray(Image.open(path).convert("RGB"), float), 2, 0)
     middle = slice(8, -8)
     return np.abs(red - (green + blue) / 2)[middle, middle].mean()
@@ -136,7 +139,7 @@ def test_pictures_show_a_visit_off_the_template_and_laid_on_it(tmp_path, in_a_fr
     if in_a_frame:  # that is shifted against the template as well
         found[0], found[1] = shifted(NAMES[0], 2, 2), shifted(NAMES[1], 6, -1)
     save_registrations(tmp_path, eye, 0, found, shown=1, jobs=1)
-    off, on = (red_and_cyan(tmp_path / f"{when}.jpg") for when in ("before", "after"))
+    off, on = (orange_and_blue(tmp_path / f"{when}.jpg") for when in ("before", "after"))
     assert on < off / 2
     with Image.open(tmp_path / "flicker.gif") as animation:
         assert animation.n_frames == 2 and max(animation.size) <= 320
@@ -180,7 +183,9 @@ def test_pictures_of_an_earlier_run_are_gone_if_no_visit_can_be_registered_now(t
     left = {path.name for path in tmp_path.rglob("*") if path.is_file()} - {
         f"{name}.png" for name in NAMES
     }
-    assert left == {"before.jpg"}  # which shows photographs, and no registration
+    # What is left shows photographs, and no registration.
+    assert left == {"before.jpg", f"{NAMES[1]}.jpg", f"{NAMES[2]}.jpg"}
+    assert {path.parent.name for path in (tmp_path / "pictures").rglob("*.jpg")} == {"before"}
 
 
 def test_nothing_of_an_earlier_run_is_left_if_saving_fails(tmp_path, demo, monkeypatch):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from known_transforms import about_the_middle
+from skimage import io
 
 from fundus_helpers import transforms
 from fundus_helpers.__main__ import main
 from fundus_helpers.loading.light import normalise_illumination
 from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
 from fundus_helpers.loading.values import single_channel
+from fundus_helpers.results.pair import PICTURES
 from fundus_helpers.series.photographs import register_photographs
 
 MATRIX = about_the_middle(4, shift=(6, -3))
@@ -62,12 +64,12 @@ def test_what_is_saved_is_whole_and_of_the_moving_file_s_depth(files, tmp_path):
     sitk.ReadTransform(str(tmp_path / "out" / "transform.h5"))
 
 
-def test_a_mirrored_photograph_fails_in_words_and_leaves_its_verdict_only(files, tmp_path, capsys):
+def test_a_mirrored_photograph_fails_in_words_and_leaves_no_registration(files, tmp_path, capsys):
     assert (
         main(["register", str(files / "fixed.png"), str(files / "mirror.png"), str(tmp_path)]) == 1
     )
     assert "mirrored image" in capsys.readouterr().out
-    assert [path.name for path in tmp_path.iterdir()] == ["verdict.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"verdict.json", "before.jpg"}
 
 
 EARLIER = ("transform.tfm", "transform.h5", "registered.png", "registered.tif", "verdict.json")
@@ -76,13 +78,13 @@ EARLIER = ("transform.tfm", "transform.h5", "registered.png", "registered.tif", 
 @pytest.mark.parametrize("moving", ["mirror.png", "broken.png"])
 def test_nothing_of_an_earlier_pair_is_left_beside_a_failure(files, tmp_path, moving):
     (files / "broken.png").write_bytes(b"not a picture")
-    for name in (*EARLIER, "notes.txt"):
+    for name in (*EARLIER, *PICTURES, "notes.txt"):
         (tmp_path / name).write_text("of another pair")
     assert main(["register", str(files / "fixed.png"), str(files / moving), str(tmp_path)]) > 0
-    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
-    assert left.pop("notes.txt") == "of another pair"  # which is the user's own
-    assert [*left] == (["verdict.json"] if moving == "mirror.png" else [])
-    assert "of another pair" not in left.values()
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left.pop("notes.txt") == b"of another pair"  # which is the user's own
+    assert {*left} == ({"verdict.json", "before.jpg"} if moving == "mirror.png" else set())
+    assert b"of another pair" not in left.values()
 
 
 def test_saving_replaces_an_earlier_pair_whatever_endings_it_had(files, tmp_path):
@@ -93,13 +95,36 @@ def test_saving_replaces_an_earlier_pair_whatever_endings_it_had(files, tmp_path
     assert "registered.tif" not in {path.name for path in tmp_path.iterdir()}
 
 
-def test_a_photograph_that_its_own_result_would_replace_is_refused(files, tmp_path, caplog):
-    mine = tmp_path / "registered.png"
+@pytest.mark.parametrize("name", ["registered.png", "before.jpg"])
+def test_a_photograph_that_its_own_result_would_replace_is_refused(files, tmp_path, caplog, name):
+    mine = tmp_path / name
     mine.write_bytes((files / "moving.png").read_bytes())
     before = mine.read_bytes()
     assert main(["register", str(files / "fixed.png"), str(mine), str(tmp_path)]) == 2
-    assert "registered.png lies in the folder of the results" in caplog.text
+    assert f"{name} lies in the folder of the results" in caplog.text
     assert mine.read_bytes() == before
+
+
+def test_pictures_before_and_after_lie_beside_the_transform_and_are_told(files, tmp_path, capsys):
+    paths = [str(files / name) for name in ("fixed.png", "moving.png")]
+    assert main(["register", *paths, str(tmp_path), "--method", "affine"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    names = ["verdict.json", "transform.tfm", "registered.png", *PICTURES]
+    assert told[1] == f"written into {tmp_path}: {', '.join(names)}"
+    assert {path.name for path in tmp_path.iterdir()} == {*names}
+    alike = []
+    for name in PICTURES[:2]:
+        orange, _, blue = np.moveaxis(io.imread(tmp_path / name).astype(np.float32) / 255, 2, 0)
+        even = [normalise_illumination(each)[60:200, 60:200].ravel() for each in (orange, blue)]
+        alike.append(np.corrcoef(*even)[0, 1])
+    assert alike[0] < 0.6 and alike[1] > 0.9  # the vessels lie on each other
+
+
+@pytest.mark.parametrize("given, missing", [(("", "b.png"), "fixed"), (("a.png", ""), "moving")])
+def test_a_photograph_that_was_forgotten_is_named(tmp_path, caplog, given, missing):
+    assert main(["register", *given, str(tmp_path)]) == 2
+    assert f"the {missing} photograph is not named" in caplog.text
+    assert "make register FIXED=" in caplog.text and not [*tmp_path.iterdir()]
 
 
 def test_a_file_that_is_no_photograph_is_named(files, tmp_path):

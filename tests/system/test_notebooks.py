@@ -225,7 +225,7 @@ def executed(tmp_path_factory, environment):
     folder = tmp_path_factory.mktemp("colour")
     tables = [painted / name for name in ("landmarks.csv", "excluded.csv")]
     lay_out(folder, [*photographs, *tables], ["small"], names)
-    command = make_command("eye", "PATIENT=small", "JOBS=2", f"WITH={QUICK}")
+    command = make_command("eye", "ALL=1", "PATIENT=small", "JOBS=2", f"WITH={QUICK}")
     ran = run_command(folder, environment, *command)
     assert ran.returncode == 0, ran.stdout
     return folder / "results" / "small_L"

@@ -122,7 +122,7 @@ def test_jobs_ask_for_the_processors_and_the_memory_of_their_rules(cohort, folde
 def test_results_are_those_of_one_machine(cohort, folder, environment, tmp_path):
     without = shutil.ignore_patterns("results", ".snakemake")
     here = shutil.copytree(folder, tmp_path / "here", symlinks=True, ignore=without)
-    ran = run(here, environment, *make_command("eye", "PATIENT=007", WITH))
+    ran = run(here, environment, *make_command("eye", "ALL=1", "PATIENT=007", WITH))
     assert ran.returncode == 0, ran.stdout
     for name in NOTEBOOKS:
         one, other = (
@@ -134,7 +134,9 @@ def test_results_are_those_of_one_machine(cohort, folder, environment, tmp_path)
 
 def test_a_second_run_does_nothing(cohort, folder, environment):
     before, jobs = times(folder / "results" / "007_L"), len(jobs_of(environment))
-    again = run(folder, environment, *make_command("eye", "PATIENT=007", "PROFILE=slurm", WITH))
+    again = run(
+        folder, environment, *make_command("eye", "ALL=1", "PATIENT=007", "PROFILE=slurm", WITH)
+    )
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
     assert times(folder / "results" / "007_L") == before
     assert len(jobs_of(environment)) == jobs

@@ -69,12 +69,17 @@ def save_table(
             table.to_excel(book, sheet_name=name[:31], index=False)
             explained.to_excel(book, sheet_name="columns", index=False)
             for sheet in book.sheets.values():
-                _make_readable(sheet)
+                make_readable(sheet)
     return paths
 
 
-def _make_readable(sheet: object) -> None:
-    """Keep the first row in sight, make columns wide enough, and let no text be a formula."""
+def make_readable(sheet: object) -> None:
+    """Keep the first row in sight, make columns wide enough, and let no text be a formula.
+
+    Parameters
+    ----------
+    sheet : openpyxl.worksheet.worksheet.Worksheet
+    """
     sheet.freeze_panes = "A2"
     for column in sheet.columns:
         texts = [len(str(cell.value)) for cell in column if cell.value is not None]
