@@ -25,7 +25,7 @@ PHOTOGRAPHS = 3  # at most, on a sheet
 PICTURE_WIDTH = 150  # pixels, on the page
 
 # Numbers of `cohort.cohort_table` on the page, in this order.
-COUNTS = ("visits", "accepted", "doubtful", "failed")
+COUNTS = ("visits", "accepted", "accepted, by hand", "doubtful", "failed")
 ERRORS = (
     "mean_predicted_error_px",
     "worst_predicted_error_px",
