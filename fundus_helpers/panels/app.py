@@ -1,4 +1,4 @@
-"""A page with sliders for users who do not program: select an eye and a method, then try knobs."""
+"""A page for users who do not program: select an eye; try knobs, or place points by hand."""
 
 import os
 from pathlib import Path
@@ -12,14 +12,18 @@ from fundus_helpers.loading.visits import EyeError, find_eyes
 from fundus_helpers.methods import METHODS
 from fundus_helpers.panels._worker import Worker
 from fundus_helpers.panels.panel import STYLE
+from fundus_helpers.panels.placing.placer import Placer
 from fundus_helpers.panels.tuning import Tuner
 
 # Environment variables by which `make app` names the folders.
 DATA, RESULTS = "FUNDUS_DATA", "FUNDUS_RESULTS"
+TABS = "Sliders", "Place points"
 
 
 class App:
-    """A list of the eyes in the data folder, above the sliders of the selected eye.
+    """A list of the eyes in the data folder, above two tabs for the selected eye.
+
+    The first tab holds the sliders, the second one the page in which points are placed.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ class App:
         self._results = Path(results or os.environ.get(RESULTS, "results"))
         if not find_eyes(self._data):
             make_demo_eye(self._data, "demo_autofluorescence")
-        self._worker, self.tuner = Worker(self._tell), None
+        self._worker, self.tuner, self.placer = Worker(self._tell), None, None
         eyes = [(f"{patient}, {side}", (patient, side)) for patient, side in find_eyes(self._data)]
         self.eye = ipywidgets.Dropdown(
             options=eyes, description="patient, eye", style=STYLE, layout={"width": "330px"}
@@ -54,6 +58,7 @@ class App:
         self._worker.finish()
         if self.tuner is not None:
             self.tuner.finish()
+            self.placer.finish()
 
     def _ask(self) -> None:
         patient, laterality = self.eye.value
@@ -68,7 +73,11 @@ class App:
             return
         last = len(eye.names) - 1
         self.tuner = Tuner(eye, 0, METHODS, self._results, moving=last)
-        self._place.children = [self.tuner.panel.widget]
+        self.placer = Placer(eye, 0, last)
+        tabs = ipywidgets.Tab([self.tuner.panel.widget, self.placer.widget])
+        for place, title in enumerate(TABS):
+            tabs.set_title(place, title)
+        self._place.children = [tabs]
 
     def _tell(self, error: Exception) -> None:
         self._say(f"{type(error).__name__}: {error}")

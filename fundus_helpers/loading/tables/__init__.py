@@ -5,7 +5,7 @@ import lazy_loader as lazy
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
-        "exclusions": ["EXCLUDED_FILE", "read_exclusions"],
+        "exclusions": ["EXCLUDED_FILE", "exclude", "read_exclusions", "readmit"],
         "landmarks": [
             "JUDGING",
             "LANDMARK_COLUMNS",
