@@ -57,6 +57,7 @@ def write_eye_report(path: Path | str) -> Path:
         *_verdicts(folder),
         *_atrophy(folder / ATROPHY_NOTEBOOK),
         _notebooks(folder, metrics, unreadable),
+        *_landmarks(metrics),
         _left_out(metrics),
     ]
     with written_beside(path) as part:
@@ -182,6 +183,13 @@ def _notebooks(folder: Path, metrics: Mapping[str, dict], unreadable: Mapping[st
         link = Link(name, f"{name}/{page.name}") if page else name
         rows.append([link, "; ".join(filter(None, words))])
     return Section("Notebooks", rows=rows)
+
+
+def _landmarks(metrics: Mapping[str, dict]) -> list[Section]:
+    """Tell by how many landmarks the visits are judged, who placed them, and how they repeat."""
+    told = [one["findings"].get("landmarks") for one in metrics.values()]
+    told = [*dict.fromkeys(filter(None, told))]
+    return [Section("Landmarks", [f"{words}." for words in told])] if told else []
 
 
 def _left_out(metrics: Mapping[str, dict]) -> Section:

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "placed_points": ["PlacedPoint", "points_of", "save_points"],
         "point_formats": ["POINT_FORMATS", "pair_points", "read_points", "write_points"],
         "matching": ["FileMatcher", "normal_path", "without_suffix"],
+        "repeated": ["repeated_distances", "tell_landmarks"],
         "sheets": ["Sheet", "read_numbers", "read_sheet"],
     },
 )

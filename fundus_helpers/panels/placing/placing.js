@@ -134,6 +134,7 @@ function render({ model, el }) {
   }
 
   function middle(side) {
+    if (view.zoom === 1) return size(side).map((each) => (each - 1) / 2); // whole photographs
     if (side === "fixed") return [view.x, view.y];
     const [a, b, c, d, e, f] = model.get("matrix");
     return [a * view.x + b * view.y + c, d * view.x + e * view.y + f];
