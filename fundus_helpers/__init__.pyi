@@ -17,6 +17,7 @@ from .loading.visits import find_eyes
 from .methods import METHODS
 from .metrics.measures import measure
 from .metrics.verdict import judge
+from .panels.placing.placer import place_landmarks
 from .panels.tuning import tune
 from .series.photographs import register_photographs
 from .series.registering import register_eye
@@ -38,6 +39,7 @@ __all__ = [
     "methods",
     "metrics",
     "panels",
+    "place_landmarks",
     "plotting",
     "read_photograph",
     "register_eye",

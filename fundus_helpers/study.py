@@ -17,6 +17,7 @@ from fundus_helpers import plotting
 from fundus_helpers.files import held
 from fundus_helpers.loading.demo_eye import make_demo_eye
 from fundus_helpers.loading.eye import Eye, load_eye
+from fundus_helpers.loading.tables.repeated import tell_landmarks
 from fundus_helpers.loading.visits import DEMO_PATIENTS
 from fundus_helpers.methods import Method
 from fundus_helpers.results.folder import make_folder, save_registrations
@@ -346,6 +347,9 @@ class Study(AssessedEye):
         found = self._found(chosen) if isinstance(chosen, str) else chosen
         plain_knobs = json.loads(json.dumps(as_plain(self._given), default=str))
         parameters = parameters or {"size": self.size, "methods": plain_knobs}
+        files = self.eye.visits["file"].tolist()
+        told = tell_landmarks(self.eye.folder, files, self.eye.landmarks)
+        findings = ({"landmarks": told} if told else {}) | findings
         content = {
             "template": self.eye.names[self.template],
             "saved_method": chosen if isinstance(chosen, str) else None,

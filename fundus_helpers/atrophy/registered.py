@@ -15,7 +15,7 @@ from fundus_helpers.atrophy.growth import years_since_first
 from fundus_helpers.atrophy.outlines import Outline
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.values import resize
-from fundus_helpers.metrics.verdict import ACCEPTED, Verdict
+from fundus_helpers.metrics.verdict import USABLE, Verdict
 from fundus_helpers.series.assessed_eye import AssessedEye
 
 
@@ -182,7 +182,7 @@ def registered_visits(
                 f"another modality ({_modality(eye.used, i)}) than the template "
                 f"({_modality(eye.used, template)}); they are never mixed in one series"
             )
-        elif i == template or (verdict is not None and verdict.status == ACCEPTED):
+        elif i == template or (verdict is not None and verdict.status in USABLE):
             used.append(i)
         elif verdict is None:
             left_out[name] = "not registered"

@@ -14,8 +14,11 @@ from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
 from fundus_helpers.loading.quality import check_exposure, is_coloured
 from fundus_helpers.loading.tables.landmarks import (
+    JUDGING,
     LANDMARK_COLUMNS,
     LANDMARKS_FILE,
+    REGISTERING,
+    points_for,
     read_landmarks,
 )
 from fundus_helpers.loading.values import ValueRanges, resize, single_channel, stretched
@@ -127,7 +130,7 @@ class Eye:
         return stretched(photograph, self.ranges.of(photograph.dtype))
 
     def landmarks_between(self, fixed: int, moving: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the landmarks of two visits, in either order.
+        """Return the landmarks of two visits by which a registration is judged, in either order.
 
         Parameters
         ----------
@@ -141,8 +144,15 @@ class Eye:
         moving_points : float ndarray, shape (n, 2)
             The same landmarks in the moving visit.
         """
+        return self._between(fixed, moving, JUDGING)
+
+    def points_between(self, fixed: int, moving: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the points that a person has placed for registering. See `landmarks_between`."""
+        return self._between(fixed, moving, REGISTERING)
+
+    def _between(self, fixed: int, moving: int, use: str) -> tuple[np.ndarray, np.ndarray]:
         files = self.used["file"]
-        table, points = self.landmarks, []
+        table, points = points_for(self.landmarks, use), []
         for first, second in ((fixed, moving), (moving, fixed)):
             rows = (table["fixed_file"] == files[first]) & (table["moving_file"] == files[second])
             sides = [table.loc[rows, LANDMARK_COLUMNS[i : i + 2]].to_numpy(float) for i in (2, 4)]

@@ -59,6 +59,7 @@ def register(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     stages: Sequence[str] = ("affine",),
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
@@ -81,6 +82,10 @@ def register(
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`. elastix does not
         use pixels outside of the masks.
+    start : sitk.Transform, optional
+        A transform that is nearly right, for example from points placed by hand
+        (`methods.points.from_points`). Its rotation and its shift replace the
+        `initialisation`.
     stages : sequence of {"rigid", "similarity", "affine", "bspline"}
         Stages in their order; each starts from the result of the one before. B-splines deform the
         image between the nodes of a grid, and need a linear stage first.
@@ -140,8 +145,8 @@ def register(
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
     # elastix does not check this number: outside of these bounds it crashes the whole process.
     check_range("samples", samples, 1, pair.fixed.size)
-    start = find_start(pair, initialisation)
-    inside = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
+    begin = find_start(pair, initialisation, start=start, model="rigid")
+    inside = transforms.overlap(pair.fixed_mask, pair.moving_mask, begin)
     if not inside.any():
         raise transforms.RegistrationError("the fields of view do not overlap at the start")
     common = {
@@ -162,9 +167,9 @@ def register(
         for stage in stages
     ]
     found = elastix_run.run(
-        *_placed(replace(pair, fixed_mask=inside), start), maps, log_folder=log_folder
+        *_placed(replace(pair, fixed_mask=inside), begin), maps, log_folder=log_folder
     )
-    transform = transforms.compose(*found, start)
+    transform = transforms.compose(*found, begin)
     if normalise:
         least = {"least_correlation": LEAST_FLEXIBLE_CORRELATION} if "bspline" in stages else {}
         check_result(transform, pair, **least)

@@ -20,7 +20,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial, wraps
 from numbers import Integral, Real
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from annotated_types import Interval
@@ -100,6 +101,8 @@ class Knob:
         What the docstring says about the argument.
     condition : ActsIf or None
         When the knob has an effect; None: always.
+    others : tuple of type
+        Types that the argument accepts beside the words of a choice.
     """
 
     name: str
@@ -110,6 +113,7 @@ class Knob:
     unit: str
     explanation: str
     condition: ActsIf | None = None
+    others: tuple[type, ...] = ()
 
     def acts(self, given: Mapping[str, object]) -> bool:
         """Whether the knob has an effect, given the values of other arguments by name."""
@@ -123,6 +127,8 @@ class Knob:
         A switch accepts True and False, a choice only its words, an integer knob only integers, and
         a float knob any real number. The message says what is accepted.
         """
+        if self.others and isinstance(value, self.others):
+            return
         if self.choices:
             check_choice(self.name, value, self.choices)
         elif self.least is not None:
@@ -213,6 +219,7 @@ def _knobs_of(function: Callable) -> Mapping[str, Knob]:
     arguments = inspect.signature(function).parameters
     for name, argument in arguments.items():
         kind, added = _divided(hints.get(name))
+        kind, others = _choice_and_others(kind)
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         if not choices and kind not in (bool, int, float, str):
             continue
@@ -232,7 +239,7 @@ def _knobs_of(function: Callable) -> Mapping[str, Knob]:
         default = argument.default
         if kind is float and isinstance(default, int):
             default = float(default)  # the type of the default is that of the knob
-        knobs[name] = Knob(name, default, *limits, choices, unit, explanation, condition)
+        knobs[name] = Knob(name, default, *limits, choices, unit, explanation, condition, others)
     return knobs
 
 
@@ -242,6 +249,15 @@ def _divided(hint: object) -> tuple[object, dict[type, Any]]:
         return hint, {}
     kind, *added = get_args(hint)
     return kind, {type(part): part for part in added}
+
+
+def _choice_and_others(kind: object) -> tuple[object, tuple[type, ...]]:
+    """Divide "words or a value of another type" into the words and the other types."""
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    words = [part for part in parts if get_origin(part) is Literal]
+    if len(words) != 1:
+        return kind, ()
+    return words[0], tuple(part for part in parts if part is not words[0])
 
 
 def _explanations(function: Callable) -> dict[str, str]:

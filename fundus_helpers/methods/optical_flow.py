@@ -45,6 +45,7 @@ def tvl1(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     attachment: Annotated[float, Interval(ge=0.1, le=1000)] = 15.0,
@@ -63,6 +64,9 @@ def tvl1(
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
+    start : sitk.Transform, optional
+        A transform that is nearly right, for example from points placed by hand
+        (`methods.points.from_points`). It replaces the `initialisation`.
     normalise : bool
         Even out the illumination first. False: the flow follows the illumination, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
@@ -106,7 +110,7 @@ def tvl1(
         num_warp=warps,
         num_iter=iterations,
     )
-    images = (fixed, moving, fixed_mask, moving_mask)
+    images = (fixed, moving, fixed_mask, moving_mask, start)
     return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
 
 
@@ -117,6 +121,7 @@ def ilk(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     radius: Annotated[int, Interval(ge=1, le=60), ImageUnit("px")] = 12,
@@ -131,7 +136,7 @@ def ilk(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, normalise, initialisation
+    fixed, moving, fixed_mask, moving_mask, start, normalise, initialisation
         See `tvl1`.
     radius : int in [1, 60] px
         Radius of the window in pixels; its weights are Gaussian. A larger window gives a smoother
@@ -150,7 +155,7 @@ def ilk(
         See `tvl1`.
     """
     flow = partial(optical_flow_ilk, radius=radius, num_warp=warps, gaussian=True)
-    images = (fixed, moving, fixed_mask, moving_mask)
+    images = (fixed, moving, fixed_mask, moving_mask, start)
     return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
 
 
@@ -161,6 +166,7 @@ def dis(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     patch_size: Annotated[int, Interval(ge=4, le=48), ImageUnit("px")] = 12,
@@ -174,7 +180,7 @@ def dis(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, normalise, initialisation
+    fixed, moving, fixed_mask, moving_mask, start, normalise, initialisation
         See `tvl1`.
     patch_size : int in [4, 48] px
         Side of a patch in pixels. Larger patches are more reliable where there are few vessels,
@@ -208,7 +214,7 @@ def dis(
         eight_bit = [np.uint8(np.round(image * 255)) for image in (fixed, moving)]
         return search.calc(*eight_bit, None)
 
-    images = (fixed, moving, fixed_mask, moving_mask)
+    images = (fixed, moving, fixed_mask, moving_mask, start)
     return _register(flow, *images, normalise, initialisation, smoothness)
 
 
@@ -223,13 +229,14 @@ def _register(
     moving: np.ndarray,
     fixed_mask: np.ndarray | None,
     moving_mask: np.ndarray | None,
+    start: sitk.Transform | None,
     normalise: bool,
     initialisation: str,
     smoothness: float,
 ) -> sitk.Transform:
     """Register by a function that gives the flow (dx, dy) from the fixed to the moving image."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
-    start = find_start(pair, initialisation)
+    start = find_start(pair, initialisation, start=start)
     warped = transforms.warp(pair.moving, start, pair.fixed.shape)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
     # Structures that only one image shows must have no influence: they become background in both.

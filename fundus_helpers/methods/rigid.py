@@ -49,6 +49,7 @@ def register(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     model: Literal["translation", "rigid", "similarity", "affine"] = "rigid",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
@@ -68,6 +69,9 @@ def register(
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
+    start : sitk.Transform, optional
+        A transform that is nearly right, for example from points placed by hand
+        (`methods.points.from_points`). It replaces the `initialisation`.
     model : {"translation", "rigid", "similarity", "affine"}
         Transform with 2, 3, 4 or 6 parameters. Two photographs rarely have exactly the same
         magnification, so ``similarity`` is the simplest model that fits.
@@ -126,9 +130,9 @@ def register(
     method.SetMetricFixedMask(_in_units(pair.fixed_mask, to_pixels))
     method.SetMetricMovingMask(_in_units(pair.moving_mask, to_pixels))
     angles = (0.0,) if model == "translation" else ANGLES
-    start = find_start(pair, initialisation, angles=angles)
-    start = transforms.compose(to_pixels, start, to_pixels.GetInverse())
-    method.SetInitialTransform(_of_model(model, start), inPlace=True)
+    begin = find_start(pair, initialisation, start=start, model=model, angles=angles)
+    begin = transforms.compose(to_pixels, begin, to_pixels.GetInverse())
+    method.SetInitialTransform(_of_model(model, begin, whole=start is not None), inPlace=True)
     try:
         in_units = method.Execute(*(_in_units(i, to_pixels) for i in (pair.fixed, pair.moving)))
     except RuntimeError as error:
@@ -200,12 +204,19 @@ def _set_levels(
         method.SetMetricSamplingPercentagePerLevel(shares, seed)
 
 
-def _of_model(model: str, start: sitk.Transform) -> sitk.Transform:
-    """Express a rotation and a shift in the model; a translation keeps the shift only."""
+def _of_model(model: str, start: sitk.Transform, *, whole: bool = False) -> sitk.Transform:
+    """Express a rotation and a shift in the model, or the `whole` start, which is of the model.
+
+    A translation keeps the shift only.
+    """
     transform = MODELS[model]()
-    (cosine, _, dx), (sine, _, dy) = transforms.to_matrix(start)
+    matrix = transforms.to_matrix(start)
+    (cosine, _, dx), (sine, _, dy) = matrix
     if model == "translation":
         transform.SetOffset((dx, dy))
+    elif whole and model == "affine":
+        transform.SetTranslation((dx, dy))
+        transform.SetMatrix(matrix[:, :2].ravel().tolist())
     else:
         transform.SetTranslation((dx, dy))
         transform.SetMatrix((cosine, -sine, sine, cosine))

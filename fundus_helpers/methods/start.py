@@ -23,9 +23,14 @@ ANGLES = (-12.0, -6.0, 0.0, 6.0, 12.0)
 
 
 def find_start(
-    pair: Pair, initialisation: Initialisation, *, angles: Sequence[float] = ANGLES
+    pair: Pair,
+    initialisation: Initialisation,
+    *,
+    start: sitk.Transform | None = None,
+    model: str = "affine",
+    angles: Sequence[float] = ANGLES,
 ) -> sitk.Transform:
-    """Find the rotation and the shift from which a registration starts.
+    """Find the transform from which a registration starts: a given one, or rotation and shift.
 
     Parameters
     ----------
@@ -35,6 +40,11 @@ def find_start(
         ``cross_correlation`` tries all shifts and some rotations (`coarse_alignment`).
         ``geometry`` aligns the centres of the images, ``moments`` their centres of brightness.
         ``identity`` does not move the images.
+    start : sitk.Transform, optional
+        A transform that is nearly right. The linear one of the `model` that is nearest to it is
+        returned, and nothing is searched.
+    model : {"translation", "rigid", "similarity", "affine"}
+        See `nearest_linear`; used only with `start`.
     angles : sequence of float
         See `coarse_alignment`.
 
@@ -49,6 +59,8 @@ def find_start(
         For any other initialisation.
     """
     check_choice("initialisation", initialisation, get_args(Initialisation))
+    if start is not None:
+        return nearest_linear(start, pair.fixed.shape, model)
     if initialisation == "cross_correlation":
         return coarse_alignment(pair, angles=angles)
     shift = np.zeros(2)
@@ -59,6 +71,35 @@ def find_start(
         centre_moving = ndimage.center_of_mass(pair.moving * pair.moving_mask)
         shift = np.subtract(centre_moving, centre_fixed)[::-1]
     return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
+
+
+def nearest_linear(
+    transform: sitk.Transform, shape: tuple[int, int], model: str = "affine"
+) -> sitk.AffineTransform:
+    """Return the linear transform that is nearest to any transform, by least squares.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps fixed points to moving points.
+    shape : (height, width)
+        Of the fixed image, where the two are compared.
+    model : {"translation", "rigid", "similarity", "affine"}
+        How many parameters the result may have.
+    """
+    rows, columns = (np.linspace(0, n - 1, 9) for n in shape)
+    points = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
+    mapped = transforms.map_points(transform, points)
+    middle, target = points.mean(axis=0), mapped.mean(axis=0)
+    p, q = points - middle, mapped - target
+    linear = np.eye(2)
+    if model == "affine":
+        linear = np.linalg.lstsq(p, q, rcond=None)[0].T
+    elif model != "translation":
+        a, b = np.sum(p * q), np.sum(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
+        scale = np.hypot(a, b) if model == "rigid" else np.sum(p**2)
+        linear = np.array([[a, -b], [b, a]]) / scale
+    return transforms.from_matrix(np.column_stack([linear, target - linear @ middle]))
 
 
 @remembered

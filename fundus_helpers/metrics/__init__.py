@@ -26,6 +26,15 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "ssim",
         ],
         "statistics": ["LEAST_EYES", "compare", "in_words", "interval", "median_errors", "too_few"],
-        "verdict": ["ACCEPTED", "DOUBTFUL", "FAILED", "Verdict", "judge", "judge_all"],
+        "verdict": [
+            "ACCEPTED",
+            "BY_HAND",
+            "DOUBTFUL",
+            "FAILED",
+            "USABLE",
+            "Verdict",
+            "judge",
+            "judge_all",
+        ],
     },
 )

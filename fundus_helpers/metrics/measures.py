@@ -250,6 +250,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             Measure("visits", "visits"),
             Measure("pairs", "pairs"),
             Measure("accepted", "accepted", "", "higher"),
+            Measure("accepted, by hand", "accepted, by hand", "", "higher"),
             Measure("doubtful", "doubtful", "", "lower"),
             Measure("failed", "failed", "", "lower"),
             Measure("left_out", "photographs left out", "", "lower"),

@@ -14,6 +14,10 @@ from fundus_helpers.metrics.faults import Examined
 from fundus_helpers.transforms.transform import RegistrationError
 
 ACCEPTED, DOUBTFUL, FAILED = "accepted", "doubtful", "failed"
+# A person has placed points in both photographs, and the transform agrees with them. What the
+# images alone would say is told, too, but does not decide.
+BY_HAND = "accepted, by hand"
+USABLE = ACCEPTED, BY_HAND  # verdicts of transforms that can be used
 
 # A registration with less than the first value is wrong; with less than the second it is doubtful.
 # Photographs of two different eyes of FIRE, registered by six methods, had at most 2.3 times as
@@ -25,6 +29,10 @@ CORRELATIONS = 0.25, 0.45
 # Beyond these limits a registration is doubtful; both are shares of the width.
 LARGEST_ERROR, LARGEST_DISAGREEMENT = 0.005, 0.005
 SMALL_OVERLAP = 0.2  # a smaller overlap is doubtful
+# A transform whose median distance from the points of a hand is larger is doubtful: 8 px of 768.
+LARGEST_MISS = 0.01
+
+Points = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,13 @@ class Verdict:
 
     Attributes
     ----------
-    status : {"accepted", "doubtful", "failed"}
-        ``accepted``: the transform can be used. ``doubtful``: look at the images first. ``failed``:
-        there is no transform, or it is wrong.
+    status : {"accepted", "accepted, by hand", "doubtful", "failed"}
+        ``accepted``: the transform can be used. ``accepted, by hand``: it can be used, because it
+        was found from points that a person has placed, and agrees with them.
+        ``doubtful``: look at the images first. ``failed``: there is no transform, or it is wrong.
     reasons : tuple of str
-        Why the registration is not accepted, the most serious reason first.
+        Why the registration is not accepted, the most serious reason first. If it is accepted by
+        hand: how far the points are off, and what the images alone would say.
     predicted_error : float32 ndarray or None
         Expected error of every point of the overlap in pixels, shape of the fixed image; NaN
         elsewhere. The error of nine of ten points is below `bound`. None without a transform.
@@ -93,6 +103,7 @@ def judge(
     backward: sitk.Transform | None = None,
     failure: str = "",
     doubts: Sequence[str] = (),
+    by_hand: Points | None = None,
 ) -> Verdict:
     """Judge a registration by any method, from the two images and the transform only.
 
@@ -110,6 +121,9 @@ def judge(
         Why the method failed, if it did.
     doubts : sequence of str
         Other reasons for doubt that are already known.
+    by_hand : (fixed points, moving points), optional
+        Points (n, 2), (x, y) in pixels of `fixed` and of `moving`, that a person has placed, and
+        from which the transform was found.
 
     Returns
     -------
@@ -137,7 +151,8 @@ def judge(
     except RegistrationError as error:
         return Verdict(FAILED, (str(error),))
     examined = Examined(fixed, moving, pair)
-    return _judge_pair(transform, examined, backward=backward, failure=failure, doubts=doubts)
+    more = {"failure": failure, "doubts": doubts, "by_hand": by_hand}
+    return _judge_pair(transform, examined, backward=backward, **more)
 
 
 def judge_all(
@@ -148,6 +163,7 @@ def judge_all(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     failures: Sequence[str] | None = None,
+    by_hand: Sequence[Points | None] | None = None,
 ) -> list[Verdict]:
     """Judge several registrations of one pair, as `judge` does; keypoints are found only once.
 
@@ -159,6 +175,8 @@ def judge_all(
         See `judge`.
     failures : sequence of str, optional
         One per method: why it failed, or an empty text.
+    by_hand : sequence of (fixed points, moving points) or None, optional
+        One per method; see `judge`.
 
     Returns
     -------
@@ -166,14 +184,15 @@ def judge_all(
         In the order of `found`.
     """
     failures = [""] * len(found) if failures is None else failures
+    by_hand = [None] * len(found) if by_hand is None else by_hand
     try:
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
     except RegistrationError as error:
         return [Verdict(FAILED, (str(error),)) for _ in found]
     examined = Examined(fixed, moving, pair)
     return [
-        _judge_pair(transform, examined, failure=failure)
-        for transform, failure in zip(found, failures, strict=True)
+        _judge_pair(transform, examined, failure=failure, by_hand=points)
+        for transform, failure, points in zip(found, failures, by_hand, strict=True)
     ]
 
 
@@ -184,6 +203,7 @@ def _judge_pair(
     backward: sitk.Transform | None = None,
     failure: str = "",
     doubts: Sequence[str] = (),
+    by_hand: Points | None = None,
 ) -> Verdict:
     pair = examined.pair
     if transform is None:
@@ -199,6 +219,8 @@ def _judge_pair(
     if evidence is None:
         return _failed(examined, ["the fields of view do not overlap"])
     error = cv2.resize(evidence.predicted_error / factors[0], np.shape(examined.images[0])[::-1])
+    if by_hand is not None and not _impossible(evidence):
+        return _by_hand(transform, examined, evidence, error, by_hand)
     if wrong := _wrong(evidence):
         return replace(
             _failed(examined, [*wrong, *doubts]), predicted_error=error, evidence=evidence
@@ -219,16 +241,31 @@ def _failed(examined: Examined, numbers: list[str]) -> Verdict:
     return Verdict(FAILED, (*plain, *numbers, *examined.burned_in))
 
 
+def _by_hand(
+    transform: sitk.Transform,
+    examined: Examined,
+    evidence: Evidence,
+    error: np.ndarray,
+    points: Points,
+) -> Verdict:
+    """Judge a transform by the points of a person; tell what the images alone would say."""
+    fixed_points, moving_points = points
+    misses = np.linalg.norm(transforms.map_points(transform, fixed_points) - moving_points, axis=1)
+    told = f"registered from {len(misses)} points placed by hand"
+    alone = [*_wrong(evidence), *_doubtful(evidence)]
+    seen = [f"the images alone: {'; '.join(alone)}", *examined.poor_photographs(failed=True)]
+    seen = seen if alone else []
+    share = float(np.median(misses)) / max(np.shape(examined.images[1]))
+    if share > LARGEST_MISS:
+        told = f"{told}, which the transform misses by {share:.1%} of the width; correct them"
+    if share > LARGEST_MISS or evidence.folding > 0:
+        return Verdict(DOUBTFUL, (told, *seen), error, evidence)
+    return Verdict(BY_HAND, (told, *seen), error, evidence)
+
+
 def _wrong(evidence: Evidence) -> list[str]:
     """Return the reasons why the transform cannot be right."""
-    reasons = []
-    if evidence.overlap < LEAST_OVERLAP:
-        reasons.append(f"the fields of view overlap by {evidence.overlap:.0%}")
-    if evidence.mirrored:
-        reasons.append("the transform mirrors the retina")
-    least, most = evidence.scales
-    if most > SCALE_LIMIT or least < 1 / SCALE_LIMIT:
-        reasons.append(f"impossible for one eye: magnified by {least:.2f} to {most:.2f}")
+    reasons = _impossible(evidence)
     agreeing, chance = evidence.agreeing, evidence.by_chance
     if agreeing < max(MULTIPLES[0] * chance, AGREEING[0]):
         reasons.append(
@@ -237,6 +274,19 @@ def _wrong(evidence: Evidence) -> list[str]:
         )
     if evidence.correlation < CORRELATIONS[0]:
         reasons.append(f"not the same vessels (correlation {evidence.correlation:.2f})")
+    return reasons
+
+
+def _impossible(evidence: Evidence) -> list[str]:
+    """Return the reasons why no two photographs of one eye can have this transform."""
+    reasons = []
+    if evidence.overlap < LEAST_OVERLAP:
+        reasons.append(f"the fields of view overlap by {evidence.overlap:.0%}")
+    if evidence.mirrored:
+        reasons.append("the transform mirrors the retina")
+    least, most = evidence.scales
+    if most > SCALE_LIMIT or least < 1 / SCALE_LIMIT:
+        reasons.append(f"impossible for one eye: magnified by {least:.2f} to {most:.2f}")
     return reasons
 
 

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "drawing": ["Drawing", "Stroke"],
         "outlining": ["Outliner", "outline"],
         "panel": ["Panel", "Sliders", "box", "make_widget"],
+        "placing.placer": ["Placer", "place_landmarks"],
         "preview": [
             "Outcome",
             "SmallPair",

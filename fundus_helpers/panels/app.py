@@ -1,4 +1,4 @@
-"""A page with sliders for users who do not program: select an eye and a method, then try knobs."""
+"""A page for users who do not program: select an eye; try knobs, or place points by hand."""
 
 import os
 from collections.abc import Mapping
@@ -13,15 +13,19 @@ from fundus_helpers.loading.visits import EyeError, find_eyes
 from fundus_helpers.methods import METHODS
 from fundus_helpers.panels._worker import Worker
 from fundus_helpers.panels.panel import STYLE
+from fundus_helpers.panels.placing.placer import Placer
 from fundus_helpers.panels.tuning import Tuner
 
 # Environment variables by which `make app` names the folders.
 DATA, RESULTS = "FUNDUS_DATA", "FUNDUS_RESULTS"
 RECOMMENDED = "keypoints"  # the method that is shown first
+TABS = "Sliders", "Place points"
 
 
 class App:
-    """A list of the eyes in the data folder, above the sliders of the selected eye.
+    """A list of the eyes in the data folder, above two tabs for the selected eye.
+
+    The first tab holds the sliders, the second one the page in which points are placed.
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ class App:
         self._results = Path(results or os.environ.get(RESULTS, "results"))
         if not find_eyes(self._data):
             make_demo_eye(self._data, "demo_autofluorescence")
-        self._worker, self.tuner = Worker(self._tell), None
+        self._worker, self.tuner, self.placer = Worker(self._tell), None, None
         self._method = RECOMMENDED
         eyes = [(f"{patient}, {side}", (patient, side)) for patient, side in find_eyes(self._data)]
         self.eye = ipywidgets.Dropdown(
@@ -57,6 +61,7 @@ class App:
         self._worker.finish()
         if self.tuner is not None:
             self.tuner.finish()
+            self.placer.finish()
 
     def _ask(self) -> None:
         patient, laterality = self.eye.value
@@ -72,7 +77,11 @@ class App:
         last = len(eye.names) - 1
         self.tuner = Tuner(eye, 0, METHODS, self._results, moving=last, method=self._method)
         self.tuner.panel.method.observe(self._keep_method, "value")
-        self._place.children = [self.tuner.panel.widget]
+        self.placer = Placer(eye, 0, last)
+        tabs = ipywidgets.Tab([self.tuner.panel.widget, self.placer.widget])
+        for place, title in enumerate(TABS):
+            tabs.set_title(place, title)
+        self._place.children = [tabs]
 
     def _keep_method(self, change: Mapping[str, object]) -> None:
         """Remember the method, so that the next eye opens with it."""

@@ -9,6 +9,12 @@ import traitlets
 from fundus_helpers.atrophy.shapes import border_lines
 
 
+def script_of(path: Path) -> str:
+    """Return the script of a panel: what all panels have in common, then its own."""
+    common = Path(__file__).with_name("elements.js")
+    return "\n".join(each.read_text(encoding="utf-8") for each in (common, path))
+
+
 class Canvas(anywidget.AnyWidget):
     """The widget: pictures, outlines and numbers, and messages about what was drawn.
 
@@ -36,7 +42,7 @@ class Canvas(anywidget.AnyWidget):
         The token of the last message that the outlines contain.
     """
 
-    _esm = Path(__file__).with_name("outlining.js")
+    _esm = script_of(Path(__file__).with_name("outlining.js"))
     _css = Path(__file__).with_name("outlining.css")
     pictures = traitlets.List(traitlets.Bytes()).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)

@@ -1,4 +1,4 @@
-// Outlines over the photographs of all visits, and the tools to correct them.
+// Outlines over the photographs of all visits, and the tools to correct them (after elements.js).
 // Everything is computed in Python. Here, pictures and lines are drawn, and strokes are sent.
 
 const TOOLS = [
@@ -14,23 +14,6 @@ const HELP =
   "what was painted at this visit, Ctrl+Z undo, h outlines hidden or shown, Ctrl+S save.";
 const SMALLEST = 1;
 const LARGEST = 60;
-
-function element(tag, className, parent, words) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (words) made.textContent = words;
-  parent.append(made);
-  return made;
-}
-
-function button(parent, words, key, tip, pressed) {
-  const made = element("button", "", parent, words);
-  made.type = "button";
-  made.title = tip;
-  if (key) element("kbd", "", made, key);
-  made.addEventListener("click", pressed);
-  return made;
-}
 
 function floats(view) {
   return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
@@ -166,19 +149,6 @@ function render({ model, el }) {
   }
 
   const paints = () => tool === "in" || tool === "out";
-
-  // A white line with a dark halo: seen on any photograph, whatever colours the eye tells apart.
-  function haloed(pen, thin, path, wide = 1.8, dash = []) {
-    for (const [colour, more] of [["rgba(0, 0, 0, 0.75)", 2.6], ["#fff", 0]]) {
-      pen.beginPath();
-      path();
-      pen.strokeStyle = colour;
-      pen.lineWidth = (wide + more) * thin;
-      pen.setLineDash(more ? [] : dash.map((length) => length * thin));
-      pen.stroke();
-    }
-    pen.setLineDash([]);
-  }
 
   function drawOutlines(pen, thin) {
     const bytes = model.get("outlines")[visit()];

@@ -261,7 +261,7 @@ class Tuner:
         note = f"Mean over {len(found)} visits at full size ({max(self._eye.images.shape[1:])} px)."
         self.panel.tabulate({"before": before, "after": after}, note)
         self.panel.judge(judged)
-        accepted = sum(one["verdict"] == metrics.ACCEPTED for one in judged)
+        accepted = sum(one["verdict"] in metrics.USABLE for one in judged)
         self.panel.tell("done", f"{len(found)} visits registered, {accepted} accepted")
 
     def _registered(self, name: str, values: Mapping[str, Value]) -> Iterator[tuple]:

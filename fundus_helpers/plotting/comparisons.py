@@ -89,7 +89,7 @@ def predicted_against_found(ax: Axes, table: pd.DataFrame) -> Axes:
         Rows of a benchmark. Those that were not judged, or that failed, are left out.
     """
     judged = table[table["predicted_error_px"].notna() & np.isfinite(table["landmark_error_px"])]
-    markers = {"accepted": "o", "doubtful": "X", "failed": "v"}
+    markers = {"accepted": "o", "accepted, by hand": "s", "doubtful": "X", "failed": "v"}
     for name, rows in judged.groupby("verdict"):
         errors = rows["landmark_error_px"], rows["predicted_error_px"]
         ax.scatter(*errors, s=18, alpha=0.6, marker=markers[name], label=name)

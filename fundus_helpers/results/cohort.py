@@ -11,6 +11,7 @@ import pandas as pd
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.visits.eyes import in_words, list_files
 from fundus_helpers.loading.visits.folder import OTHER_FILE, PHOTOGRAPH
+from fundus_helpers.metrics.verdict import BY_HAND
 from fundus_helpers.progress import progress
 from fundus_helpers.results.cohort_page import cohort_page, save_sheet
 from fundus_helpers.results.metrics_file import read_eye_metrics
@@ -47,8 +48,9 @@ def cohort_table(
         ``laterality`` is empty, and its state is ``left out``.
         ``notebook`` and ``method`` name the registration to take, as the eye's report does. Of this
         registration: ``visits`` that were tried; how many of them were ``accepted``, ``doubtful``
-        and ``failed``; the mean and the worst predicted error; the mean landmark error, and the
-        same before registration (pixels of the photographs on disk, NaN where it is not known).
+        and ``failed``, and ``accepted, by hand`` if there are any; the mean and the worst predicted
+        error; the mean landmark error, and the same before registration (pixels of the photographs
+        on disk, NaN where it is not known).
         ``photographs`` counts those that lie in the folder, ``used`` and ``left_out`` add up to
         it; ``why_left_out`` names each with its reason, and ``notes`` what to look at. Every
         photograph is counted in one row. ``code`` is the version that made the results. The
@@ -72,7 +74,8 @@ def cohort_table(
     if "accepted" not in table:
         table[["visits", "accepted", "worst_predicted_error_px"]] = float("nan")
     table["state"] = pd.Categorical(table["state"], STATES, ordered=True)
-    table["share accepted"] = table["accepted"] / table["visits"]
+    by_hand = table[BY_HAND].fillna(0) if BY_HAND in table else 0
+    table["share accepted"] = (table["accepted"] + by_hand) / table["visits"]
     order = ["state", "share accepted", "worst_predicted_error_px", "patient", "laterality"]
     table = table.sort_values(order, ascending=[True, True, False, True, True])
     return table.drop(columns="share accepted").reset_index(drop=True)

@@ -27,7 +27,7 @@ PHOTOGRAPHS = 3  # at most, on a sheet
 PICTURE_WIDTH = 150  # pixels, on the page
 
 # Numbers of `cohort.cohort_table` on the page, in this order. The CSV file has the others.
-COUNTS = ("accepted", "doubtful", "failed")
+COUNTS = ("accepted", "accepted, by hand", "doubtful", "failed")
 ERRORS = ("worst_predicted_error_px", "landmark_error_px")
 FILES = ("left_out",)
 NUMBERS = (*COUNTS, *ERRORS, *FILES)

@@ -46,7 +46,7 @@ class Outcome(BaseModel):
     method: str
     visit: str
     template: str
-    verdict: Literal["accepted", "doubtful", "failed"]
+    verdict: Literal["accepted", "accepted, by hand", "doubtful", "failed"]
     reasons: list[str] = Field(description="why the registration is not accepted")
     failure: str = Field(description="why the method gave no transform; empty if it gave one")
     predicted_error_px: Number

@@ -18,7 +18,12 @@ from pathlib import Path
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.exclusions import EXCLUDED_FILE
-from fundus_helpers.loading.tables.landmarks import LANDMARK_COLUMNS, LANDMARKS_FILE
+from fundus_helpers.loading.tables.landmarks import (
+    LANDMARK_COLUMNS,
+    LANDMARKS_FILE,
+    SNAPPED,
+    USE,
+)
 from fundus_helpers.loading.tables.matching import FileMatcher
 from fundus_helpers.loading.tables.sheets import read_sheet
 from fundus_helpers.loading.visits.folder import DEMO_PATIENTS, PHOTOGRAPH
@@ -229,7 +234,7 @@ def _landmarks(source: Path, names: dict[str, str]) -> str:
     for column in LANDMARK_COLUMNS[:2]:
         if column in table:
             table[column] = [names.get(matcher.find(file), "unknown") for file in table[column]]
-    kept = [column for column in LANDMARK_COLUMNS if column in table]
+    kept = [column for column in (*LANDMARK_COLUMNS, USE, SNAPPED) if column in table]
     return _as_text([kept or ["unreadable"], *table[kept].to_numpy().tolist()])
 
 

@@ -14,7 +14,12 @@ from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.metrics.verdict import Verdict
 from fundus_helpers.series.assessment import judge_visits, mean_table, measure_visits
 from fundus_helpers.series.outcomes import NOTHING, count_verdicts, outcome_records
-from fundus_helpers.series.registering import Registration, method_named, register_visit
+from fundus_helpers.series.registering import (
+    Registration,
+    method_named,
+    placed_points,
+    register_visit,
+)
 
 
 class AssessedEye:
@@ -147,6 +152,7 @@ class AssessedEye:
             eye.names[visit],
             template_mask=eye.masks[fixed],
             mask=eye.masks[visit],
+            points=placed_points(eye, fixed, visit),
             **knobs,
         )
 
@@ -180,6 +186,7 @@ class AssessedEye:
                 [each and each.transform for each in found],
                 [each.reason if each else "" for each in found],
                 visits=[i for i, each in enumerate(found) if each is not None],
+                by_hand=[each and each.points for each in found],
                 jobs=self.jobs,
             )
         return self._verdicts[label]

@@ -72,6 +72,7 @@ def judge_visits(
     failures: Sequence[str] | None = None,
     *,
     visits: Sequence[int] | None = None,
+    by_hand: Sequence[tuple[np.ndarray, np.ndarray] | None] | None = None,
     jobs: int = -1,
 ) -> list[Verdict | None]:
     """Judge the registration of every visit (`metrics.judge`), without landmarks.
@@ -88,6 +89,8 @@ def judge_visits(
         The reasons of the failures, in the order of the visits; empty texts for the others.
     visits : sequence of int, optional
         Positions of the visits to judge; None for all.
+    by_hand : sequence of (fixed points, moving points) or None, optional
+        For each visit, the points placed by hand from which it was registered.
     jobs : int
         Number of processes; -1 for one per core.
 
@@ -98,6 +101,7 @@ def judge_visits(
         are in pixels of `eye.images`.
     """
     failures = [""] * len(found) if failures is None else failures
+    by_hand = [None] * len(found) if by_hand is None else by_hand
     places = [i for i in range(len(found)) if visits is None or i in visits]
     tasks = [
         joblib.delayed(judge)(
@@ -107,8 +111,9 @@ def judge_visits(
             fixed_mask=eye.masks[template],
             moving_mask=eye.masks[i],
             failure=failure,
+            by_hand=points,
         )
-        for i, (transform, failure) in enumerate(zip(found, failures, strict=True))
+        for i, (transform, failure, points) in enumerate(zip(found, failures, by_hand, strict=True))
         if i in places
     ]
     verdicts = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)

@@ -10,7 +10,14 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.metrics.measures import MEASURES
-from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED, Verdict, judge_all
+from fundus_helpers.metrics.verdict import (
+    ACCEPTED,
+    BY_HAND,
+    DOUBTFUL,
+    FAILED,
+    Verdict,
+    judge_all,
+)
 from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration
 
@@ -51,7 +58,8 @@ def outcome_records(
     -------
     list of dict
         One record per method and visit, with the keys ``method``, ``visit`` and ``template``;
-        ``verdict`` (accepted, doubtful or failed) and its ``reasons``; ``predicted_error_px``;
+        ``verdict`` (accepted; accepted, by hand; doubtful; or failed) and its ``reasons``;
+        ``predicted_error_px``;
         ``magnification``, the number of pixels of the visit's photograph that show what one pixel
         of the template's shows, in the middle of the image; ``landmark_error_before_px``,
         the landmark error before registration; all measures of
@@ -120,6 +128,7 @@ def _judge(
             fixed_mask=eye.masks[template],
             moving_mask=eye.masks[i],
             failures=[registration.reason for registration in here.values()],
+            by_hand=[registration.points for registration in here.values()],
         )
         for i, here in tried.items()
     ]
@@ -135,6 +144,8 @@ def _judge(
 def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> pd.DataFrame:
     """Count the accepted, doubtful and failed visits: one row per method, in their order.
 
+    Visits that were accepted by hand have a column of their own, if there are any.
+
     Parameters
     ----------
     outcomes : DataFrame or sequence of mapping
@@ -142,7 +153,8 @@ def count_verdicts(outcomes: pd.DataFrame | Sequence[Mapping[str, object]]) -> p
     """
     table = pd.DataFrame(outcomes)
     counts = table.groupby(["method", "verdict"], sort=False).size().unstack(fill_value=0)
-    return counts.reindex(columns=[ACCEPTED, DOUBTFUL, FAILED], fill_value=0)
+    by_hand = [BY_HAND] if BY_HAND in counts else []
+    return counts.reindex(columns=[ACCEPTED, *by_hand, DOUBTFUL, FAILED], fill_value=0)
 
 
 def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -175,8 +187,8 @@ def method_table(outcomes: pd.DataFrame) -> pd.DataFrame:
 def best_method(outcomes: pd.DataFrame) -> str:
     """Return the name of the best method.
 
-    It is the method with the most accepted visits. If several methods have equally many, it is the
-    one with the smallest predicted error. No landmarks are needed.
+    It is the method with the most accepted visits, by hand or not. If several methods have equally
+    many, it is the one with the smallest predicted error. No landmarks are needed.
 
     Parameters
     ----------
@@ -184,6 +196,8 @@ def best_method(outcomes: pd.DataFrame) -> str:
         From `results.read_outcomes`.
     """
     table = method_table(outcomes)
+    if BY_HAND in table:
+        table["accepted"] += table[BY_HAND]
     order = ["accepted", "predicted_error_px"]
     return table.sort_values(order, ascending=[False, True]).index[0]
 

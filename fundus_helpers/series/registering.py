@@ -1,9 +1,11 @@
 """Registration of all visits of an eye to one template, in parallel processes."""
 
+import inspect
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import joblib
@@ -14,7 +16,10 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.methods import METHODS, Method
 from fundus_helpers.methods.knobs import check_names
+from fundus_helpers.methods.points import LEAST_POINTS, from_points
 from fundus_helpers.progress import progress
+
+Points = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -30,12 +35,15 @@ class Registration:
         Why it failed; empty if it did not.
     seconds : float
         Time that the method took on one thread.
+    points : (fixed points, moving points), optional
+        The points placed by hand from which the method started, in pixels of the images.
     """
 
     visit: str
     transform: sitk.Transform | None
     reason: str
     seconds: float
+    points: Points | None = None
 
 
 def register_series(
@@ -46,6 +54,7 @@ def register_series(
     *,
     template_mask: np.ndarray | None = None,
     masks: Sequence[np.ndarray] | None = None,
+    points: Sequence[Points | None] | None = None,
     jobs: int = -1,
     shown: bool = True,
     **knobs: object,
@@ -66,6 +75,10 @@ def register_series(
         Names of the visits.
     template_mask, masks : bool ndarrays, optional
         True inside the fields of view.
+    points : sequence of (fixed points, moving points) or None, optional
+        For each visit, the points that a person has placed, each (n, 2). The method starts from
+        them (`methods.points.from_points`) if there are two or more. A function of your own must
+        have an argument ``start`` for that; otherwise they are not used.
     jobs : int
         Number of processes, with one thread each; -1: one per core.
     shown : bool
@@ -83,8 +96,8 @@ def register_series(
     ValueError
         For a knob that the method does not have.
     """
-    masks = {"template_mask": template_mask, "masks": masks}
-    found = registrations(method, template, images, names, **masks, jobs=jobs, **knobs)
+    more = {"template_mask": template_mask, "masks": masks, "points": points}
+    found = registrations(method, template, images, names, **more, jobs=jobs, **knobs)
     return list(progress(found, "visits registered", len(images), shown=shown))
 
 
@@ -96,6 +109,7 @@ def registrations(
     *,
     template_mask: np.ndarray | None = None,
     masks: Sequence[np.ndarray] | None = None,
+    points: Sequence[Points | None] | None = None,
     jobs: int = -1,
     wanted: Callable[[], bool] = lambda: True,
     **knobs: object,
@@ -106,7 +120,7 @@ def registrations(
 
     Parameters
     ----------
-    method, template, images, names, template_mask, masks, jobs
+    method, template, images, names, template_mask, masks, points, jobs
         See `register_series`.
     wanted : callable
         Called before each visit. When it returns False, no further visit is started, and the
@@ -121,11 +135,13 @@ def registrations(
     """
     check_names(method, knobs)
     masks = [None] * len(images) if masks is None else masks
+    points = [None] * len(images) if points is None else points
+    common = {"template_mask": template_mask, **knobs}
     tasks = (
         joblib.delayed(register_visit)(
-            method, template, image, name, template_mask=template_mask, mask=mask, **knobs
+            method, template, image, name, mask=mask, points=placed, **common
         )
-        for image, name, mask in zip(images, names, masks, strict=True)
+        for image, name, mask, placed in zip(images, names, masks, points, strict=True)
     )
     tasks = itertools.takewhile(lambda _: wanted(), tasks)
     return joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
@@ -135,6 +151,8 @@ def register_eye(
     eye: Eye, template: int, method: str | Method, *, jobs: int = -1, **knobs: object
 ) -> list[Registration]:
     """Register every visit of an eye to one of them.
+
+    A visit for which a person has placed points is registered from them.
 
     Parameters
     ----------
@@ -185,9 +203,24 @@ def register_eye(
         eye.names,
         template_mask=eye.masks[template],
         masks=eye.masks,
+        points=[placed_points(eye, template, i) for i in range(len(eye.names))],
         jobs=jobs,
         **knobs,
     )
+
+
+def placed_points(eye: Eye, template: int, visit: int) -> Points | None:
+    """Return the points placed by hand from which a visit is registered; None: there are too few.
+
+    Parameters
+    ----------
+    eye : Eye
+    template, visit : int
+        Positions of the visits.
+    """
+    points = eye.points_between(template, visit)
+    enough = template != visit and len(points[0]) >= min(LEAST_POINTS.values())
+    return points if enough else None
 
 
 def method_named(method: str | Method) -> Method:
@@ -213,6 +246,7 @@ def register_visit(
     *,
     template_mask: np.ndarray | None = None,
     mask: np.ndarray | None = None,
+    points: Points | None = None,
     **knobs: object,
 ) -> Registration:
     """Register one visit on one thread; an error becomes the reason of the result.
@@ -229,18 +263,33 @@ def register_visit(
         See `register_series`.
     mask : bool ndarray, optional
         True inside the field of view of the visit.
+    points : (fixed points, moving points), optional
+        Of this visit; see `register_series`.
     **knobs
         See `register_series`.
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cv2.setNumThreads(1)
-    start = time.perf_counter()
+    begin = time.perf_counter()
+    points = points if points is not None and "start" not in knobs and _starts(method) else None
     try:
+        if points is not None:
+            knobs["start"] = from_points(*points, template.shape, image.shape)
         transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
         reason = ""
     except Exception as error:  # any error: one visit must not stop the others
         transform, reason = None, f"{type(error).__name__}: {error}"
-    return Registration(name, transform, reason, time.perf_counter() - start)
+    return Registration(name, transform, reason, time.perf_counter() - begin, points)
+
+
+def _starts(method: Method) -> bool:
+    """Whether a method has the argument `start`."""
+    function = (
+        method
+        if isinstance(method, partial) or inspect.isroutine(method)
+        else type(method).__call__
+    )
+    return "start" in inspect.signature(function).parameters
 
 
 def by_way_of_frame(

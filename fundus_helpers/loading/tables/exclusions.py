@@ -1,9 +1,12 @@
 """``excluded.csv`` beside the photographs: visits that a person has left out, with the reasons."""
 
+import csv
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.matching import FileMatcher
 from fundus_helpers.loading.tables.sheets import Sheet, read_sheet
@@ -85,3 +88,92 @@ def _rows(sheet: Sheet) -> list[tuple[int, dict[str, str]]]:
         last = f"{sheet.delimiter} ".join(filter(None, cells[len(columns) - 1 :]))
         rows.append((number, dict(zip(columns, [*cells[: len(columns) - 1], last], strict=True))))
     return rows
+
+
+def exclude(folder: Path | str, files: Iterable[str], file: str, reason: str) -> Path:
+    r"""Leave a photograph out, with a reason, by a row in ``excluded.csv``. Nothing is deleted.
+
+    Parameters
+    ----------
+    folder : path
+        Of the photographs; ``excluded.csv`` is written there, and kept as ``excluded.csv.bak`` as
+        it was before.
+    files : iterable of str
+        Paths of the photographs, relative to the folder.
+    file : str
+        One of them.
+    reason : str
+
+    Returns
+    -------
+    Path
+        Of the table.
+
+    Raises
+    ------
+    ValueError
+        If there is no reason.
+    EyeError
+        If the table that is there cannot be read, or has no column ``file``. It stays as it is.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as data:
+    ...     path = exclude(data, ["a.png"], "a.png", "a blink")
+    ...     print(path.read_text().strip())
+    ...     path = readmit(data, ["a.png"], "a.png")
+    ...     print(path.read_text().strip())
+    file,reason
+    a.png,a blink
+    file,reason
+    """
+    reason = " ".join(reason.split())
+    if not reason:
+        raise ValueError("a visit is excluded with a reason; write one, for example: a blink")
+    return _write(Path(folder), files, file, reason)
+
+
+def readmit(folder: Path | str, files: Iterable[str], file: str) -> Path:
+    """Take back that a photograph is left out: remove its rows from ``excluded.csv``.
+
+    Parameters
+    ----------
+    folder, files, file
+        See `exclude`.
+
+    Returns
+    -------
+    Path
+        Of the table.
+
+    Raises
+    ------
+    EyeError
+        See `exclude`.
+    """
+    return _write(Path(folder), files, file, None)
+
+
+def _write(folder: Path, files: Iterable[str], file: str, reason: str | None) -> Path:
+    path, header, rows = folder / EXCLUDED_FILE, ["file", "reason"], []
+    matcher = FileMatcher([*files])
+    if os.path.lexists(path):
+        sheet = read_sheet(path)
+        columns = {str(column).casefold(): column for column in sheet.table}
+        if len(sheet.table.columns) and "file" not in columns:
+            raise EyeError(
+                f"{EXCLUDED_FILE}: columns are {[*sheet.table]}, needed ['file', 'reason']; "
+                "correct its first line"
+            )
+        for _, row in sorted(_rows(sheet), key=lambda numbered: numbered[0]):
+            if matcher.find(row[columns["file"]]) != file:
+                rows.append([row[columns["file"]], row.get(columns.get("reason"), "")])
+    if reason is not None:
+        rows.append([file, reason])
+    with written_beside(path) as part:
+        with part.open("w", encoding="utf-8", newline="") as written:
+            csv.writer(written, lineterminator="\n").writerows([header, *rows])
+        if path.is_file():
+            shutil.copy2(path, path.with_name(f"{path.name}.bak"))
+    return path

@@ -1,4 +1,8 @@
-"""``landmarks.csv``: points that show the same place in two photographs."""
+"""``landmarks.csv``: points that show the same place in two photographs.
+
+Points are for judging unless the column ``use`` says that they are for registering. A registration
+is never found from points for judging, and never judged by points for registering.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -13,6 +17,13 @@ from fundus_helpers.loading.tables.sheets import read_numbers, read_sheet
 
 LANDMARKS_FILE = "landmarks.csv"
 LANDMARK_COLUMNS = ["fixed_file", "moving_file", "fixed_x", "fixed_y", "moving_x", "moving_y"]
+# Landmarks that were placed a second time, to tell how well they can be placed.
+SECOND_FILE = "landmarks_2.csv"
+# Columns that a table may have: what a point is for, who placed it, and whether the computer moved
+# it ("yes"). A point that was moved counts only after a person has confirmed it ("no" or empty).
+USE, PLACED_BY, SNAPPED = MORE_COLUMNS = ["use", "placed_by", "snapped"]
+JUDGING, REGISTERING = "judging", "registering"
+_YES, _NO = ("yes", "true", "1", "x"), ("no", "false", "0", "")
 _FILES, _NUMBERS = LANDMARK_COLUMNS[:2], LANDMARK_COLUMNS[2:]
 
 
@@ -37,7 +48,8 @@ def read_landmarks(
     Returns
     -------
     landmarks : DataFrame
-        `LANDMARK_COLUMNS`, then all other columns. The files are named as in `files`.
+        `LANDMARK_COLUMNS`, then all other columns. The files are named as in `files`. The columns
+        ``use`` and ``snapped``, if there, hold `JUDGING` or `REGISTERING`, and True or False.
     left_out : list of str
         One sentence for each kind of rows that were left out.
 
@@ -81,7 +93,53 @@ def read_landmarks(
     told.add("a coordinate is empty or not a number", table.index[bad & named])
     outside = _outside(table, sizes or {})
     told.add("a point lies outside the photograph", table.index[outside & named & ~bad])
-    return table[named & ~bad & ~outside].reset_index(drop=True), told.sentences
+    usable = named & ~bad & ~outside
+    usable &= _without_repeats(table, usable, told)
+    usable &= _read_marks(table, usable, told)
+    return table[usable].reset_index(drop=True), told.sentences
+
+
+def _without_repeats(table: pd.DataFrame, usable: pd.Series, told: "_Told") -> pd.Series:
+    """Tell the points that are there twice; the first of them is kept."""
+    marks = [column for column in (USE,) if column in table]
+    twice = table[usable].duplicated([*LANDMARK_COLUMNS, *marks])
+    told.add("the same point is there already", twice.index[twice])
+    return ~twice.reindex(table.index, fill_value=False)
+
+
+def _read_marks(table: pd.DataFrame, usable: pd.Series, told: "_Told") -> pd.Series:
+    """Read what points are for and whether they were moved; tell the words that mean nothing."""
+    good = pd.Series(True, index=table.index)
+    if USE in table:
+        words = table[USE].astype(str).str.strip().str.casefold()
+        use = words.where(~words.isin(["", f"for {JUDGING} only"]), JUDGING)
+        unknown = ~use.isin([JUDGING, REGISTERING])
+        table[USE], good = use, good & ~unknown
+        reason = f"{USE} is neither {JUDGING!r} nor {REGISTERING!r}"
+        told.add(reason, table.index[unknown & usable])
+    if SNAPPED in table:
+        words = table[SNAPPED].astype(str).str.strip().str.casefold()
+        unknown = ~words.isin([*_YES, *_NO])
+        table[SNAPPED], good = words.isin(_YES), good & ~unknown
+        told.add(f"{SNAPPED} is neither 'yes' nor 'no'", table.index[unknown & usable])
+    return good
+
+
+def points_for(table: pd.DataFrame, use: str) -> pd.DataFrame:
+    """Return the rows of landmarks that count for judging, or for registering.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `read_landmarks`.
+    use : {"judging", "registering"}
+    """
+    wanted = pd.Series(use == JUDGING, index=table.index)
+    if USE in table:
+        wanted = table[USE] == use
+    if SNAPPED in table:
+        wanted &= ~table[SNAPPED].astype(bool)
+    return table[wanted]
 
 
 class _Told:
@@ -106,7 +164,8 @@ def _ordered(table: pd.DataFrame, name: str) -> pd.DataFrame:
             f"{name}: columns are {[*table.columns]}, needed {LANDMARK_COLUMNS}; correct its "
             f"first line ({', '.join(missing)} missing)"
         )
-    table = table.rename(columns={plain[column]: column for column in LANDMARK_COLUMNS})
+    known = [column for column in (*LANDMARK_COLUMNS, *MORE_COLUMNS) if column in plain]
+    table = table.rename(columns={plain[column]: column for column in known})
     return table[[*LANDMARK_COLUMNS, *(c for c in table if c not in LANDMARK_COLUMNS)]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_helpers.loading.eye_error import EyeError
-from fundus_helpers.loading.tables.landmarks import LANDMARKS_FILE
+from fundus_helpers.loading.tables.landmarks import LANDMARKS_FILE, SECOND_FILE
 from fundus_helpers.loading.tables.matching import normal_path
 from fundus_helpers.loading.visits.folder import (
     DEMO_PATIENTS,
@@ -212,9 +212,10 @@ def list_eye(
     remarks = [row.reason for row in rows if row.kind == TABLE_ROW and not row.file]
     own = [row for row in rows if row.laterality in (laterality, "")]
     paths = [row.path for row in own if row.kind == PHOTOGRAPH and row.path]
+    tables = [folder / LANDMARKS_FILE, folder / SECOND_FILE]
     names = [
         os.path.relpath(path, folder)
-        for path in [*paths, folder / LANDMARKS_FILE, *_outlines(rows, laterality)]
+        for path in [*paths, *tables, *_outlines(rows, laterality)]
         if os.path.isfile(path)
     ]
     shown = [r for r in own if r.kind == PHOTOGRAPH or (r.kind == TABLE_ROW and r.file)]

@@ -4,6 +4,7 @@ Keypoints (`matching`) give a homography in the radially corrected plane (`radia
 displacement then follows the vessels only (`following`), so that changes of the retina are kept.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
@@ -19,10 +20,11 @@ from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
+from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
 from fundus_helpers.methods.pair import SCALE_LIMIT, Pair, check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment
+from fundus_helpers.methods.start import coarse_alignment, nearest_linear
 from fundus_helpers.transforms.transform import RegistrationError
 
 # Numbers of matches that agree on a homography. Between unrelated eyes up to 9 matches agree,
@@ -45,6 +47,7 @@ def register(
     *,
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
+    start: sitk.Transform | None = None,
     radial_constant: Annotated[float, Interval(ge=-0.1, le=0.5)] = RADIAL_CONSTANT,
     follow_vessels: bool = True,
     changing: np.ndarray | None = None,
@@ -61,6 +64,10 @@ def register(
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
+    start : sitk.Transform, optional
+        A transform that is nearly right, for example from points placed by hand
+        (`methods.points.from_points`). It is refined by matches near the places that it predicts,
+        or else by the vessels as a whole. Where no vessels can be seen, it is the result.
     radial_constant : float in [-0.1, 0.5]
         Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
         length is half the longer side of the image. 0: a plain homography.
@@ -106,16 +113,22 @@ def register(
         if np.shape(changing) != np.shape(fixed):
             raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
         changing = _at_size(np.asarray(changing), pair.fixed.shape)
-    mapping, _ = find_homography(pair, radial_constant=radial_constant, count=count)
-    if follow_vessels:
+    factors = [
+        max(np.shape(image)) / max(small.shape)
+        for image, small in ((fixed, pair.fixed), (moving, pair.moving))
+    ]
+    seen, least = True, {}
+    if start is None:
+        mapping, _ = find_homography(pair, radial_constant=radial_constant, count=count)
+    else:
+        start = transforms.rescale(start, *(1 / factor for factor in factors))
+        mapping, seen = _near_start(pair, start, radial_constant, count)
+        least = {"least_correlation": -1.0}  # a person has seen that it is the same place
+    if follow_vessels and seen:
         knobs = {"protect": protect, "stiffness": stiffness, "change_level": change_level}
         mapping = _refined(mapping, pair, changing=changing, **knobs)
     transform = transforms.from_function(mapping, pair.fixed.shape)
-    check_result(transform, pair)
-    factors = (
-        max(np.shape(image)) / max(small.shape)
-        for image, small in ((fixed, pair.fixed), (moving, pair.moving))
-    )
+    check_result(transform, pair, **least)
     return transforms.rescale(transform, *factors)
 
 
@@ -186,6 +199,32 @@ def find_homography(
             f"{len(matches)}, and {by_chance:.0f} are expected by chance)"
         )
     return model, matches
+
+
+def _near_start(
+    pair: Pair, start: sitk.Transform, radial_constant: float, count: int
+) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
+    """Refine a start; return the mapping, and whether common vessels were seen."""
+    sides = [
+        [find_keypoints(image, mask, count=count) for image in images]
+        for images, mask in zip(
+            zip(*_maps(pair), strict=True), (pair.fixed_mask, pair.moving_mask), strict=True
+        )
+    ]
+
+    def mapping(points: np.ndarray) -> np.ndarray:
+        return transforms.map_points(start, np.reshape(points, (-1, 2))).reshape(np.shape(points))
+
+    with contextlib.suppress(RegistrationError):  # then the vessels as a whole are aligned
+        model, matches = matching.refine(mapping, *sides, radial_constant)
+        by_chance = matching.chance_matches(model, *sides)
+        if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and _is_plausible(model):
+            return model, True
+    aligned = align_vessels(pair, nearest_linear(start, pair.fixed.shape))
+    if aligned is None:
+        return mapping, False
+    matrix = transforms.to_matrix(aligned)
+    return lambda points: points @ matrix[:, :2].T + matrix[:, 2], True
 
 
 def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:

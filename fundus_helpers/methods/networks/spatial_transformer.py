@@ -35,7 +35,7 @@ from fundus_helpers.methods.networks.training import (
     train,
 )
 from fundus_helpers.methods.pair import check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment
+from fundus_helpers.methods.start import coarse_alignment, nearest_linear
 
 KIND = "spatial_transformer"
 
@@ -74,7 +74,7 @@ class SpatialTransformer:
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
-        start: Literal["identity", "cross_correlation"] = "identity",
+        start: Literal["identity", "cross_correlation"] | sitk.Transform = "identity",
         looks: Annotated[int, Interval(ge=0, le=10)] = 2,
     ) -> sitk.Transform:
         """Register two photographs.
@@ -87,6 +87,8 @@ class SpatialTransformer:
         start : {"identity", "cross_correlation"}
             Start of the registration. From the identity the network finds shifts of up to a tenth
             of the image width. ``cross_correlation`` tries all shifts and some rotations first.
+            A transform that is nearly right is accepted, too, for example from points placed by
+            hand (`methods.points.from_points`).
         looks : int in [0, 10]
             How often the network is applied on the finest canvas. Each time it corrects the
             remaining error and takes a tenth of a second at 768 px. 0: it ends at half the size,
@@ -106,7 +108,9 @@ class SpatialTransformer:
         shapes = pair.fixed.shape, pair.moving.shape
         self._warn_of_another_size(*shapes)
         begin = torch.eye(3)
-        if start == "cross_correlation":
+        if isinstance(start, sitk.Transform):
+            begin = transform_to_matrix(nearest_linear(start, pair.fixed.shape), *shapes)
+        elif start == "cross_correlation":
             begin = transform_to_matrix(coarse_alignment(pair), *shapes)
         device = next(self.network.parameters()).device
         sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)

@@ -76,6 +76,7 @@ class VoxelMorph:
         *,
         fixed_mask: np.ndarray | None = None,
         moving_mask: np.ndarray | None = None,
+        start: sitk.Transform | None = None,
         looks: Annotated[int, Interval(ge=0, le=5)] = 1,
         strength: Annotated[float, Interval(ge=0, le=2)] = 1.0,
     ) -> sitk.Transform:
@@ -86,6 +87,9 @@ class VoxelMorph:
         fixed, moving : float ndarray in [0, 1], shape (height, width)
         fixed_mask, moving_mask : bool ndarray, optional
             True inside the field of view; None: found by `loading.field_of_view`.
+        start : sitk.Transform, optional
+            A transform that is nearly right, for example from points placed by hand
+            (`methods.points.from_points`). The linear method starts from it.
         looks : int in [0, 5]
             How often the network corrects the remaining displacement. It was trained to be applied
             once. 0: the linear transform alone.
@@ -104,7 +108,10 @@ class VoxelMorph:
             See `methods.pair.prepare_pair` and `methods.pair.check_result`.
         """
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
-        transform = self.start(fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        given = {} if start is None else {"start": start}
+        transform = self.start(
+            fixed, moving, fixed_mask=fixed_mask, moving_mask=moving_mask, **given
+        )
         for _ in range(looks):
             transform = transforms.compose(self._left(pair, transform, strength), transform)
         check_result(transform, pair)

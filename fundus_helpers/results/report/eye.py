@@ -7,6 +7,7 @@ import pandas as pd
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.metrics.measures import MEASURES
+from fundus_helpers.metrics.verdict import DOUBTFUL, FAILED, USABLE
 from fundus_helpers.plotting.pictures import overlay_caption
 from fundus_helpers.results.metrics_file import read_eye_metrics
 from fundus_helpers.results.notebook_page import write_notebook_page
@@ -39,7 +40,7 @@ from fundus_helpers.series.outcomes import method_table
 NOT_IN_REPORT = ("l1", "rmse", "mutual_information", "normalised_mutual_information", "overlap")
 # Heads of columns whose numbers have no unit.
 HEADS = {
-    **{verdict: f"{verdict} (visits)" for verdict in ("accepted", "doubtful", "failed")},
+    **{verdict: f"{verdict} (visits)" for verdict in (*USABLE, DOUBTFUL, FAILED)},
     "ncc": "NCC (-1 to 1)",
     "ssim": "SSIM (-1 to 1)",
 }
@@ -91,6 +92,7 @@ def write_eye_report(path: Path | str) -> Path:
         _verdict(taken, folder, metrics),
         *([] if taken is None else [_visits(taken, folder), _viewer(taken, folder)]),
         *atrophy_sections(folder / ATROPHY_NOTEBOOK),
+        *_landmarks(metrics),
         _left_out(metrics),
         *([] if outcomes is None else [_methods(outcomes)]),
         _notebooks(folder, metrics, unreadable),
@@ -196,6 +198,13 @@ def _notebooks(folder: Path, metrics: Mapping[str, dict], unreadable: Mapping[st
         link = Link(name, f"{name}/{page.name}") if page else name
         rows.append([link, "; ".join(filter(None, words))])
     return Section("Notebooks", header=["notebook", "in numbers"], rows=rows)
+
+
+def _landmarks(metrics: Mapping[str, dict]) -> list[Section]:
+    """Tell by how many landmarks the visits are judged, who placed them, and how they repeat."""
+    told = [one["findings"].get("landmarks") for one in metrics.values()]
+    told = [*dict.fromkeys(filter(None, told))]
+    return [Section("Landmarks", [f"{words}." for words in told])] if told else []
 
 
 def _left_out_rows(metrics: Mapping[str, dict]) -> list[dict]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
+from fundus_helpers.metrics.verdict import DOUBTFUL, FAILED, USABLE
 from fundus_helpers.results.metrics_file import METRICS_FILE, read_eye_metrics, read_metrics_file
 from fundus_helpers.results.notebook_page import is_executed
 from fundus_helpers.results.reading import read_outcomes
@@ -146,10 +146,10 @@ def tell_eye(results: Path | str, eye: str) -> str:
         return ""
     taken = taken_method(metrics, outcomes)
     words = []
-    for verdict in (ACCEPTED, DOUBTFUL, FAILED):
+    for verdict in (*USABLE, DOUBTFUL, FAILED):
         rows = [row for row in taken.outcomes.to_dict("records") if row["verdict"] == verdict]
         which = "; ".join(f"{taken.named(row['visit'])} ({plain_reason(row)})" for row in rows)
         if rows:
             count = f"{len(rows)} {verdict}"
-            words.append(count if verdict == ACCEPTED else f"{count}: {which}")
+            words.append(count if verdict in USABLE else f"{count}: {which}")
     return f"{taken.method}: {', '.join(words)}"

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
+from fundus_helpers.metrics.verdict import DOUBTFUL, FAILED, USABLE
 from fundus_helpers.results.folder import AFTER, ALONE, BEFORE
 from fundus_helpers.series.outcomes import best_method
 
 # What a person should do about a visit, by its verdict.
 ADVICE = {
-    ACCEPTED: "",
+    **dict.fromkeys(USABLE, ""),
     DOUBTFUL: "look at the registered photograph before you use it",
-    FAILED: "do not use it; look for a better photograph of that day, or name the file in "
-    "excluded.csv",
+    FAILED: "do not use it; look for a better photograph of that day, place points by hand, or "
+    "name the file in excluded.csv",
 }
 NUMBERS = re.compile(r" \([^()]*\)$")  # of a reason, which begins with plain words
 
@@ -144,7 +144,7 @@ def plain_reason(outcome: Mapping[str, object]) -> str:
 def verdict_sentences(taken: TakenMethod) -> list[str]:
     """Say how many visits were accepted, which were not and why, and what to do about them."""
     rows = taken.outcomes.to_dict("records")
-    good = sum(row["verdict"] == ACCEPTED for row in rows)
+    good = sum(row["verdict"] in USABLE for row in rows)
     template = f"the template of {taken.named(taken.template)}"
     count = f"All {len(rows)} visits" if good == len(rows) else f"{good} of {len(rows)} visits"
     if len(rows) == 1 and good:
