@@ -41,7 +41,7 @@ function render({ model, el }) {
   const blend = element("canvas", "", blendFrame);
   element(
     "figcaption", "", blendFrame,
-    "Both photographs under the points so far (red: the template is brighter, cyan: the visit). " +
+    "Both photographs under the points so far (orange: the template is brighter, blue: the visit). " +
       `Arrows: residuals, ${ARROWS} times as long.`,
   );
   const list = element("div", "fundus-placer-list", below);
