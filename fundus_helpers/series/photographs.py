@@ -106,6 +106,7 @@ def register_photographs(
     size: int = 768,
     channel: str = "green",
     both_ways: bool = True,
+    start: sitk.Transform | None = None,
     interpolation: str = "cubic",
     **knobs: object,
 ) -> RegisteredPhotographs:
@@ -125,6 +126,10 @@ def register_photographs(
     both_ways : bool
         Also register with the photographs exchanged, and compare. This takes twice the time and
         makes the verdict more reliable.
+    start : sitk.Transform, optional
+        A transform that is nearly right, for example from points placed by hand
+        (`methods.points.from_points`). It maps points of the fixed to points of the moving
+        photograph, in pixels of the files.
     interpolation : {"nearest", "linear", "cubic"}
         See `transforms.warp`.
     **knobs
@@ -174,10 +179,14 @@ def register_photographs(
     factors = [max(image.shape) / size for image in images]
     images = [resize(image, size) for image in images]
     masks = [field_of_view(image) for image in images]
-    forwards = _register(method, images, masks, knobs)
+    begin, end = {}, {}
+    if start is not None:
+        start = transforms.rescale(start, *(1 / factor for factor in factors))
+        begin, end = {"start": start}, {"start": transforms.invert(start, images[1].shape)}
+    forwards = _register(method, images, masks, knobs | begin)
     backward, doubts = None, []
     if both_ways and forwards.transform is not None:
-        backwards = _register(method, images[::-1], masks[::-1], knobs)
+        backwards = _register(method, images[::-1], masks[::-1], knobs | end)
         backward = backwards.transform
         doubts = [f"with the images exchanged: {backwards.reason}"] if backwards.reason else []
     verdict = judge(

@@ -45,6 +45,16 @@ def test_points_map_between_the_files_as_they_are(files):
     assert done.verdict.status == "accepted"
 
 
+def test_a_start_is_in_pixels_of_the_files_and_works_both_ways(files):
+    near = transforms.from_matrix(MATRIX + [[0, 0, 4], [0, 0, -3]])
+    start = transforms.rescale(near, 1, 2)
+    done = register_photographs(files / "fixed.png", files / "moving.png", start=start)
+    points = np.array([[80.0, 90], [170, 100], [120, 180]])
+    expected = 2 * transforms.map_points(transforms.from_matrix(MATRIX), points)
+    assert np.abs(transforms.map_points(done.transform, points) - expected).max() < 1
+    assert done.verdict.status == "accepted"
+
+
 def test_what_is_saved_is_whole_and_of_the_moving_file_s_depth(files, tmp_path):
     assert (
         main(
