@@ -27,7 +27,7 @@ def begin_run(results: Path | str, names: Iterable[str], jobs: int = 1) -> str:
     Returns
     -------
     str
-        Empty if nothing is to run.
+        Empty if nothing is to run; without a time if a notebook of your own states none.
     """
     names = [*names]
     if not names:
@@ -35,10 +35,13 @@ def begin_run(results: Path | str, names: Iterable[str], jobs: int = 1) -> str:
     handle, path = tempfile.mkstemp(prefix="fundus-ended-")
     os.close(handle)
     os.environ |= {TO_RUN: str(len(names)), ENDED: path}
-    seconds, _ = seconds_of("notebooks", results, {*names})
+    told = f"{len(names)} {'notebook' if len(names) == 1 else 'notebooks'} to run"
+    try:
+        seconds, _ = seconds_of("notebooks", results, {*names})
+    except ValueError:
+        return told
     took = max(sum(seconds[name] for name in names) / jobs, max(seconds.values()))
-    word = "notebook" if len(names) == 1 else "notebooks"
-    return f"{len(names)} {word} to run, about {_in_words(took)}"
+    return f"{told}, about {_in_words(took)}"
 
 
 def end_run() -> None:

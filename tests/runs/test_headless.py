@@ -190,7 +190,8 @@ def test_the_command_says_in_one_line_that_a_run_is_done(write, tmp_path):
     notebook = write("print(patient)")
     done = command(notebook, tmp_path / "done.ipynb", "patient=007", "size=96")
     assert (done.returncode, done.stdout) == (0, "")
-    (line,) = lines_of(done)
+    begun, line = lines_of(done)
+    assert begun.startswith("begun") and "007" in begun and "tiny" in begun
     assert line.startswith("done") and "007" in line and "tiny" in line
     assert printed(tmp_path / "done.ipynb") == "007\n"
 
@@ -198,7 +199,8 @@ def test_the_command_says_in_one_line_that_a_run_is_done(write, tmp_path):
 def test_the_command_says_in_one_line_what_failed(write, tmp_path):
     failed = command(write("raise RuntimeError('too dark')"), tmp_path / "f.ipynb", "patient=007")
     assert (failed.returncode, failed.stdout) == (1, "")
-    (line,) = lines_of(failed)
+    begun, line = lines_of(failed)
+    assert begun.startswith("begun")
     assert line.startswith("FAILED") and "007" in line and "tiny" in line
     assert line.endswith("RuntimeError: too dark")
     assert (tmp_path / "f.ipynb").exists()

@@ -464,7 +464,9 @@ def test_nothing_of_an_earlier_run_is_left_of_an_eye_that_fails_now(copy, enviro
     assert ran.returncode != 0
     eye = copy / "results" / "007_L"
     left = {path.name for path in eye.rglob("*") if path.is_file()}
-    assert left <= {f"{NOTEBOOKS[0]}.ipynb", "photographs.jpg", "benchmark.tsv"}
+    failed = {f"{NOTEBOOKS[0]}.ipynb", f"{NOTEBOOKS[0]}.html"}  # the notebook, and its page
+    assert left <= {*failed, "photographs.jpg", "benchmark.tsv"}
+    assert "2 are needed" in (eye / NOTEBOOKS[0] / f"{NOTEBOOKS[0]}.html").read_text()
     row = pd.read_parquet(copy / "results" / "cohort.parquet").set_index("patient").loc["007"]
     assert row["state"] == "FAILED" and "2 are needed" in row["reason"]
     assert (copy / "results" / "Jane Roe_L" / "report.html").exists()
