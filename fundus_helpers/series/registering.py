@@ -17,9 +17,8 @@ from fundus_helpers.loading.eye import Eye
 from fundus_helpers.methods import METHODS, Method
 from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.methods.points import LEAST_POINTS, from_points
+from fundus_helpers.metrics.verdict import Points
 from fundus_helpers.progress import progress
-
-Points = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)

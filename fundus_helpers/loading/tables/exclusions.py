@@ -1,15 +1,12 @@
 """``excluded.csv`` beside the photographs: visits that a person has left out, with the reasons."""
 
-import csv
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.matching import FileMatcher
-from fundus_helpers.loading.tables.sheets import Sheet, read_sheet
+from fundus_helpers.loading.tables.sheets import Sheet, read_sheet, write_table
 
 EXCLUDED_FILE = "excluded.csv"
 
@@ -49,23 +46,14 @@ def read_exclusions(folder: Path, files: Iterable[str]) -> tuple[dict[str, str],
     if not os.path.lexists(path):
         return {}, []
     try:
-        sheet = read_sheet(path)
-        table = sheet.table
-        columns = {str(column).casefold(): column for column in table}
-        if len(table.columns) and "file" not in columns:
-            raise EyeError(
-                f"{EXCLUDED_FILE}: columns are {[*table.columns]}, needed ['file', 'reason']; "
-                "correct its first line"
-            )
+        rows = _read(path)
     except EyeError as error:
         return dict.fromkeys(files, f"nothing can be used: {error}"), []
     matcher, excluded, unknown = FileMatcher(files), {}, []
-    for number, row in sorted(_rows(sheet)):
-        name = row[columns["file"]]
-        reason = row.get(columns.get("reason"), "") or "no reason given"
+    for number, name, reason in rows:
         found = matcher.find_all(name)
         if len(found) == 1:
-            excluded[found[0]] = f"excluded: {reason}"
+            excluded[found[0]] = f"excluded: {reason or 'no reason given'}"
         else:
             unknown.append(f"{EXCLUDED_FILE}, row {number}: {_why_unknown(name, found)}")
     return excluded, unknown
@@ -78,6 +66,21 @@ def _why_unknown(name: str, found: list[str]) -> str:
         f"several files are called {name!r}, and none of them is left out; write the folder, too: "
         f"{found[0]!r}"
     )
+
+
+def _read(path: Path) -> list[tuple[int, str, str]]:
+    """Read the numbers of all rows in their order, the names of the files, and the reasons."""
+    sheet = read_sheet(path)
+    columns = {str(column).casefold(): column for column in sheet.table}
+    if len(sheet.table.columns) and "file" not in columns:
+        raise EyeError(
+            f"{EXCLUDED_FILE}: columns are {[*sheet.table]}, needed ['file', 'reason']; "
+            "correct its first line"
+        )
+    return [
+        (number, row[columns["file"]], row.get(columns.get("reason"), ""))
+        for number, row in sorted(_rows(sheet), key=lambda numbered: numbered[0])
+    ]
 
 
 def _rows(sheet: Sheet) -> list[tuple[int, dict[str, str]]]:
@@ -156,24 +159,9 @@ def readmit(folder: Path | str, files: Iterable[str], file: str) -> Path:
 
 
 def _write(folder: Path, files: Iterable[str], file: str, reason: str | None) -> Path:
-    path, header, rows = folder / EXCLUDED_FILE, ["file", "reason"], []
-    matcher = FileMatcher([*files])
-    if os.path.lexists(path):
-        sheet = read_sheet(path)
-        columns = {str(column).casefold(): column for column in sheet.table}
-        if len(sheet.table.columns) and "file" not in columns:
-            raise EyeError(
-                f"{EXCLUDED_FILE}: columns are {[*sheet.table]}, needed ['file', 'reason']; "
-                "correct its first line"
-            )
-        for _, row in sorted(_rows(sheet), key=lambda numbered: numbered[0]):
-            if matcher.find(row[columns["file"]]) != file:
-                rows.append([row[columns["file"]], row.get(columns.get("reason"), "")])
+    path, matcher = folder / EXCLUDED_FILE, FileMatcher([*files])
+    before = _read(path) if os.path.lexists(path) else []
+    rows = [[name, why] for _, name, why in before if matcher.find(name) != file]
     if reason is not None:
         rows.append([file, reason])
-    with written_beside(path) as part:
-        with part.open("w", encoding="utf-8", newline="") as written:
-            csv.writer(written, lineterminator="\n").writerows([header, *rows])
-        if path.is_file():
-            shutil.copy2(path, path.with_name(f"{path.name}.bak"))
-    return path
+    return write_table(path, ["file", "reason"], rows)

@@ -1,15 +1,12 @@
 """Points that a person has placed in two photographs, written into ``landmarks.csv``."""
 
-import csv
 import os
-import shutil
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 from fundus_helpers.loading.tables.landmarks import (
     JUDGING,
@@ -22,9 +19,8 @@ from fundus_helpers.loading.tables.landmarks import (
     USE,
 )
 from fundus_helpers.loading.tables.matching import FileMatcher
-from fundus_helpers.loading.tables.sheets import Sheet, read_numbers, read_sheet
+from fundus_helpers.loading.tables.sheets import Sheet, read_numbers, read_sheet, write_table
 
-BACKUP = ".bak"  # is added to the name of a table; holds the table as it was before the last change
 USES = REGISTERING, JUDGING
 
 
@@ -139,12 +135,7 @@ def save_points(
         cells = [fixed, moving, *numbers, p.use, p.placed_by, "yes" if p.snapped else "no"]
         known = dict(zip([*LANDMARK_COLUMNS, *MORE_COLUMNS], cells, strict=True))
         rows.append([known.get(column, "") for column in header])
-    with written_beside(path) as part:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *rows])
-        if path.is_file():
-            shutil.copy2(path, path.with_name(path.name + BACKUP))
-    return path
+    return write_table(path, header, rows)
 
 
 def _kept(

@@ -5,14 +5,17 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from fundus_helpers.files import written_beside
 from fundus_helpers.loading.eye_error import EyeError
 
+BACKUP = ".bak"  # is added to the name of a table; holds the table as it was before the last change
 _DELIMITERS = ",;\t|"
 _NOTHING = ' \t\r\n,;|"\ufeff'  # of a line without words
 _MARKS = (
@@ -209,3 +212,27 @@ def _unique(header: list[str]) -> list[str]:
         name = name or f"column {place + 1}"
         names.append(name if name not in names else f"{name} {place + 1}")
     return names
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Write a table whole, and keep what it was before beside it, as ``<name>.bak``.
+
+    Parameters
+    ----------
+    path : Path
+    header : sequence of str
+        Names of the columns.
+    rows : iterable of sequence
+        The cells of every row.
+
+    Returns
+    -------
+    Path
+        Of the table.
+    """
+    with written_beside(path) as part:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        if path.is_file():
+            shutil.copy2(path, path.with_name(f"{path.name}{BACKUP}"))
+    return path
