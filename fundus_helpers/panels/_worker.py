@@ -52,10 +52,14 @@ class Worker:
         """Whether a task waits for the running task to end."""
         return self._waiting is not None
 
-    def finish(self) -> None:
-        """Wait until no task is left, then raise the error of the last task that failed."""
+    def wait(self) -> None:
+        """Wait until no task is left."""
         while (thread := self._thread) is not None:
             thread.join()
+
+    def finish(self) -> None:
+        """Wait until no task is left, then raise the error of the last task that failed."""
+        self.wait()
         error, self.error = self.error, None
         if error is not None:
             raise error

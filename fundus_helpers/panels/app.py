@@ -52,6 +52,8 @@ class App:
         self.widget = ipywidgets.VBox([self.eye, self._place])
         self.eye.observe(lambda _: self._ask(), "value")
         self._ask()
+        # Voila connects the page after this cell. It loses widgets that are made at that moment.
+        self._worker.wait()
 
     def _ipython_display_(self) -> None:
         display(self.widget)
