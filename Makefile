@@ -105,12 +105,13 @@ demo: .venv/installed  ## Paint the demo eye and run every notebook on it
 eye: MOST = $(if $(filter-out 0 no false False,$(ALL)),,1)
 eye: .venv/installed  ## Register and judge one eye, follow its atrophy: DATA=folder PATIENT=name EYE=L|R (ALL=1: every notebook)
 	@$(MAKE_VIEW)
-	@$(WHO) && $(BIN)/fundus check "$$VIEW" "$$who" "$$EYE"
+	@$(WHO) && $(BIN)/fundus check "$$VIEW" "$$who" "$$EYE" $(FEWEST)
 	@$(WHO); $(WARM) $(SNAKEMAKE) "patient=$$who" "laterality=$$EYE" -- eye; status=$$?; \
 	$(BIN)/fundus summary "$$RESULTS" "$${who}_$$EYE"; exit $$status
 
 # Hints are in pixels of the template, so it must be known before the run.
 atrophy: override NOTEBOOKS := 12
+atrophy: FEWEST := --fewest 1  # one visit has an area, but no growth
 atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
 atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
 

@@ -46,8 +46,8 @@ def check(options: argparse.Namespace) -> int:
     eye = options.patient, options.laterality
     listing = list_eye(options.data, *eye)
     visits = listing.visits
-    if visits["used"].sum() < 2:
-        raise EyeError(too_few(visits, *eye))
+    if visits["used"].sum() < options.fewest:
+        raise EyeError(too_few(visits, *eye, options.fewest))
     count = f"{visits['used'].sum()} of {len(visits)} files can be used, judged by their names"
     told = [f"{row.file}: {row.reason or row.note}" for row in visits.itertuples() if not row.used]
     told += listing.remarks
@@ -248,6 +248,7 @@ COMMANDS = {
         DATA,
         ("patient", {"help": "name of the patient's folder"}),
         ("laterality", {"help": "L (left) or R (right)"}),
+        ("--fewest", {"type": int, "default": 2, "help": "photographs needed (default: 2)"}),
     ],
     visits: [DATA],
     atrophy: [

@@ -52,6 +52,8 @@ class Study(AssessedEye):
     tuned : str
         Knobs of each method as JSON. They replace the knobs that are given to `knobs`. `knobs`
         returns them; pass the result to `register`.
+    fewest : int
+        Visits that are needed; see `loading.load_eye`.
     jobs : int
         Number of processes; -1 for one per core.
 
@@ -88,13 +90,14 @@ class Study(AssessedEye):
         notebook: str = "study",
         size: int | None = 768,
         tuned: str = "{}",
+        fewest: int = 2,
         jobs: int = -1,
     ):
         if patient in DEMO_PATIENTS and not Path(data, patient).is_dir():
             make_demo_eye(data, patient)
         self.data, self.results, self.size = data, results, size
         self.tuned, self.notebook = tuned, notebook
-        eye = load_eye(data, patient, laterality, size=size)
+        eye = load_eye(data, patient, laterality, size=size, fewest=fewest)
         if template == "selected":
             chosen = read_metrics(results, patient, laterality, TEMPLATE_NOTEBOOK)
             template = chosen["template"]

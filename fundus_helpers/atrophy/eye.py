@@ -25,6 +25,10 @@ from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
 # What would have healed, as a share of the last lesion: with good registrations 0 to 0.02, with
 # rigid ones 0.28 and more.
 HEALED_DOUBTFUL, HEALED_FAILED = 0.05, 0.15
+ALONE = (
+    "one visit alone does not show what is atrophy; give an ellipse around all atrophy "
+    "(ELLIPSE=), or lay an outline beside the photograph"
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,16 @@ class Atrophy:
 
     @property
     def none(self) -> bool:
-        """Whether there is no atrophy at any visit."""
-        return not self.onset.last.any()
+        """Whether no atrophy was found at any visit, although it could have been."""
+        return not self.onset.last.any() and self.verdict[0] != FAILED
 
     @property
     def verdict(self) -> tuple[str, tuple[str, ...]]:
         """``accepted``, ``doubtful`` or ``failed``, with the reasons in plain words."""
+        hints = self.hints
+        told = hints.ellipse or hints.strokes or any(map(_is_outline, self.found_by))
+        if len(self.visits.names) == 1 and not told and not self.onset.last.any():
+            return FAILED, (ALONE,)
         share = self.onset.healed
         words = (
             f"{100 * share:.0f} % of the last lesion would have healed, but atrophy does not heal: "
@@ -97,7 +105,7 @@ class Atrophy:
     @cached_property
     def draws(self) -> Draws:
         """Areas as they might be; see `draw_areas`."""
-        drawn = {i for i, how in enumerate(self.found_by) if how.startswith("outline")}
+        drawn = {i for i, how in enumerate(self.found_by) if _is_outline(how)}
         return draw_areas(
             self.onset,
             self.visits.area_factors,
@@ -322,6 +330,10 @@ def onset_of(found: Found, visits: RegisteredVisits) -> OnsetMap:
     """Return the onset map of what was found on registered visits."""
     seen = visits.masks.any(axis=0)
     return OnsetMap(found.onset, visits.years, seen, found.healed, found.healed_places)
+
+
+def _is_outline(found_by: str) -> bool:
+    return found_by.startswith("outline")
 
 
 def _found_by(i: int, outline: Outline | None, hints: Hints) -> str:

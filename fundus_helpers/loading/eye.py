@@ -171,6 +171,7 @@ def load_eye(
     size: int | None = 768,
     channel: str = "green",
     pattern: str = PATTERN,
+    fewest: int = 2,
     shown: bool = True,
 ) -> Eye:
     """Load every usable visit of one eye.
@@ -186,6 +187,8 @@ def load_eye(
         See `loading.single_channel`.
     pattern
         See `list_visits`.
+    fewest : int
+        Visits that are needed. One visit cannot be registered, but its atrophy can be measured.
     shown : bool
         Show a progress bar.
 
@@ -196,7 +199,7 @@ def load_eye(
     Raises
     ------
     EyeError
-        If fewer than two visits can be used; the message gives the reasons.
+        If fewer visits can be used; the message gives the reasons.
 
     Examples
     --------
@@ -221,8 +224,8 @@ def load_eye(
     reading = _Reading(visits, folder, size, channel)
     reading.read_all(shown=shown)
     used = visits.index[visits["used"]]
-    if len(used) < 2:
-        raise EyeError(too_few(visits, patient, laterality))
+    if len(used) < fewest:
+        raise EyeError(too_few(visits, patient, laterality, fewest))
     images, masks = reading.on_one_canvas(used)
     sizes = {visits.at[row, "file"]: shape[::-1] for row, shape in reading.shapes.items()}
     landmarks, remarks = read_landmarks(folder / LANDMARKS_FILE, visits["file"], sizes)

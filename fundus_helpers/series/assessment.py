@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.light import normalise_illumination
-from fundus_helpers.metrics.measures import SIMILARITIES
+from fundus_helpers.metrics.measures import MEASURES, SIMILARITIES
 from fundus_helpers.metrics.verdict import Verdict, judge
 from fundus_helpers.progress import progress
 
@@ -62,7 +62,8 @@ def measure_visits(
         if not eye.comparable(template, i):
             row[row.index.str.removesuffix("_whole_image").isin(OF_PIXELS)] = np.nan
         rows[name] = row if found[i] else row * np.nan
-    return pd.DataFrame(rows).T.rename_axis("visit")
+    columns = [measure.key for measure in MEASURES.values() if measure.function]
+    return pd.DataFrame(rows, index=columns, dtype=float).T.rename_axis("visit")
 
 
 def judge_visits(

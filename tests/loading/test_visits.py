@@ -203,7 +203,7 @@ def test_the_command_says_what_it_found_or_why_not(tmp_path, capsys):
     assert "p L: 2 of 3 files" in capsys.readouterr().err
     assert main(["check", str(tmp_path), "q", "R"]) == 2
     message = capsys.readouterr().err
-    assert "1 usable photographs, 2 are needed" in message
+    assert "1 usable photograph, 2 are needed" in message
     assert "a_x_R.png: 'x' in the name is not a date" in message
     assert main(["check", str(tmp_path), "..", "R"]) == 2
 

@@ -55,7 +55,7 @@ def test_an_eye_that_cannot_be_loaded_is_said_in_words(data, tmp_path):
     app = App(data, tmp_path)
     app.eye.value = ("alone", "L")
     app.finish()
-    assert "1 usable photographs, 2 are needed" in words_of(app)
+    assert "1 usable photograph, 2 are needed" in words_of(app)
 
 
 def test_an_error_is_said_in_words_and_fails_a_test(data, tmp_path, monkeypatch):

@@ -45,6 +45,28 @@ def done(data, tmp_path_factory):
     return follow(data, tmp_path_factory.mktemp("results"))
 
 
+def test_one_visit_has_an_area_in_an_ellipse_and_without_one_is_refused_in_words(
+    painted, tmp_path, capfd
+):
+    date = DATES[2]
+    (tmp_path / "data" / "007").mkdir(parents=True)
+    file = f"demo_autofluorescence_{date}_L.png"
+    shutil.copy(painted / file, tmp_path / "data" / "007" / f"{date}_L.png")
+    truth = imread(painted / "truth" / f"lesion_{file}") > 0
+    status, folder = follow(tmp_path / "data", tmp_path / "results")
+    assert status == 1 and "one visit alone does not show" in capfd.readouterr().out
+    assert pd.read_csv(folder / "atrophy.csv")["area_px"].isna().all()
+    rows, columns = np.nonzero(truth)
+    halves = 0.7 * np.ptp(columns), 0.7 * np.ptp(rows)
+    ellipse = " ".join(f"{n:.1f}" for n in (columns.mean(), rows.mean(), *halves, 0))
+    status, folder = follow(tmp_path / "data", tmp_path / "results", "--ellipse", ellipse)
+    assert status == 0
+    (row,) = pd.read_csv(folder / "atrophy.csv").to_dict("records")
+    assert row["area_px"] == pytest.approx(truth.sum(), rel=0.1)
+    growth = json.loads((folder / "growth.json").read_text())
+    assert growth["rates"] == [] and growth["notes"]
+
+
 def contents(folder):
     """Return the content of all files that a run must repeat, by their names."""
     outlines = sorted(path.name for path in folder.glob("*_atrophy.png"))

@@ -130,7 +130,7 @@ def test_a_bad_eye_fails_the_cohort_and_is_named_with_its_reason(completed):
     lines = completed.ran.stdout.splitlines()
     (row,) = (line for line in lines if line.split()[:2] == ["dark_L", "FAILED"])
     assert "02_template_selection" in row
-    assert "1 usable photographs, 2 are needed" in row and "dark_2021-01-01_L.png" in row
+    assert "1 usable photograph, 2 are needed" in row and "dark_2021-01-01_L.png" in row
     assert not (completed.results / "dark_L" / "report.html").exists()
 
 
@@ -254,7 +254,7 @@ def table(completed):
 def test_the_cohort_has_a_row_an_eye_the_worst_first(completed, table):
     assert table["patient"].iloc[0] == "dark" and set(table["patient"]) == {*GOOD, "dark"}
     assert table["state"].tolist() == ["FAILED", "done", "done"]
-    assert "1 usable photographs" in table["reason"].iloc[0]
+    assert "1 usable photograph, " in table["reason"].iloc[0]
     good = table.iloc[1:]
     assert (good["visits"] == VISITS - 1).all()
     assert (good[["accepted", "doubtful", "failed"]].sum(axis=1) == good["visits"]).all()

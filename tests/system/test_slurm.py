@@ -99,7 +99,7 @@ def test_a_bad_eye_fails_alone_and_is_named_with_its_reason(cohort, folder):
         for line in cohort.told.splitlines()
         if line.split()[:1] == ["alone_L"] and "FAILED" in line
     )
-    assert "FAILED" in row and "1 usable photographs, 2 are needed" in row
+    assert "FAILED" in row and "1 usable photograph, 2 are needed" in row
     assert (folder / "results" / "007_L" / "report.html").exists()
 
 

@@ -164,8 +164,8 @@ def gather_evidence(
         healed = _healed(says, masks, onset, unit)
         direction = DIRECTIONS.get(modality, -1)
         return SeriesEvidence(says, onset, np.ones(shape, bool), {}, direction, *healed)
-    levels, seen = even_levels(images, masks)
     circled = None if hints.ellipse is None else region
+    levels, seen = even_levels(images, masks, circled)
     change = find_change(
         levels, seen, region=circled, direction=DIRECTIONS.get(modality), unit=unit
     )

@@ -1,6 +1,8 @@
 """The border of atrophy: where the brightness is half way between inside and outside.
 
-The change of brightness of every pixel is compared with half the contrast of atrophy around it.
+The change of brightness of every pixel is compared with half the contrast of atrophy around it. On
+a straight border, blur does not move this place. Around a small focus, blur takes more from the
+inside than from the outside, so the border lies where less than half of the contrast is left.
 What all visits say is joined by one rule: atrophy does not heal. So every pixel has one onset, the
 position that agrees best with all visits.
 """
@@ -20,6 +22,11 @@ CONTINUED = 6.0  # standard deviation of the blur that continues the healthy lev
 GAP, DEPTH = 2.0, 4.5
 AROUND = 12.0  # standard deviation of the window in which inside and outside are compared
 REACH = 3  # how far a border may move in one round
+# Standard deviations of the blur of a sharp border, which weakens the contrast beside it, and of one
+# that fades away, which moves half the contrast inwards where the border is bent.
+SHARP, FADING = 1.6, 4.0
+LEAST_LEFT = 0.6  # what blur leaves of the contrast beside the border, at the least
+SHARES = 0.3, 0.6  # of the contrast at the border: the least and the largest
 CORE = 2.0, 7.0  # blur, and radius of the search, for the darkest place of a new focus
 VESSEL = 0.012  # width of the widest vessel, as a share of the longer side
 
@@ -179,7 +186,8 @@ class _Follower:
         says = np.empty(self.levels.shape, np.float32)
         for i in range(count):
             outside, contrast = self._contrast(i, change[i], onset, own, visits)
-            half = np.maximum(contrast / 2, np.float32(LEAST_CONTRAST / 2))
+            share = self._share_at_border(onset <= i)
+            half = np.maximum(contrast * share, np.float32(LEAST_CONTRAST / 2))
             says[i] = self._against(change[i], outside + half, half) * self.seen[i]
         if self.first_free:
             says[0] = -count
@@ -215,6 +223,8 @@ class _Follower:
         inner = known * ((depth > GAP * unit) & (depth < DEPTH * unit))
         inside, amount = window_mean(change, inner, AROUND * unit)
         outside, _ = window_mean(change, known * (away > GAP * unit), AROUND * unit)
+        left, _ = window_mean(_blurred(lesion, SHARP * unit), inner, AROUND * unit)
+        left = np.clip(np.where(amount > 1e-3, left, 1), LEAST_LEFT, 1)
         if inner.any():
             usual = float((change * inner).sum() / inner.sum())
         else:
@@ -226,10 +236,18 @@ class _Follower:
         core = cv2.dilate(core, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
         elsewhere = np.where(core > LEAST_CORE, np.minimum(core, usual), usual)
         near = amount / (amount + np.float32(0.02))
-        around = near * inside + (1 - near) * elsewhere - outside
+        around = near * (inside - outside) / left + (1 - near) * (elsewhere - outside)
         contrast = (visits * own + TRUST_AROUND * around) / (visits + TRUST_AROUND)
         alone = np.minimum(contrast, np.maximum(around, LEAST_CONTRAST))
         return outside, np.maximum(np.where(near < 0.5, alone, contrast), 0.35 * around)
+
+    def _share_at_border(self, lesion: np.ndarray) -> np.ndarray:
+        """Return the share of the contrast at the border: 0.5 where it is straight."""
+        side, mask = np.ones((3, 3), np.uint8), lesion.astype(np.uint8)
+        border = cv2.dilate(mask, side) > cv2.erode(mask, side)
+        sigma = FADING * self.unit
+        share, amount = window_mean(_blurred(lesion, sigma), border, 1.5 * sigma)
+        return np.where(amount > 0.01, np.clip(share, *SHARES), 0.5).astype(np.float32)
 
     def _against(self, change: np.ndarray, middle: np.ndarray, half: np.ndarray) -> np.ndarray:
         """Return 0 where the change is half way, 1 where it is that of atrophy, -1 outside."""
@@ -264,6 +282,10 @@ def _continued(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarr
         wider, more = window_mean(values, weight, sigma * factor)
         found, amount = np.where(empty, wider, found), np.where(empty, more, amount)
     return found
+
+
+def _blurred(mask: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(mask.astype(np.float32), (0, 0), sigma)
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:

@@ -14,6 +14,9 @@ import numpy as np
 from fundus_helpers.loading.light import erode
 
 ORDER = 4  # of the polynomial in x and y that describes the light
+# A single visit whose lesion may fill more than this share of the field of view: the light is not
+# fitted to it, but continued under it, by a polynomial of a lower order.
+COVERED, ORDER_COVERED = 0.5, 2
 GRID = 6  # the surface is fitted to means over blocks of so many pixels of an image of 768
 RIM = 0.01  # of the field of view, as a share of the longer side: it is not used
 GRAIN = 0.0009  # blur before the logarithm, as a share of the longer side: 0.7 px of 768
@@ -30,7 +33,9 @@ TONE_RANGE = 0.02, 0.995  # quantiles of the first level between which the curve
 TONE_BLUR = 0.004  # of the level that the tone curve is applied to: 3 px of 768
 
 
-def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def even_levels(
+    images: np.ndarray, masks: np.ndarray, region: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the levels of registered visits: log brightness without the light.
 
     Parameters
@@ -39,6 +44,9 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
         Registered photographs in the order of their dates, on one pixel grid.
     masks : bool ndarray, shape (visits, height, width)
         True inside the field of view.
+    region : bool ndarray, shape (height, width), optional
+        What a person has circled around all atrophy. If it is large, the light of a single visit is
+        fitted outside of it, because the lesion would be taken for a shadow.
 
     Returns
     -------
@@ -68,7 +76,10 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
         middle = np.median(image[masks[i]]) if masks[i].any() else 1.0
         brightness = np.log(np.maximum(smooth, np.float32(max(DARKEST * middle, 1e-3))))
         if i == 0:
-            levels[0] = brightness - _surface(brightness, seen[0], None, [])[0]
+            outside, order = None, ORDER
+            if len(images) == 1 and region is not None and region[seen[0]].mean() > COVERED:
+                outside, order = _blocks(~region), ORDER_COVERED
+            levels[0] = brightness - _surface(brightness, seen[0], outside, [], order)[0]
             first = cv2.GaussianBlur(levels[0], (0, 0), TONE_BLUR * size)
             if seen[0].any():  # beyond the usual tones, the curve would be guessed
                 first = np.clip(first, *np.quantile(first[seen[0]], TONE_RANGE))
@@ -80,7 +91,11 @@ def even_levels(images: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _surface(
-    values: np.ndarray, seen: np.ndarray, kept: np.ndarray | None, tones: list[np.ndarray]
+    values: np.ndarray,
+    seen: np.ndarray,
+    kept: np.ndarray | None,
+    tones: list[np.ndarray],
+    order: int = ORDER,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a smooth surface to what did not change; return it, and the blocks that it was fitted to.
 
@@ -92,16 +107,13 @@ def _surface(
         Blocks to begin with; None for all.
     tones : list of float32 ndarray, shape (height, width)
         The fit is a polynomial of the place plus multiples of these.
+    order : int
+        Of the polynomial.
     """
     height, width = values.shape
-    side = max(round(GRID * max(height, width) / 768), 1)
-    shape = max(width // side, 1), max(height // side, 1)
-    blocks, *toned = (
-        cv2.resize(each, shape, interpolation=cv2.INTER_AREA).astype(np.float64)
-        for each in (values, *tones)
-    )
-    inside = cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA) > 0.99
-    places = _terms(blocks.shape)
+    blocks, *toned = (_means(each).astype(np.float64) for each in (values, *tones))
+    inside = _blocks(seen)
+    places = _terms(blocks.shape, order)
     terms = np.concatenate([places, *(each[..., np.newaxis] for each in toned)], axis=-1)
     if not inside.any():
         return np.zeros_like(values), inside
@@ -135,10 +147,23 @@ def _fitted(terms: np.ndarray, values: np.ndarray, tones: int) -> np.ndarray:
     return np.linalg.lstsq(*both, rcond=None)[0]
 
 
-def _terms(shape: tuple[int, int]) -> np.ndarray:
-    """Return x^i y^j of every block, for all i + j up to `ORDER`; x and y run from -1 to 1."""
+def _means(values: np.ndarray) -> np.ndarray:
+    """Return the means of the blocks (float32)."""
+    height, width = values.shape
+    side = max(round(GRID * max(height, width) / 768), 1)
+    shape = max(width // side, 1), max(height // side, 1)
+    return cv2.resize(values.astype(np.float32), shape, interpolation=cv2.INTER_AREA)
+
+
+def _blocks(mask: np.ndarray) -> np.ndarray:
+    """Return the blocks that lie inside a mask (bool)."""
+    return _means(mask) > 0.99
+
+
+def _terms(shape: tuple[int, int], order: int) -> np.ndarray:
+    """Return x^i y^j of every block, for all i + j up to `order`; x and y run from -1 to 1."""
     y, x = (((np.arange(n) + 0.5) * 2 / n - 1) for n in shape)
-    powers = [(i, j) for i in range(ORDER + 1) for j in range(ORDER + 1 - i)]
+    powers = [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
     return np.stack([np.outer(y**j, x**i) for i, j in powers], axis=-1)
 
 

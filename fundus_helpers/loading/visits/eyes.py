@@ -257,11 +257,14 @@ def _folder_in(listing: DataListing, patient: str) -> Path:
     return patient_folder(listing.data, patient)  # says why it cannot be used
 
 
-def too_few(visits: pd.DataFrame, patient: str, laterality: str) -> str:
+def too_few(visits: pd.DataFrame, patient: str, laterality: str, fewest: int = 2) -> str:
     """Return the message that an eye has too few visits, with the reason for each unused file."""
     left_out = visits[~visits["used"]]
     reasons = [f"{row.file}: {row.reason}" for row in left_out.itertuples()]
-    found = f"eye {patient} {laterality}: {visits['used'].sum()} usable photographs, 2 are needed"
+    count = visits["used"].sum()
+    counted = f"{count} usable photograph{'' if count == 1 else 's'}"
+    needed = f"{fewest} {'is' if fewest == 1 else 'are'} needed"
+    found = f"eye {patient} {laterality}: {counted}, {needed}"
     unnamed = [
         VisitRow(patient, file=row.file) for row in left_out.itertuples() if WAY_OUT in row.reason
     ]
