@@ -139,7 +139,6 @@ def lab(place):
         with_parameters(source, place / "notebooks" / source.name, **given)
     settings = {
         "notebook-extension/tracker": {"windowingMode": "none"},  # draws what is not in view, too
-        "apputils-extension/notification": {"fetchNews": "false"},  # asks nothing
     }
     for name, values in settings.items():
         path = place / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -147,6 +146,7 @@ def lab(place):
         path.write_text(json.dumps(values))
     folders = {name: str(place / name) for name in ("run", "settings")}
     own = {"JUPYTER_RUNTIME_DIR": folders["run"], "JUPYTERLAB_SETTINGS_DIR": folders["settings"]}
+    own |= {"JUPYTER_CONFIG_PATH": str(PROJECT / "app" / "jupyter")}  # asks nothing
     port = free_port()
     # Kernels start warm: six notebooks load their libraries once.
     command = [sys.executable, "-m", "fundus_helpers.runs.warm_start", "serve"]
@@ -254,6 +254,7 @@ def test_the_sliders_of_a_notebook_work_in_jupyterlab(browser, lab, place, name)
     browser.get(lab.address)
     until(browser, lambda: find(browser, "#jp-main-dock-panel"))
     assert run_all(browser, name), "a cell has failed"
+    assert not find(browser, ".jp-Dialog, .Toastify__toast")  # nothing asks to look for news
     until(browser, lambda: find(browser, PANEL))
     method, knob, key, expected, _ = NOTEBOOKS[name]
     tuned_file = place / "results" / f"{PATIENT}_L" / "tuned.json"
