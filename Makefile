@@ -74,6 +74,9 @@ MAKE_VIEW = $(BIN)/python -m fundus_helpers.runs.folders "$$DATA" "$$RESULTS" \
 WHO = who=$(if $(PSEUDONYM),$$($(BIN)/fundus pseudonyms name "$$PATIENT" "$$DATA" "$$RESULTS"),$$PATIENT)
 # On this machine, programs are forked from a process that has loaded all libraries.
 WARM = $(if $(filter local,$(PROFILE)),$(BIN)/python -m fundus_helpers.runs.warm_start serve)
+ifeq ($(PROFILE),local)
+export FUNDUS_TELL_LESS := 1
+endif
 SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(MEMORY),--resources mem_mb=$(MEMORY)) \
 	--config "data=$$VIEW" "results=$$RESULTS" "template_visit=$$TEMPLATE" \
@@ -147,8 +150,11 @@ cohort-dry: .venv/installed  ## Show what make cohort would run, and about how l
 	@summary=$$($(SNAKEMAKE) --summary -- cohort) && printf '%s\n' "$$summary" | \
 	$(BIN)/fundus plan "$$VIEW" "$$RESULTS" $(if $(PART),--part "$$PART") --jobs $(or $(JOBS),100)
 
+# The folder of the project is the root, so that data, results and reports are in the list of files. The
+# settings in app/jupyter leave out the news, which would ask the internet.
 lab: .venv/installed  ## Open the notebooks in JupyterLab, on this machine only
-	$(BIN)/jupyter lab --ip=127.0.0.1 notebooks/01_exploratory_analysis.ipynb
+	JUPYTER_CONFIG_PATH="$(CURDIR)/app/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)" notebooks/01_exploratory_analysis.ipynb
 
 # The page runs in the folder app.
 SEEN_FROM_APP = $(if $(filter /%,$(firstword $(1))),,../)

@@ -193,7 +193,8 @@ class Study(AssessedEye):
         """
         if visits is None:
             jobs = self.jobs if jobs is None else jobs
-            found = register_eye(eye or self.eye, self.template, method, jobs=jobs, **knobs)
+            with self.remembering():
+                found = register_eye(eye or self.eye, self.template, method, jobs=jobs, **knobs)
         else:
             found = [None] * len(self.eye.names)
             for i in dict.fromkeys(visits):

@@ -1,31 +1,64 @@
-"""A cache for intermediate results, used while sliders register the same two images repeatedly.
+"""A cache for intermediate results, used while the same images are registered repeatedly.
 
 Intermediate results that do not depend on the changed knob (even illumination, the coarse
 alignment, keypoints) are computed once. The cache does not change any result. Outside of
 `remembering` nothing is kept.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import wraps
 
 import joblib
 
-# The cache holds this many answers. The least recently used answer is dropped first.
+# The cache holds this many answers, unless told otherwise. The least recently used answer is
+# dropped first.
 MOST = 24
 
-_ANSWERS: ContextVar[dict[str, object] | None] = ContextVar("answers", default=None)
+
+@dataclass
+class _Memory:
+    """Answers with the seconds that they took; and the seconds that were spared by them so far."""
+
+    answers: dict[str, tuple[object, float]]
+    most: int
+    spared: float = 0.0
+
+
+_MEMORY: ContextVar[_Memory | None] = ContextVar("memory", default=None)
 
 
 @contextmanager
-def remembering(answers: dict[str, object]) -> Iterator[None]:
-    """Inside the block, keep the answers of all `remembered` functions in a dictionary."""
-    token = _ANSWERS.set(answers)
+def remembering(answers: dict[str, tuple[object, float]], most: int = MOST) -> Iterator[None]:
+    """Inside the block, keep the answers of all `remembered` functions in a dictionary.
+
+    Processes that are started inside the block do not share the dictionary.
+
+    Parameters
+    ----------
+    answers : dict
+        Empty at first. It may be used for several blocks.
+    most : int
+        Largest number of answers.
+    """
+    token = _MEMORY.set(_Memory(answers, most))
     try:
         yield
     finally:
-        _ANSWERS.reset(token)
+        _MEMORY.reset(token)
+
+
+def spared_seconds() -> float:
+    """Return the seconds that remembered answers have spared inside this block of `remembering`.
+
+    A method that takes its time must add what was spared meanwhile. Then the time does not depend
+    on what was computed before.
+    """
+    memory = _MEMORY.get()
+    return 0.0 if memory is None else memory.spared
 
 
 def remembered(function: Callable) -> Callable:
@@ -39,13 +72,21 @@ def remembered(function: Callable) -> Callable:
 
     @wraps(function)
     def answer(*given: object, **named: object) -> object:
-        answers = _ANSWERS.get()
-        if answers is None:
+        memory = _MEMORY.get()
+        if memory is None:
             return function(*given, **named)
+        answers = memory.answers
         key = joblib.hash((function.__module__, function.__qualname__, given, named))
-        if key not in answers and len(answers) >= MOST:
+        if key in answers:
+            answers[key] = answers.pop(key)  # now it is the one that was used last
+            memory.spared += answers[key][1]
+            return answers[key][0]
+        begin = time.perf_counter() + memory.spared
+        found = function(*given, **named)
+        seconds = time.perf_counter() + memory.spared - begin
+        while len(answers) >= memory.most:
             del answers[next(iter(answers))]
-        answers[key] = answers.pop(key) if key in answers else function(*given, **named)
-        return answers[key]
+        answers[key] = found, seconds
+        return found
 
     return answer

@@ -81,6 +81,7 @@ class App:
         self.tuner.panel.method.observe(self._keep_method, "value")
         self.placer = Placer(eye, 0, last)
         tabs = ipywidgets.Tab([self.tuner.panel.widget, self.placer.widget])
+        tabs.add_class("fundus-tabs")
         for place, title in enumerate(TABS):
             tabs.set_title(place, title)
         self._place.children = [tabs]

@@ -157,7 +157,7 @@ class Panel:
                 ("Defaults", "all knobs back to their defaults"),
                 ("Best so far", "all knobs back to where the numbers were best"),
                 ("Save", "keep these knobs for headless runs"),
-                (RUN, "register every visit as the notebook does, with these knobs"),
+                (RUN, "register every visit with these knobs, and judge it; nothing is saved"),
             )
         )
         self.bar = ipywidgets.IntProgress(
@@ -173,9 +173,9 @@ class Panel:
         series = ipywidgets.HBox([self.run_all, self.bar])
         chosen, pressed = box("columns", self.visit, self.method), box("columns", buttons, series)
         parts = (
-            box("seen", self.view, self.picture, self.status),
+            box("told", self.status, self.numbers, self.verdicts),
+            box("seen", self.view, self.picture),
             box("knobs", chosen, self._knobs, pressed),
-            box("told", self.numbers, self.verdicts),
         )
         return box("panel", box("arranged", *parts))
 
@@ -193,7 +193,7 @@ class Panel:
             widget.disabled = locked
 
     def tell(self, kind: str, words: str) -> None:
-        """Show a message below the pictures.
+        """Show a message above the numbers.
 
         Parameters
         ----------

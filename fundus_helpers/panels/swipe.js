@@ -20,6 +20,15 @@ function picture(stage) {
   return { pane, label: element("span", "fundus-label", pane), image: element("img", "", pane) };
 }
 
+// The sliders of ipywidgets have no names for screen readers: they get the words beside them.
+function nameSliders(el) {
+  const panel = el.closest(".fundus-panel");
+  for (const handle of panel ? panel.querySelectorAll(".noUi-handle:not([aria-label])") : []) {
+    const label = handle.closest(".widget-inline-hbox")?.querySelector(".widget-label");
+    if (label?.textContent) handle.setAttribute("aria-label", label.textContent);
+  }
+}
+
 function render({ model, el }) {
   const figure = element("figure", "fundus-comparison", el);
   const stage = element("div", "fundus-stage", figure);
@@ -41,7 +50,12 @@ function render({ model, el }) {
     const name = ["first", "second"][index];
     const { image } = pictures[index];
     const old = image.src;
-    image.src = URL.createObjectURL(new Blob([model.get(name)], { type: "image/jpeg" }));
+    const data = model.get(name);
+    if (data.byteLength) {
+      image.src = URL.createObjectURL(new Blob([data], { type: "image/jpeg" }));
+    } else {
+      image.removeAttribute("src");
+    }
     if (old) URL.revokeObjectURL(old);
   }
 
@@ -97,7 +111,15 @@ function render({ model, el }) {
   load(1);
   tell();
   arrange();
-  return () => clearInterval(timer);
+  const unnamed = new MutationObserver(() => nameSliders(el));
+  requestAnimationFrame(() => {
+    nameSliders(el);
+    unnamed.observe(el.closest(".fundus-panel") || el, { childList: true, subtree: true });
+  });
+  return () => {
+    clearInterval(timer);
+    unnamed.disconnect();
+  };
 }
 
 export default { render };

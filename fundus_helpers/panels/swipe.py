@@ -30,6 +30,8 @@ DIFFERENCE_CAPTION = (
 BOARD_CAPTION = "tiles of the template and of the visit in turn: vessels should run on across edges"
 SWIPE_CAPTION = "drag the divider, or move it with the arrow keys"
 
+FAILED_LABEL = "no picture: the registration failed"
+
 Draw = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -83,7 +85,7 @@ class Comparison(anywidget.AnyWidget):
     Attributes
     ----------
     first, second : bytes
-        The pictures as JPEG files; both have the same size.
+        The pictures as JPEG files; both have the same size. Nothing: there is no picture.
     labels : list of str
         Labels of the two pictures.
     caption : str
@@ -112,15 +114,19 @@ class Comparison(anywidget.AnyWidget):
     playing = traitlets.Bool(True).tag(sync=True)
     _drawn: tuple = ("", None, None)
 
-    def show(self, view: str, fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray) -> None:
+    def show(
+        self, view: str, fixed: np.ndarray, moving: np.ndarray, warped: np.ndarray | None
+    ) -> None:
         """Show a pair before and after its registration.
 
         Parameters
         ----------
         view : str
             One of `VIEWS`.
-        fixed, moving, warped : float ndarray in [0, 1], all of shape (height, width)
-            `warped` is the moving image on the fixed grid.
+        fixed, moving : float ndarray in [0, 1], both of shape (height, width)
+        warped : float ndarray in [0, 1], shape (height, width), or None
+            The moving image on the fixed grid. None: the registration failed, and the second
+            picture stays empty, because it would show something that is not so.
 
         Raises
         ------
@@ -132,8 +138,10 @@ class Comparison(anywidget.AnyWidget):
         with self.hold_sync():
             if not self._is_drawn(view, fixed, moving):  # knobs change the second picture only
                 self.first, self._drawn = as_jpeg(shown.first(fixed, moving)), (view, fixed, moving)
-            self.second = as_jpeg(shown.second(fixed, warped))
+            self.second = b"" if warped is None else as_jpeg(shown.second(fixed, warped))
             self.labels, self.caption, self.mode = shown.labels, shown.caption, shown.mode
+            if warped is None:
+                self.labels, self.mode = [shown.labels[0], FAILED_LABEL], "side"
 
     def _is_drawn(self, view: str, fixed: np.ndarray, moving: np.ndarray) -> bool:
         drawn_view, drawn_fixed, drawn_moving = self._drawn

@@ -24,6 +24,10 @@ from fundus_helpers.series.registering import registrations
 from fundus_helpers.study import Study
 
 NOBODY_WATCHES = "<em>The sliders appear here in JupyterLab, and on the page of make app.</em>"
+NOT_SAVED = (
+    "This is a trial: no transform and no photograph was saved. Press Save to keep the knobs; then "
+    "make eye registers every visit with them, and saves."
+)
 # A preview is judged when no slider has been moved for so many seconds, because judging takes as
 # long as several previews.
 PATIENCE = 0.4
@@ -212,7 +216,8 @@ class Tuner:
             self.panel.judge([])
             self._verdicts.ask(partial(self._judge, moving, outcome))
         outcome, pair = shown.outcome, shown.pair.shown
-        self.panel.picture.show(view, pair.fixed, pair.moving, outcome.shown)
+        after = None if outcome.reason else outcome.shown
+        self.panel.picture.show(view, pair.fixed, pair.moving, after)
         rows = {"before": shown.before, "now": outcome.numbers, "best so far": shown.best}
         self.panel.tabulate(rows, f"Best so far with {sliders.words(shown.best_knobs)}.")
         if not self.previews.is_waiting():
@@ -262,7 +267,8 @@ class Tuner:
         self.panel.tabulate({"before": before, "after": after}, note)
         self.panel.judge(judged)
         accepted = sum(one["verdict"] in metrics.USABLE for one in judged)
-        self.panel.tell("done", f"{len(found)} visits registered, {accepted} accepted")
+        words = f"{len(found)} visits registered, {accepted} accepted. {NOT_SAVED}"
+        self.panel.tell("done", words)
 
     def _registered(self, name: str, values: Mapping[str, Value]) -> Iterator[tuple]:
         """Yield the numbers (before, after) and the verdict of one visit after the other."""

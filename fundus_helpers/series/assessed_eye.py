@@ -1,6 +1,7 @@
 """The registrations of an eye by several methods, measured and judged in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ import SimpleITK as sitk
 from fundus_helpers import metrics
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.methods import Method
+from fundus_helpers.methods.cache import remembering
 from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.metrics.verdict import Verdict
 from fundus_helpers.series.assessment import judge_visits, mean_table, measure_visits
@@ -20,6 +22,10 @@ from fundus_helpers.series.registering import (
     placed_points,
     register_visit,
 )
+
+# Of one visit, so many intermediate results are kept: evenly lit images, keypoints, what is burned
+# in, and what several methods make of them.
+KEPT_OF_A_VISIT = 8
 
 
 class AssessedEye:
@@ -54,6 +60,17 @@ class AssessedEye:
         self._verdicts: dict[str, list[Verdict | None]] = {}
         self._records: dict[str, list[dict[str, object]]] = {}
         self._given: dict[str, dict[str, object]] = {}
+        self._answers: dict[str, tuple[object, float]] = {}
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Inside the block, take what was found in these images before, and keep what is found.
+
+        Images are evened out, and keypoints are found, only once for all methods and verdicts.
+        Nothing changes any result. Other processes (`jobs`) share nothing. See `methods.cache`.
+        """
+        with remembering(self._answers, KEPT_OF_A_VISIT * len(self.eye.names)):
+            yield
 
     @property
     def fixed(self) -> np.ndarray:
@@ -145,16 +162,17 @@ class AssessedEye:
         """
         eye, fixed, method = eye or self.eye, self.template, method_named(method)
         check_names(method, knobs)
-        return register_visit(
-            method,
-            eye.images[fixed],
-            eye.images[visit],
-            eye.names[visit],
-            template_mask=eye.masks[fixed],
-            mask=eye.masks[visit],
-            points=placed_points(eye, fixed, visit),
-            **knobs,
-        )
+        with self.remembering():
+            return register_visit(
+                method,
+                eye.images[fixed],
+                eye.images[visit],
+                eye.names[visit],
+                template_mask=eye.masks[fixed],
+                mask=eye.masks[visit],
+                points=placed_points(eye, fixed, visit),
+                **knobs,
+            )
 
     def measure(self, registration: Registration) -> pd.Series:
         """Compute all measures of one registration; NaN if it failed. See `metrics.measure`."""
@@ -180,15 +198,16 @@ class AssessedEye:
         """
         if label not in self._verdicts:
             found = self._found(label)
-            self._verdicts[label] = judge_visits(
-                self.eye,
-                self.template,
-                [each and each.transform for each in found],
-                [each.reason if each else "" for each in found],
-                visits=[i for i, each in enumerate(found) if each is not None],
-                by_hand=[each and each.points for each in found],
-                jobs=self.jobs,
-            )
+            with self.remembering():
+                self._verdicts[label] = judge_visits(
+                    self.eye,
+                    self.template,
+                    [each and each.transform for each in found],
+                    [each.reason if each else "" for each in found],
+                    visits=[i for i, each in enumerate(found) if each is not None],
+                    by_hand=[each and each.points for each in found],
+                    jobs=self.jobs,
+                )
         return self._verdicts[label]
 
     def table(self, labels: Sequence[str] | None = None) -> pd.DataFrame:
@@ -213,15 +232,16 @@ class AssessedEye:
             raise ValueError("nothing has been registered yet; call study.register first")
         labels = [*self.registrations] if labels is None else labels
         missing = [label for label in labels if label not in self._records]
-        records = missing and outcome_records(
-            self.eye,
-            self.template,
-            {label: self._found(label) for label in missing},
-            self.before,
-            {label: self.measured(label) for label in missing},
-            verdicts={n: each for n, each in self._verdicts.items() if n in missing},
-            jobs=self.jobs,
-        )
+        with self.remembering():
+            records = missing and outcome_records(
+                self.eye,
+                self.template,
+                {label: self._found(label) for label in missing},
+                self.before,
+                {label: self.measured(label) for label in missing},
+                verdicts={n: each for n, each in self._verdicts.items() if n in missing},
+                jobs=self.jobs,
+            )
         for label in missing:
             self._records[label] = [row for row in records if row["method"] == label]
         return pd.DataFrame([row for label in labels for row in self._records[label]])

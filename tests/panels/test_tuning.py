@@ -407,12 +407,14 @@ def test_any_function_of_the_contract_gets_its_sliders_and_is_saved_by_its_name(
     assert tuner({"by hand": moves_by}).panel.sliders.values == {"shift": 3}
 
 
-def test_a_refused_registration_is_said_in_words(tuner):
+def test_a_refused_registration_is_said_in_words_and_shows_no_picture_after(tuner):
     made = tuner({"by hand": moves_by})
     move(made, "shift", 15)
     made.finish()
     assert "refused: 15 px are too many" in made.panel.status.value
     assert "fundus-refused" in made.panel.status.value
+    picture = made.panel.picture
+    assert picture.first and picture.second == b"" and "failed" in picture.labels[1]
     assert numbers(made) and "nan" not in numbers(made)
     assert "failed" in verdicts(made) and "15 px are too many" in verdicts(made)
 
@@ -465,6 +467,7 @@ def test_every_visit_is_registered_at_full_size_with_a_bar(tuner, eye):
     assert f"Mean over {count} visits at full size (192 px)" in numbers(made)
     assert verdicts(made).count("<tr>") == count  # and a head
     assert all(f"<th>{label}</th>" in verdicts(made) for label, _ in made.panel.visit.options)
+    assert "no transform and no photograph was saved" in made.panel.status.value
     assert made.panel.run_all.description != "Stop" and not made.panel.visit.disabled
 
 

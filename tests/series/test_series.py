@@ -1,5 +1,6 @@
 """All visits are registered, and one that fails does not stop the others."""
 
+import time
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from fundus_helpers import transforms
 from fundus_helpers.methods import METHODS
+from fundus_helpers.methods.cache import remembered, remembering
 from fundus_helpers.series.registering import (
     Registration,
     by_way_of_frame,
@@ -47,6 +49,26 @@ def test_a_visit_that_fails_has_a_reason_and_the_others_are_done():
     assert [registration.transform is None for registration in found] == [False, True, False]
     assert found[1].reason == "KeyError: 'no such thing'"
     assert shift_of(found[2]) == 1
+
+
+@remembered
+def slow_step(image):
+    time.sleep(0.2)
+    return float(image.max())
+
+
+def test_the_time_of_a_method_counts_what_was_remembered_from_before():
+    def method(fixed, moving, *, fixed_mask=None, moving_mask=None):
+        return transforms.from_matrix([[1, 0, slow_step(moving)], [0, 1, 0]])
+
+    image, answers, took = np.full((8, 8), 0.5, np.float32), {}, []
+    with remembering(answers):
+        for _ in range(2):
+            begin = time.perf_counter()
+            found = register_visit(method, image, image, "visit")
+            took.append(time.perf_counter() - begin)
+            assert shift_of(found) == 0.5 and found.seconds >= 0.2
+    assert took[0] >= 0.2 > took[1] and len(answers) == 1
 
 
 def test_every_visit_needs_a_name_and_a_mask():

@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "areas": ["AREA_COLUMNS", "eye_rates", "one_modality", "read_areas"],
         "correlation": ["SizeCorrelation", "size_correlation"],
         "differences": ["GrowthDifference", "growth_difference"],
+        "estimate": ["CohortEstimate"],
         "model": ["PUBLISHED", "GrowthModel", "growth_model"],
         "repeatability": ["Agreement", "MaskAgreement", "agreement", "icc", "mask_agreement"],
         "simulated": ["simulate_cohort"],

@@ -1,13 +1,14 @@
 """How closely growth goes with size: of the area itself, and of its square root."""
 
 from dataclasses import dataclass
-from math import isfinite, nan, sqrt
+from math import isfinite, sqrt
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from fundus_helpers.atrophy.cohort.areas import eye_rates, one_modality
+from fundus_helpers.atrophy.cohort.estimate import CohortEstimate
 from fundus_helpers.atrophy.cohort.model import LEAST_PATIENTS, too_few
 from fundus_helpers.metrics.statistics import CONFIDENCE
 
@@ -15,32 +16,17 @@ OF = {"area_growth": "growth of the area", "square_root_growth": "square-root gr
 
 
 @dataclass(frozen=True)
-class SizeCorrelation:
+class SizeCorrelation(CohortEstimate):
     """Rank correlation over eyes of growth with the area at the first visit with atrophy.
 
     Attributes
     ----------
     of : {"area_growth", "square_root_growth"}
-    value, low, high : float from -1 to 1
-        Spearman's correlation and its 95 % interval; NaN where it is not known.
-    eyes : int
-    patients : int
-    notes : tuple of str
-        What is missing, in plain words.
+    value, low, high, eyes, patients, notes
+        Spearman's correlation, from -1 to 1. See `CohortEstimate`.
     """
 
     of: str
-    value: float = nan
-    low: float = nan
-    high: float = nan
-    eyes: int = 0
-    patients: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def known(self) -> bool:
-        """Whether the correlation is known."""
-        return isfinite(self.value)
 
     def __str__(self) -> str:
         """Say the correlation in one line."""
@@ -100,7 +86,7 @@ def size_correlation(table: pd.DataFrame, of: str, modality: str | None = None) 
         return SizeCorrelation(of, **counts, notes=("all eyes have one size or one growth",))
     value = float(stats.spearmanr(rates["baseline_mm2"], rates[of]).statistic)
     if abs(value) > 1 - 1e-12:
-        return SizeCorrelation(of, value, **counts, notes=("all ranks agree",))
+        return SizeCorrelation(of, value=value, **counts, notes=("all ranks agree",))
     half = stats.norm.ppf((1 + CONFIDENCE) / 2) * sqrt((1 + value**2 / 2) / (n - 3))
     low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
-    return SizeCorrelation(of, value, float(low), float(high), **counts)
+    return SizeCorrelation(of, value=value, low=float(low), high=float(high), **counts)

@@ -1,13 +1,14 @@
 """How growth differs with the size at the first visit, and where the fovea is involved."""
 
 from dataclasses import dataclass
-from math import isfinite, nan, sqrt
+from math import nan, sqrt
 
 import numpy as np
 import pandas as pd
 from statsmodels.regression.linear_model import OLS
 
 from fundus_helpers.atrophy.cohort.areas import eye_rates, one_modality
+from fundus_helpers.atrophy.cohort.estimate import CohortEstimate
 from fundus_helpers.atrophy.cohort.model import (
     LEAST_PATIENTS,
     fit_mixed,
@@ -25,18 +26,14 @@ LEAST_OF_EACH = 3  # patients on each side of a comparison
 
 
 @dataclass(frozen=True)
-class GrowthDifference:
+class GrowthDifference(CohortEstimate):
     """By how much growth differs between eyes.
 
     Attributes
     ----------
     by : {"size", "fovea"}
-    value, low, high : float
-        The difference and its 95 % interval; NaN where it is not known.
-    eyes : int
-    patients : int
-    notes : tuple of str
-        What is missing, was left out or made simpler, in plain words.
+    value, low, high, eyes, patients, notes
+        The difference, in `unit`. See `CohortEstimate`.
     coefficients : tuple of float
         Growth at 0 (size: at no atrophy; fovea: not involved) in mm/year, and `value`.
     covariance : tuple of tuple of float
@@ -44,19 +41,8 @@ class GrowthDifference:
     """
 
     by: str
-    value: float = nan
-    low: float = nan
-    high: float = nan
-    eyes: int = 0
-    patients: int = 0
-    notes: tuple[str, ...] = ()
     coefficients: tuple[float, ...] = (nan, nan)
     covariance: tuple[tuple[float, ...], ...] = ((nan, nan), (nan, nan))
-
-    @property
-    def known(self) -> bool:
-        """Whether the difference is known."""
-        return isfinite(self.value)
 
     @property
     def unit(self) -> str:
@@ -164,9 +150,9 @@ def growth_difference(
     half = student(counts["patients"] - 1) * sqrt(covariance[1, 1])
     return GrowthDifference(
         by,
-        float(found[1]),
-        float(found[1] - half),
-        float(found[1] + half),
+        value=float(found[1]),
+        low=float(found[1] - half),
+        high=float(found[1] + half),
         **counts,
         notes=(*told, *notes),
         coefficients=tuple(found.tolist()),

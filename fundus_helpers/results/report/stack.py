@@ -9,10 +9,9 @@ import tifffile
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.loading.values import ValueRanges, to_unit_range
-from fundus_helpers.metrics.verdict import FAILED
 from fundus_helpers.results.metrics_file import read_eye_metrics
 from fundus_helpers.results.reading import read_outcomes
-from fundus_helpers.results.report.visits import TakenMethod, taken_method
+from fundus_helpers.results.report.visits import taken_method
 
 STACK = "registered.tif"
 
@@ -43,7 +42,7 @@ def write_stack(folder: Path | str) -> Path:
     folder = Path(folder)
     metrics, _ = read_eye_metrics(folder)
     taken = taken_method(metrics, read_outcomes(folder.parent, [folder.name], skip_unreadable=True))
-    files = _registered(taken, folder)
+    files = {taken.named(n): path for n, path in taken.saved(folder, "registered").items()}
     if not files:
         raise FileNotFoundError(
             f"no registered photographs of {folder.name}: run {taken.notebook} for this eye first"
@@ -71,14 +70,6 @@ def write_stack(folder: Path | str) -> Path:
             metadata={"axes": "TYXS" if colour else "TYX", "Labels": [*files]},
         )
     return folder / STACK
-
-
-def _registered(taken: TakenMethod, folder: Path) -> dict[str, str]:
-    """Return the paths of the registered photographs by date, without the visits that failed."""
-    verdicts = taken.outcomes.set_index("visit")["verdict"].to_dict()
-    visits = [visit for visit in taken.visits if verdicts.get(visit) != FAILED]
-    paths = {taken.named(visit): taken.file(folder, "registered", visit) for visit in visits}
-    return {named: path for named, path in paths.items() if path}
 
 
 def _slice(image: np.ndarray, ranges: ValueRanges, dtype: np.dtype, colour: bool) -> np.ndarray:

@@ -76,6 +76,22 @@ class TakenMethod:
         names = [self.template, *self.outcomes["visit"]]
         return sorted(names, key=lambda name: (self.dates.get(name, name), name))
 
+    def saved(self, folder: Path, kind: str) -> dict[str, str]:
+        """Return the paths of the files of one kind, by visit, without the visits that failed.
+
+        What failed shows nothing that is so. Visits of which nothing was saved are left out, too.
+
+        Parameters
+        ----------
+        folder : Path
+            ``<results>/<patient>_<L|R>``.
+        kind : str
+            See `file`.
+        """
+        failed = {*self.outcomes.loc[self.outcomes["verdict"] == FAILED, "visit"]}
+        paths = {visit: self.file(folder, kind, visit) for visit in self.visits}
+        return {visit: path for visit, path in paths.items() if path and visit not in failed}
+
 
 def taken_method(metrics: Mapping[str, Mapping], outcomes: pd.DataFrame) -> TakenMethod:
     """Choose the method to take for an eye.
@@ -187,14 +203,15 @@ def frames(taken: TakenMethod, folder: Path) -> list[dict[str, str]]:
         Visits whose registration failed are left out, because there is nothing to look at.
     """
     rows = taken.outcomes.set_index("visit")["verdict"].to_dict()
-    found = []
-    for visit in taken.visits:
-        verdict = rows.get(visit, "template")
-        path = taken.file(folder, ALONE, visit)
-        if path and verdict != FAILED:
-            date = taken.named(visit)
-            found.append({"path": path, "date": date, "visit": visit, "verdict": verdict})
-    return found
+    return [
+        {
+            "path": path,
+            "date": taken.named(visit),
+            "visit": visit,
+            "verdict": rows.get(visit, "template"),
+        }
+        for visit, path in taken.saved(folder, ALONE).items()
+    ]
 
 
 def thumbnails(taken: TakenMethod, folder: Path, row: Mapping[str, object]) -> Sequence[str | None]:
