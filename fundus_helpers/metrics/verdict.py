@@ -258,7 +258,7 @@ def _by_hand(
     hand = error_by_hand(fixed_points, misses, error.shape)
     error = np.hypot(error, cv2.resize(evidence.unlike, error.shape[::-1]) * hand)
     told = f"registered from {len(misses)} points placed by hand"
-    alone = [*_wrong(evidence), *_doubtful(evidence)]
+    alone = _wrong(evidence) or _doubtful(evidence)
     seen = [f"the images alone: {'; '.join(alone)}", *examined.poor_photographs(failed=True)]
     seen = seen if alone else []
     share = float(np.median(misses)) / max(np.shape(examined.images[1]))
