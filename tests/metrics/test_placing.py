@@ -1,4 +1,4 @@
-"""The error that is predicted for points placed by hand holds for eyes and hands drawn at random."""
+"""The error predicted for points placed by hand holds for eyes and hands drawn at random."""
 
 import numpy as np
 import pytest
