@@ -3,8 +3,9 @@
 Two points give a similarity, three to five an affine transform, six and more a homography in the
 radially corrected plane (`methods.keypoints.radial`). Few points never bend more than they can
 bear. Two photographs of one eye differ by a similarity and little more, and a hand errs by some
-pixels. The affine part is therefore fitted with a prior (ridge regression), and a homography is
-fitted only if the points are spread so far that their errors stay small at the corners.
+pixels. What goes beyond a similarity is therefore fitted with a prior (ridge regression): the
+stretch, and the perspective that a turn of the eye does not explain. A homography is fitted only if
+the points are spread so far that their errors stay small at the corners.
 """
 
 import itertools
@@ -17,20 +18,18 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, fit_homography
+from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, STRETCH, fit_homography
 from fundus_helpers.transforms.transform import RegistrationError
 
 # The smallest number of points of each model, the simplest model first.
 LEAST_POINTS = {"similarity": 2, "affine": 3, "homography": 6}
 DETERMINED = {"similarity": 2, "affine": 3, "homography": 4}  # so many points fix it exactly
 # Points that hands place are this far off, as a share of the longer side: 3 px of 768. Residuals
-# that are much larger hardly count.
-PLACING_ERROR = 0.004
-# How much wider than a similarity an affine transform between two photographs of one eye stretches
-# in one direction (standard deviation).
-STRETCH = 0.02
-# A homography is used only if an error of one pixel in every point moves no corner by more.
-LARGEST_AMPLIFICATION = 8.0
+# that are much larger than the second value hardly count.
+PLACING_ERROR, WRONG = 0.004, 0.012
+# A homography is used only if an error of one pixel in every point would move no corner by more if
+# the homography were not held.
+LARGEST_AMPLIFICATION = 30.0
 MOST_TRIALS = 200  # of minimal sets of points, for robust fitting
 ROUNDS = 10  # of robust fitting
 
@@ -182,7 +181,7 @@ def _fit_of(model: str, matches: Matches, constant: float) -> Fit:
     fixed, moving = matches.fixed_points, matches.moving_points
     hold = (PLACING_ERROR * max(matches.moving_shape) / STRETCH) ** 2
     if model == "homography":
-        return lambda weights: fit_homography(matches, weights, constant)
+        return lambda weights: _held_homography(matches, weights, constant)
 
     def fit(weights: np.ndarray) -> Mapping:
         total = weights.sum()
@@ -197,6 +196,15 @@ def _fit_of(model: str, matches: Matches, constant: float) -> Fit:
         return lambda points: (np.asarray(points, float) - middle) @ linear + target
 
     return fit
+
+
+def _held_homography(matches: Matches, weights: np.ndarray, constant: float) -> Mapping:
+    """Fit a homography, held as firmly as its residuals ask: exact points are met exactly."""
+    free = fit_homography(matches, weights, constant)
+    surplus = max(2 * weights.sum() / weights.max() - 8, 1)
+    squares = weights / weights.max() @ free.residuals(matches) ** 2
+    error = min(math.sqrt(squares / surplus), PLACING_ERROR * max(matches.moving_shape))
+    return fit_homography(matches, weights, constant, error=error)
 
 
 def _stretched(
@@ -216,7 +224,7 @@ def _stretched(
 
 
 def _robust(fit: Fit, matches: Matches, least: int) -> Mapping:
-    count, scale = len(matches), PLACING_ERROR * max(matches.moving_shape)
+    count, scale = len(matches), WRONG * max(matches.moving_shape)
 
     def squared(mapping: Mapping) -> np.ndarray:
         distances = mapping(matches.fixed_points) - matches.moving_points

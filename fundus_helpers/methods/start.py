@@ -44,7 +44,7 @@ def find_start(
         A transform that is nearly right. The linear one of the `model` that is nearest to it is
         returned, and nothing is searched.
     model : {"translation", "rigid", "similarity", "affine"}
-        See `nearest_linear`; used only with `start`.
+        See `transforms.linear_part`; used only with `start`.
     angles : sequence of float
         See `coarse_alignment`.
 
@@ -60,7 +60,7 @@ def find_start(
     """
     check_choice("initialisation", initialisation, get_args(Initialisation))
     if start is not None:
-        return nearest_linear(start, pair.fixed.shape, model)
+        return transforms.linear_part(start, pair.fixed.shape, model)
     if initialisation == "cross_correlation":
         return coarse_alignment(pair, angles=angles)
     shift = np.zeros(2)
@@ -71,35 +71,6 @@ def find_start(
         centre_moving = ndimage.center_of_mass(pair.moving * pair.moving_mask)
         shift = np.subtract(centre_moving, centre_fixed)[::-1]
     return transforms.from_matrix(np.column_stack([np.eye(2), shift]))
-
-
-def nearest_linear(
-    transform: sitk.Transform, shape: tuple[int, int], model: str = "affine"
-) -> sitk.AffineTransform:
-    """Return the linear transform that is nearest to any transform, by least squares.
-
-    Parameters
-    ----------
-    transform : sitk.Transform
-        Maps fixed points to moving points.
-    shape : (height, width)
-        Of the fixed image, where the two are compared.
-    model : {"translation", "rigid", "similarity", "affine"}
-        How many parameters the result may have.
-    """
-    rows, columns = (np.linspace(0, n - 1, 9) for n in shape)
-    points = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
-    mapped = transforms.map_points(transform, points)
-    middle, target = points.mean(axis=0), mapped.mean(axis=0)
-    p, q = points - middle, mapped - target
-    linear = np.eye(2)
-    if model == "affine":
-        linear = np.linalg.lstsq(p, q, rcond=None)[0].T
-    elif model != "translation":
-        a, b = np.sum(p * q), np.sum(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
-        scale = np.hypot(a, b) if model == "rigid" else np.sum(p**2)
-        linear = np.array([[a, -b], [b, a]]) / scale
-    return transforms.from_matrix(np.column_stack([linear, target - linear @ middle]))
 
 
 @remembered

@@ -41,7 +41,10 @@ def predict_error(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np
     float32 ndarray, shape (height, width)
         Expected distance from the true point, in pixels; NaN outside the mask.
     """
-    asked, unlike = error_signs(fixed, warped, mask)
+    return _predicted(*error_signs(fixed, warped, mask), mask)
+
+
+def _predicted(asked: np.ndarray, unlike: np.ndarray, mask: np.ndarray) -> np.ndarray:
     size = max(mask.shape)
     return np.where(mask, LEAST * size + ASKED * asked + UNLIKE * size * unlike, np.nan)
 
@@ -113,6 +116,8 @@ class Evidence:
         and back; NaN without a backward transform.
     predicted_error : float32 ndarray, shape (height, width)
         See `metrics.predict_error`; in pixels of the fixed image of the pair.
+    unlike : float32 ndarray, shape (height, width)
+        1 minus the local correlation of the registered images.
     """
 
     keypoints: tuple[int, int]
@@ -125,6 +130,7 @@ class Evidence:
     folding: float
     disagreement: float
     predicted_error: np.ndarray
+    unlike: np.ndarray
 
 
 def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
@@ -177,6 +183,7 @@ def gather(
     radius = matching.RADII[-1] * max(pair.moving.shape)
     linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
     scales = np.linalg.svd(linear, compute_uv=False)
+    asked, unlike = error_signs(pair.fixed, warped, common)
     return Evidence(
         keypoints=(len(found[0].points), len(found[1].points)),
         agreeing=len(matching.guided_matches(*found, model, radius)),
@@ -187,7 +194,8 @@ def gather(
         mirrored=bool(np.linalg.det(linear) < 0),
         folding=fields.folded_share(field, common),
         disagreement=np.nan if backward is None else _disagreement(places, common, backward),
-        predicted_error=predict_error(pair.fixed, warped, common),
+        predicted_error=_predicted(asked, unlike, common),
+        unlike=unlike,
     )
 
 

@@ -11,6 +11,7 @@ from fundus_helpers import transforms
 from fundus_helpers.methods.pair import LEAST_OVERLAP, SCALE_LIMIT, prepare_pair
 from fundus_helpers.metrics.evidence import BOUND, SIZE, Evidence, gather
 from fundus_helpers.metrics.faults import Examined
+from fundus_helpers.metrics.placing import error_by_hand
 from fundus_helpers.transforms.transform import RegistrationError
 
 ACCEPTED, DOUBTFUL, FAILED = "accepted", "doubtful", "failed"
@@ -50,7 +51,8 @@ class Verdict:
         hand: how far the points are off, and what the images alone would say.
     predicted_error : float32 ndarray or None
         Expected error of every point of the overlap in pixels, shape of the fixed image; NaN
-        elsewhere. The error of nine of ten points is below `bound`. None without a transform.
+        elsewhere. The error of nine of ten points is below `bound`. None without a transform. By
+        hand, it includes the error of the points where the images do not look alike.
     evidence : Evidence or None
         The quantities from which the verdict follows.
     """
@@ -209,13 +211,15 @@ def _judge_pair(
     if transform is None:
         return _failed(examined, [failure.removeprefix("RegistrationError: ") or "no transform"])
     factors = [
-        max(small.shape) / max(np.shape(image))
-        for small, image in zip((pair.fixed, pair.moving), examined.images, strict=True)
+        max(ready.shape) / max(np.shape(image))
+        for ready, image in zip((pair.fixed, pair.moving), examined.images, strict=True)
     ]
     back = None if backward is None else transforms.rescale(backward, *factors[::-1])
-    evidence = gather(
-        transforms.rescale(transform, *factors), pair, back, keypoints=examined.keypoints
-    )
+    small, (first, second) = transforms.rescale(transform, *factors), examined.keypoints
+    if by_hand is not None:  # a person may have found that the photograph is turned, however far
+        matrix = transforms.to_matrix(transforms.linear_part(small, pair.fixed.shape))
+        second = second.turned(transforms.turn_of(matrix))
+    evidence = gather(small, pair, back, keypoints=(first, second))
     if evidence is None:
         return _failed(examined, ["the fields of view do not overlap"])
     error = cv2.resize(evidence.predicted_error / factors[0], np.shape(examined.images[0])[::-1])
@@ -251,8 +255,10 @@ def _by_hand(
     """Judge a transform by the points of a person; tell what the images alone would say."""
     fixed_points, moving_points = points
     misses = np.linalg.norm(transforms.map_points(transform, fixed_points) - moving_points, axis=1)
+    hand = error_by_hand(fixed_points, misses, error.shape)
+    error = np.hypot(error, cv2.resize(evidence.unlike, error.shape[::-1]) * hand)
     told = f"registered from {len(misses)} points placed by hand"
-    alone = [*_wrong(evidence), *_doubtful(evidence)]
+    alone = _wrong(evidence) or _doubtful(evidence)
     seen = [f"the images alone: {'; '.join(alone)}", *examined.poor_photographs(failed=True)]
     seen = seen if alone else []
     share = float(np.median(misses)) / max(np.shape(examined.images[1]))

@@ -23,6 +23,29 @@ class Worker:
         self._thread: threading.Thread | None = None
         self.error: Exception | None = None
 
+    @classmethod
+    def of_panel(cls, tell: Callable[[str, str], None], *, patience: float = 0.0) -> "Worker":
+        """Make a worker that tells its errors on a panel.
+
+        Parameters
+        ----------
+        tell : callable
+            Called with "error" and with the name and the words of the exception.
+        patience : float
+            See `Worker`.
+        """
+        return cls(
+            lambda error: tell("error", f"{type(error).__name__}: {error}"), patience=patience
+        )
+
+    def guard(self, task: Callable[[], None], *_: object) -> None:
+        """Run a task at once, in this thread; an error is told, and raised by `finish`."""
+        try:
+            task()
+        except Exception as error:  # the page shows any error and stays usable
+            self.error = error
+            self._told(error)
+
     def ask(self, task: Callable[[], None]) -> None:
         """Run a task as soon as the running task, if any, has ended."""
         with self._lock:
@@ -42,11 +65,7 @@ class Worker:
                 if task is None:
                     self._thread = None
                     return
-            try:
-                task()
-            except Exception as error:  # the page shows any error and stays usable
-                self.error = error
-                self._told(error)
+            self.guard(task)
 
     def is_waiting(self) -> bool:
         """Whether a task waits for the running task to end."""

@@ -1,6 +1,6 @@
 """Outlines over the registered photographs of an eye, which a person corrects with a brush."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from IPython.display import HTML, display
@@ -85,8 +85,8 @@ class Outliner:
         self._history: list[Drawing] = []
         self.drawing = Drawing()
         self.canvas = self._make_canvas()
-        self._worker = Worker(self._tell_error)
-        self.canvas.on_msg(lambda _, content, __: self._guarded(partial(self.take, content)))
+        self._worker = Worker.of_panel(self.canvas.tell)
+        self.canvas.on_msg(lambda _, content, __: self._worker.guard(partial(self.take, content)))
         self._open()
 
     def _ipython_display_(self) -> None:
@@ -134,16 +134,6 @@ class Outliner:
     @property
     def _told_path(self) -> str:
         return f"{self.path.parent.name}/{self.path.name}"
-
-    def _guarded(self, task: Callable[[], None]) -> None:
-        try:
-            task()
-        except Exception as error:  # shown on the panel, raised by `finish`
-            self._worker.error = error
-            self._tell_error(error)
-
-    def _tell_error(self, error: Exception) -> None:
-        self.canvas.tell("error", f"{type(error).__name__}: {error}")
 
     # What a message does immediately.
 

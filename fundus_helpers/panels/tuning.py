@@ -1,7 +1,7 @@
 """Sliders for a registration method: every move of a slider registers a pair of visits again."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -103,8 +103,6 @@ class Tuner:
         )
         self._file = tuned_path(results, eye.patient, eye.laterality)
         self._sizes = dict.fromkeys(methods, preview_size)
-        self.previews = Worker(self._tell_error)
-        self._verdicts = Worker(self._tell_error, patience=PATIENCE)
         self._shown: _Shown | None = None
         self._judged: dict[str, object] = {}
         self._running, self._begun, self._stopping = (threading.Event() for _ in range(3))
@@ -112,18 +110,20 @@ class Tuner:
         visits = [(label(eye, i), i) for i in self._others]
         names = sorted(methods, key=lambda name: name != method)
         self.panel = Panel(visits, moving, names)
+        self.previews = Worker.of_panel(self.panel.tell)
+        self._verdicts = Worker.of_panel(self.panel.tell, patience=PATIENCE)
         self._connect()
-        self._guarded(self._change_method)
+        self.previews.guard(self._change_method)
 
     def _connect(self) -> None:
         panel = self.panel
         for widget in (panel.visit, panel.view):
             widget.observe(lambda _: self._ask(), "value")
-        panel.method.observe(lambda _: self._guarded(self._change_method), "value")
+        panel.method.observe(lambda _: self.previews.guard(self._change_method), "value")
         tasks = {panel.defaults: self._turn_to_defaults, panel.best: self._turn_to_best}
         tasks |= {panel.save: self._save, panel.run_all: self._run_or_stop}
         for button, task in tasks.items():
-            button.on_click(partial(self._guarded, task))
+            button.on_click(partial(self.previews.guard, task))
 
     def _ipython_display_(self) -> None:
         display(self.panel.widget)
@@ -137,16 +137,6 @@ class Tuner:
         """Wait until all tasks are done, and raise an error that happened meanwhile."""
         self.previews.finish()
         self._verdicts.finish()
-
-    def _guarded(self, task: Callable[[], None], *_: object) -> None:
-        try:
-            task()
-        except Exception as error:  # shown on the panel, raised by `finish`
-            self.previews.error = error
-            self._tell_error(error)
-
-    def _tell_error(self, error: Exception) -> None:
-        self.panel.tell("error", f"{type(error).__name__}: {error}")
 
     # What a move or a button does immediately.
 

@@ -21,6 +21,7 @@ from fundus_helpers.loading.tables.exclusions import EXCLUDED_FILE
 from fundus_helpers.loading.tables.landmarks import (
     LANDMARK_COLUMNS,
     LANDMARKS_FILE,
+    SECOND_FILE,
     SNAPPED,
     USE,
 )
@@ -169,9 +170,10 @@ def _show_patient(
         if not (link.is_symlink() and link.readlink() == path):
             _remove(link)
             link.symlink_to(path)
+    texts[EXCLUDED_FILE] = _excluded(rows, names)
     texts |= {
-        EXCLUDED_FILE: _excluded(rows, names),
-        LANDMARKS_FILE: _landmarks(listing.folder_of(patient) / LANDMARKS_FILE, names),
+        file: _landmarks(listing.folder_of(patient) / file, names)
+        for file in (LANDMARKS_FILE, SECOND_FILE)
     }
     for file, text in texts.items():
         if text:

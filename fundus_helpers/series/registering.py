@@ -152,7 +152,8 @@ def register_eye(
 ) -> list[Registration]:
     """Register every visit of an eye to one of them.
 
-    A visit for which a person has placed points is registered from them.
+    A visit for which a person has placed points is registered from them. If they were placed with
+    another visit than the template, they are used if the visit fails without them.
 
     Parameters
     ----------
@@ -196,17 +197,26 @@ def register_eye(
     >>> fh.map_points(found[1].transform, [[100, 100]]).round()
     array([[104., 102.]])
     """
-    return register_series(
-        method_named(method),
-        eye.images[template],
+    method, image, mask = method_named(method), eye.images[template], eye.masks[template]
+    found = register_series(
+        method,
+        image,
         eye.images,
         eye.names,
-        template_mask=eye.masks[template],
+        template_mask=mask,
         masks=eye.masks,
         points=[placed_points(eye, template, i) for i in range(len(eye.names))],
         jobs=jobs,
         **knobs,
     )
+    shown = {key: value for key, value in knobs.items() if key != "shown"}
+    again = {}
+    for i, name in enumerate(eye.names):
+        points = None if found[i].transform else carried_points(eye, template, i, found)
+        if points is not None and _starts(method):
+            more = {"template_mask": mask, "mask": eye.masks[i], "points": points, **shown}
+            again[i] = register_visit(method, image, eye.images[i], name, **more)
+    return [again.get(i, registration) for i, registration in enumerate(found)]
 
 
 def placed_points(eye: Eye, template: int, visit: int) -> Points | None:
@@ -221,6 +231,33 @@ def placed_points(eye: Eye, template: int, visit: int) -> Points | None:
     points = eye.points_between(template, visit)
     enough = template != visit and len(points[0]) >= min(LEAST_POINTS.values())
     return points if enough else None
+
+
+def carried_points(
+    eye: Eye, template: int, visit: int, found: Sequence[Registration]
+) -> Points | None:
+    """Return points of a visit that were placed with other visits, carried to the template.
+
+    Parameters
+    ----------
+    eye : Eye
+    template, visit : int
+        Positions of the visits.
+    found : sequence of Registration
+        From the template to each visit; visits that failed carry nothing.
+
+    Returns
+    -------
+    (fixed points, moving points) or None
+        In pixels of the template and of the visit. None: there are too few.
+    """
+    sides = []
+    for i, other in enumerate(found):
+        points = None if i in (template, visit) else placed_points(eye, i, visit)
+        if points is not None and other.transform is not None:
+            back = transforms.invert(other.transform, eye.images[i].shape)
+            sides.append((transforms.map_points(back, points[0]), points[1]))
+    return tuple(np.vstack(side) for side in zip(*sides, strict=True)) if sides else None
 
 
 def method_named(method: str | Method) -> Method:

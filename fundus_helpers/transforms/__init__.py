@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "support",
         ],
         "inversion": ["invert_smooth"],
+        "linear": ["LinearModel", "nearest_matrix", "turn_of"],
         "transform": [
             "RegistrationError",
             "compose",
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "identity",
             "invert",
             "jacobian_determinant",
+            "linear_part",
             "load",
             "map_points",
             "map_points_back",

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from fundus_helpers.files import written_beside
 from fundus_helpers.transforms import fields
+from fundus_helpers.transforms.linear import LinearModel, nearest_matrix
 
 
 class RegistrationError(RuntimeError):
@@ -228,7 +229,7 @@ def invert(transform: sitk.Transform, shape: tuple[int, int]) -> sitk.Transform:
         return from_matrix(to_matrix(transform.GetInverse()))
     field = displacement(transform, shape)
     grid = fields.pixel_grid(shape)
-    linear = nearest_linear(grid, grid + field)
+    linear = from_matrix(nearest_matrix(grid, grid + field))
     # The filter cannot invert displacements that leave the grid: remove the linear part first.
     rest = from_displacement(displacement(compose(transform, linear.GetInverse()), shape))
     inverter = sitk.InvertDisplacementFieldImageFilter()
@@ -244,15 +245,28 @@ def without_linear_part(
     points: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, sitk.AffineTransform]:
     """Split a movement of points into displacements and the nearest linear transform after them."""
-    linear = nearest_linear(points, targets)
+    linear = from_matrix(nearest_matrix(points, targets))
     back = to_matrix(linear.GetInverse())
     return targets @ back[:, :2].T + back[:, 2] - points, linear
 
 
-def nearest_linear(points: np.ndarray, targets: np.ndarray) -> sitk.AffineTransform:
-    """Return the affine transform that maps points to targets best (least squares)."""
-    rows = np.insert(points.reshape(-1, 2), 2, 1.0, axis=1)
-    return from_matrix(np.linalg.lstsq(rows, targets.reshape(-1, 2), rcond=None)[0].T)
+def linear_part(
+    transform: sitk.Transform, shape: tuple[int, int], model: LinearModel = "affine"
+) -> sitk.AffineTransform:
+    """Return the linear transform that is nearest to any transform, by least squares.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps fixed points to moving points.
+    shape : (height, width)
+        Of the fixed image, where the two are compared.
+    model : {"translation", "rigid", "similarity", "affine"}
+        How many parameters the result may have.
+    """
+    rows, columns = (np.linspace(0, n - 1, 9) for n in shape)
+    points = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
+    return from_matrix(nearest_matrix(points, map_points(transform, points), model))
 
 
 def rescale_points(points: np.ndarray, factor: float) -> np.ndarray:

@@ -30,6 +30,16 @@ def test_a_visit_is_excluded_and_taken_back_and_other_rows_stay(tmp_path):
     assert path.read_text() == "name\na\n"
 
 
+def test_points_of_unknown_people_and_points_for_registering_are_counted_apart(tmp_path):
+    rows = [["a.png", "b.png", 10.0 * i, 9.0, 12.0, 12.0] for i in range(4)]
+    people = dict(placed_by=["", "HS", "AB", "HS"], use=["judging"] * 3 + ["registering"])
+    table = pd.DataFrame(rows, columns=LANDMARK_COLUMNS).assign(**people)
+    assert tell_landmarks(tmp_path, FILES, table) == (
+        "landmarks.csv: 3 points for judging, of which 1 placed by AB, 1 placed by HS; 1 point "
+        "for registering"
+    )
+
+
 def test_landmarks_placed_twice_tell_how_far_they_are_apart(tmp_path):
     rows = [["a.png", "b.png", 10.0, 10.0, 12.0, 12.0], ["a.png", "b.png", 90.0, 50.0, 93.0, 50.0]]
     first = pd.DataFrame(rows, columns=LANDMARK_COLUMNS).assign(placed_by="HS")

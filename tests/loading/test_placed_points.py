@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fundus_helpers.loading.eye_error import EyeError
@@ -16,6 +17,7 @@ from fundus_helpers.loading.tables import (
     save_points,
     write_points,
 )
+from fundus_helpers.loading.tables.landmarks import LANDMARK_COLUMNS, LANDMARKS_FILE
 
 FILES = ["a.png", "b.png", "c.png"]
 THREE = [
@@ -147,3 +149,37 @@ def test_points_of_two_files_are_paired_by_name_and_odd_files_are_named(tmp_path
         read_points(bad)
     with pytest.raises(EyeError, match=r"notes.txt: ends with none of"):
         read_points(tmp_path / "notes.txt")
+
+
+FIVE = np.array([[100, 120], [600, 130], [350, 640], [180, 480], [520, 400.0]])
+
+
+def table_of(folder, fixed, moving):
+    path = folder / LANDMARKS_FILE
+    rows = np.hstack([fixed, moving])
+    table = pd.DataFrame(rows, columns=LANDMARK_COLUMNS[2:])
+    table.insert(0, "fixed_file", "a.png")
+    table.insert(1, "moving_file", "b.png")
+    table.to_csv(path, index=False)
+    return read_landmarks(path, ["a.png", "b.png"])
+
+
+def test_points_in_the_wrong_order_are_named_and_left_out(tmp_path):
+    off = np.random.default_rng(0).normal(0, 3, FIVE.shape)
+    moving = FIVE @ np.array([[1.0, 0.1], [-0.1, 1.0]]) + (60, -40) + off
+    table, told = table_of(tmp_path, FIVE, moving)
+    assert len(table) == 5 and told == []
+    table, told = table_of(tmp_path, FIVE, moving[[0, 3, 2, 1, 4]])
+    assert len(table) == 3
+    assert told == [
+        "landmarks.csv: 2 rows (3, 5) are left out, because their moving points seem to be "
+        "exchanged with each other"
+    ]
+    fixed, swapped = FIVE.copy(), moving.copy()
+    fixed[1], swapped[1] = moving[1], FIVE[1]
+    table, told = table_of(tmp_path, fixed, swapped)
+    assert len(table) == 4
+    assert told == [
+        "landmarks.csv: row 3 is left out, because its fixed and its moving point seem to be "
+        "exchanged"
+    ]

@@ -9,9 +9,10 @@ from known_transforms import about_the_middle
 
 from fundus_helpers import transforms
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.keypoints.radial import RadialHomography
+from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.keypoints.radial import TURN, RadialHomography, fit_homography
 from fundus_helpers.methods.points import fit_points, from_points
-from fundus_helpers.methods.start import nearest_linear
+from fundus_helpers.metrics.verdict import BY_HAND, judge
 from fundus_helpers.transforms.transform import RegistrationError
 
 SHAPE = (768, 768)
@@ -43,6 +44,25 @@ def test_six_exact_points_give_the_homography_of_a_curved_retina():
     assert errors(fit.transform, model).max() < 0.1
 
 
+def test_six_points_of_a_hand_are_as_good_as_a_similarity_of_them():
+    """An eye that has turned. The points lie in a half of it, and are off by up to 3 px."""
+    points = SPREAD * 0.5 + 190
+    shift = np.array([0.1, -0.05])
+    matrix = np.array([[0.999, -0.035, 0], [0.035, 0.999, 0], [*-TURN * shift, 1]])
+    matrix[:2, 2] = shift
+    model, held, free = RadialHomography(matrix, SHAPE, SHAPE), [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        angle, length = rng.uniform(0, 2 * np.pi, 6), 3 * np.sqrt(rng.uniform(0, 1, 6))
+        placed = model(points) + np.column_stack([np.cos(angle), np.sin(angle)]) * length[:, None]
+        held.append(errors(from_points(points, placed, SHAPE, SHAPE), model).mean())
+        matches = Matches(points, placed, SHAPE, SHAPE)
+        grid = np.stack(np.meshgrid(*[np.linspace(100, 668, 7)] * 2), axis=2).reshape(-1, 2)
+        apart = fit_homography(matches)(grid) - model(grid)
+        free.append(np.linalg.norm(apart, axis=1).mean())
+    assert np.mean(held) < 2.1 < 2.4 < np.mean(free)
+
+
 def test_errors_of_a_hand_are_not_multiplied_by_points_on_one_line():
     line = np.array([[300, 300], [340, 341], [460, 459.0]])
     off = np.array([[2, -2], [-2, 2], [2, -2.0]])
@@ -71,14 +91,14 @@ def test_too_few_points_are_told_with_what_to_do():
 
 
 @pytest.mark.parametrize("model", ["translation", "rigid", "similarity", "affine"])
-def test_the_nearest_linear_transform_of_a_model_is_itself(model):
+def test_the_linear_part_of_a_linear_transform_of_a_model_is_itself(model):
     matrix = {
         "translation": [[1, 0, 7], [0, 1, -4]],
         "rigid": [[0.8, -0.6, 7], [0.6, 0.8, -4]],
         "similarity": [[0.88, -0.66, 7], [0.66, 0.88, -4]],
         "affine": [[1.1, -0.2, 7], [0.3, 0.9, -4]],
     }[model]
-    found = nearest_linear(transforms.from_matrix(matrix), (100, 140), model)
+    found = transforms.linear_part(transforms.from_matrix(matrix), (100, 140), model)
     assert np.allclose(transforms.to_matrix(found), matrix, atol=1e-9)
 
 
@@ -110,3 +130,16 @@ def test_a_method_finds_from_a_start_what_it_cannot_find_alone(name, retina, ret
     true = points @ np.asarray(matrix)[:, :2].T + np.asarray(matrix)[:, 2]
     missed = np.linalg.norm(transforms.map_points(found, points) - true, axis=1)
     assert missed.mean() < 1.5
+
+
+@pytest.mark.parametrize("angle", [40, 90, 180])
+def test_keypoints_match_near_a_start_that_is_turned_however_far(angle, retina, retina_again):
+    moving = retina_again(about_the_middle(angle))
+    start = transforms.from_matrix(about_the_middle(angle + 1, shift=(3, -2)))
+    found = METHODS["keypoints"](retina, moving, start=start)
+    hand = np.array([[90, 90], [160, 100], [120, 160.0]])
+    true = transforms.map_points(transforms.from_matrix(about_the_middle(angle)), hand)
+    verdict = judge(found, retina, moving, by_hand=(hand, true))
+    assert verdict.status == BY_HAND and len(verdict.reasons) == 1, verdict.reasons
+    assert verdict.evidence.agreeing > 40
+    assert np.linalg.norm(transforms.map_points(found, hand) - true, axis=1).max() < 1

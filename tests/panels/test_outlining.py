@@ -246,7 +246,7 @@ def test_one_computation_at_a_time_and_a_late_answer_never_replaces_a_newer_one(
 
 def test_an_error_is_shown_and_the_panel_goes_on(outliner):
     panel = outliner()
-    panel._guarded(lambda: panel.take({"kind": "jump"}))
+    panel._worker.guard(lambda: panel.take({"kind": "jump"}))
     assert panel.canvas.status["kind"] == "error" and "jump" in panel.canvas.status["words"]
     panel._worker.error = None
     paint(panel, "in", [[60, 60]])

@@ -80,6 +80,10 @@ def test_a_table_exclusions_and_subfolders_keep_working_without_any_name(tmp_pat
         "fixed_file;moving_file;fixed_x;fixed_y;moving_x;moving_y;Roe\n"
         "Roe 1;all/Roe 2.png;1,5;2;3;4;Roe\n"
     )
+    (data / "landmarks_2.csv").write_text(
+        "fixed_file,moving_file,fixed_x,fixed_y,moving_x,moving_y,placed_by\n"
+        "Roe 1,all/Roe 2.png,2.5,2,3,4,Roe\n"
+    )
     monkeypatch.setenv("FUNDUS_VISITS_COLUMNS", "file=datei")
     make_view(data, view, KEY)
     (eye,) = find_eyes(data)
@@ -93,6 +97,8 @@ def test_a_table_exclusions_and_subfolders_keep_working_without_any_name(tmp_pat
     landmarks, left_out = read_landmarks(folder / "landmarks.csv", new["file"])
     assert left_out == [] and landmarks["fixed_x"].tolist() == [1.5]
     assert landmarks["moving_file"].tolist() == [new["file"][1]]
+    second, _ = read_landmarks(folder / "landmarks_2.csv", new["file"])
+    assert second["fixed_x"].tolist() == [2.5] and "placed_by" not in second
     texts = [path.read_text() for path in view.rglob("*.csv")] + [*map(str, view.rglob("*"))]
     assert len(texts) > 3 and not any("roe" in text.lower() for text in texts)
     assert new["reason"][1].startswith("excluded: ")

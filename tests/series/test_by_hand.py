@@ -171,6 +171,22 @@ def test_the_hopeless_visit_of_the_demo_is_accepted_by_hand_and_every_table_says
     assert study.judge("keypoints")[blink].status == BY_HAND
 
 
+def test_points_placed_with_another_visit_than_the_template_are_carried_to_it(own):
+    """The page of the app shows the first visit, and the run may choose another template."""
+    study = study_of(own)
+    blink = blink_of(study.eye)
+    known = save_by_hand(study.eye, blink)
+    other = Study(
+        own, "demo_colour", "L", results=own / "results", jobs=1, template=study.eye.names[1]
+    )
+    found = other.register("keypoints")[blink]
+    between = other.register_visit("keypoints", 0).transform  # from the template to the first visit
+    assert found.reason == "" and len(found.points[0]) == 3
+    carried = transforms.map_points(transforms.invert(between, other.eye.images[0].shape), known[0])
+    assert mean_error(found.transform, (carried, known[1])) < 5  # no vessel is seen
+    assert other.judge("keypoints")[blink].status == BY_HAND
+
+
 def test_points_for_judging_only_never_register_and_points_for_registering_never_judge(own):
     eye = study_of(own).eye
     blink = blink_of(eye)

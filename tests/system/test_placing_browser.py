@@ -175,13 +175,22 @@ def test_three_points_are_placed_corrected_saved_and_register_the_visit(browser,
     assert PATIENT not in page.told()
 
 
-def test_what_was_saved_is_shown_again_in_a_narrow_window(browser, page):
+@pytest.fixture(params=[500, 390])
+def narrow(browser, request):
+    """Make the page as narrow as a phone; a window itself has at least 500 pixels."""
+    size = {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield request.param
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_what_was_saved_is_shown_again_in_a_narrow_window(browser, page, narrow):
     opened(browser, page.address, width=500, height=900)
     choose_visit(browser, "2018-07-12")
     until(browser, lambda: len(rows(browser)) == 3, 20)
-    keep(browser, "placing_500")
+    keep(browser, f"placing_{narrow}")
     wide = browser.execute_script("return document.documentElement.scrollWidth")
-    assert wide <= browser.execute_script("return window.innerWidth")
+    assert wide <= browser.execute_script("return window.innerWidth") == narrow
     for button in find(browser, ".fundus-placer button"):
         if button.is_displayed():
             assert button.size["height"] >= 40 and button.size["width"] >= 40

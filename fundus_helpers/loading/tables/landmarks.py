@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.loading.tables.exchanged import exchanged_points
 from fundus_helpers.loading.tables.matching import FileMatcher
 from fundus_helpers.loading.tables.sheets import read_numbers, read_sheet
 
@@ -96,6 +97,7 @@ def read_landmarks(
     usable = named & ~bad & ~outside
     usable &= _without_repeats(table, usable, told)
     usable &= _read_marks(table, usable, told)
+    usable &= _in_order(table, usable, told)
     return table[usable].reset_index(drop=True), told.sentences
 
 
@@ -122,6 +124,21 @@ def _read_marks(table: pd.DataFrame, usable: pd.Series, told: "_Told") -> pd.Ser
         unknown = ~words.isin([*_YES, *_NO])
         table[SNAPPED], good = words.isin(_YES), good & ~unknown
         told.add(f"{SNAPPED} is neither 'yes' nor 'no'", table.index[unknown & usable])
+    return good
+
+
+def _in_order(table: pd.DataFrame, usable: pd.Series, told: "_Told") -> pd.Series:
+    """Tell the points that are exchanged; what is left of two photographs is examined again."""
+    good = pd.Series(True, index=table.index)
+    for _, rows in table[usable].groupby(_FILES):
+        while found := exchanged_points(*np.hsplit(rows[_NUMBERS].to_numpy(float), 2)):
+            index = rows.index[[*found]]
+            reasons = {
+                1: "its fixed and its moving point seem to be exchanged",
+                2: "their moving points seem to be exchanged with each other",
+            }
+            told.add(reasons[len(found)], index)
+            good[index], rows = False, rows.drop(index)
     return good
 
 

@@ -10,6 +10,7 @@ from fundus_helpers.loading.tables.landmarks import (
     LANDMARK_COLUMNS,
     LANDMARKS_FILE,
     PLACED_BY,
+    REGISTERING,
     SECOND_FILE,
     points_for,
     read_landmarks,
@@ -58,7 +59,7 @@ def repeated_distances(first: pd.DataFrame, second: pd.DataFrame) -> np.ndarray:
 
 
 def tell_landmarks(folder: Path | str, files: list[str], landmarks: pd.DataFrame) -> str:
-    """Say how many landmarks judge the visits, who placed them, and how well they repeat.
+    """Say how many points judge the visits, who placed them, and how well they repeat.
 
     Parameters
     ----------
@@ -84,11 +85,21 @@ def tell_landmarks(folder: Path | str, files: list[str], landmarks: pd.DataFrame
     told = PLACED_BY in judging or (Path(folder) / SECOND_FILE).exists()
     if judging.empty or not told:
         return ""
-    people = sorted({*judging.get(PLACED_BY, pd.Series(dtype=str)).astype(str)} - {""})
-    words = f"{LANDMARKS_FILE}: {len(judging)} points for judging"
-    words += f", placed by {', '.join(people)}" if people else ""
+    placed_by = judging.get(PLACED_BY, pd.Series(dtype=str)).fillna("").astype(str)
+    counts = placed_by[placed_by != ""].value_counts(sort=False).sort_index()
+    words = f"{LANDMARKS_FILE}: {_points(len(judging))} for judging"
+    if counts.sum() == len(judging):
+        words += f", placed by {', '.join(counts.index)}"
+    elif len(counts):  # nobody knows who placed the others
+        words += ", of which " + ", ".join(f"{n} placed by {who}" for who, n in counts.items())
+    if registering := len(points_for(landmarks, REGISTERING)):
+        words += f"; {_points(registering)} for registering"
     second, _ = read_landmarks(Path(folder) / SECOND_FILE, files)
     found = repeated_distances(judging, points_for(second, JUDGING))
     if len(found):
         words += f"; {len(found)} were placed twice and differ by {found.mean():.1f} px on average"
     return words
+
+
+def _points(count: int) -> str:
+    return f"{count} point" if count == 1 else f"{count} points"

@@ -1,6 +1,6 @@
 """Keypoints: points of an image that can be recognised in another one, and their descriptors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,6 +29,14 @@ class Keypoints:
     angles: np.ndarray
     descriptors: np.ndarray
     shape: tuple[int, int]
+
+    def turned(self, degrees: float) -> "Keypoints":
+        """Return the keypoints as if the image had been turned back by so many degrees.
+
+        The points stay where they are; only their directions change. So they can be compared with
+        those of an image that is turned otherwise.
+        """
+        return replace(self, angles=self.angles - degrees)
 
 
 @remembered

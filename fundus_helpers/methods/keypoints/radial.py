@@ -26,6 +26,14 @@ from fundus_helpers.methods.keypoints.matches import Matches
 RADIAL_CONSTANT = 0.12
 SEARCHED = (-0.1, 0.5)  # the range of constants that `estimate_radial_constant` searches
 
+# What a homography between two photographs of one eye is, if few points cannot tell. The eye has
+# turned before the camera, so the perspective is the shift times the squared tangent of half the
+# field of view, with the opposite sign: 0.17 for 45 degrees; for FIRE 0.15 to 0.19 were found. The
+# standard deviations around it, of the stretch and of the perspective, are a little wider than
+# those of 72 pairs of FIRE.
+TURN = 0.17
+STRETCH, PERSPECTIVE = 0.005, 0.01
+
 
 def _centre_and_unit(shape: tuple[int, int]) -> tuple[np.ndarray, float]:
     """Return the centre of an image and half its longer side, in pixels."""
@@ -111,7 +119,11 @@ class RadialHomography:
 
 
 def fit_homography(
-    matches: Matches, weights: np.ndarray | None = None, constant: float = RADIAL_CONSTANT
+    matches: Matches,
+    weights: np.ndarray | None = None,
+    constant: float = RADIAL_CONSTANT,
+    *,
+    error: float = 0.0,
 ) -> RadialHomography:
     """Fit a homography in the radially corrected plane by weighted least squares.
 
@@ -123,6 +135,10 @@ def fit_homography(
         None: all weights are equal.
     constant : float
         See `to_plane`.
+    error : float
+        Error of the matches, in pixels of the moving image (standard deviation in x and in y). The
+        larger it is, the nearer the homography is held to what a turn of the eye gives (`TURN`).
+        0: it is not held.
 
     Raises
     ------
@@ -135,6 +151,7 @@ def fit_homography(
     target = to_plane(matches.moving_points, matches.moving_shape, constant).T
     root, depth = np.sqrt(np.ones_like(x) if weights is None else weights), np.ones_like(x)
     one, zero = np.ones_like(x), np.zeros_like(x)
+    held, linear = error / (max(matches.moving_shape) / 2), np.eye(2)
     for _ in range(3):  # divided by the depth, the residuals of the equations are distances
         rows = [
             [x, y, one, zero, zero, zero, -target[0] * x, -target[0] * y],
@@ -142,10 +159,26 @@ def fit_homography(
         ]
         scale = root / depth
         system = np.concatenate([np.column_stack(row) * scale[:, None] for row in rows])
-        solution = np.linalg.lstsq(system, (target * scale).ravel(), rcond=None)[0]
+        right = (target * scale).ravel()
+        if held:
+            system = np.vstack([system, held * _turned_eye(linear)])
+            right = np.append(right, np.zeros(4))
+        solution = np.linalg.lstsq(system, right, rcond=None)[0]
+        linear = solution[[0, 1, 3, 4]].reshape(2, 2)
         depth = np.maximum(solution[6] * x + solution[7] * y + 1, 0.1)
     matrix = np.append(solution, 1).reshape(3, 3)
     return RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, constant)
+
+
+def _turned_eye(linear: np.ndarray) -> np.ndarray:
+    """Return four equations, (4, 8), of a turn of the eye: no stretch, and its perspective."""
+    equations = np.zeros((4, 8))
+    equations[0, [0, 4]] = np.array([1, -1]) / (2 * STRETCH)
+    equations[1, [1, 3]] = 1 / (2 * STRETCH)
+    turn = TURN * linear / np.sqrt(abs(np.linalg.det(linear)))  # the shift in the fixed plane
+    equations[2:, 6:] = np.eye(2) / PERSPECTIVE
+    equations[2:, [2, 5]] = turn.T / PERSPECTIVE
+    return equations
 
 
 def radial_misfit(series: Sequence[Matches], constant: float, *, scale: float = 0.003) -> float:

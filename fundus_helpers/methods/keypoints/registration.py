@@ -24,7 +24,7 @@ from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
 from fundus_helpers.methods.pair import SCALE_LIMIT, Pair, check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment, nearest_linear
+from fundus_helpers.methods.start import coarse_alignment
 from fundus_helpers.transforms.transform import RegistrationError
 
 # Numbers of matches that agree on a homography. Between unrelated eyes up to 9 matches agree,
@@ -205,12 +205,16 @@ def _near_start(
     pair: Pair, start: sitk.Transform, radial_constant: float, count: int
 ) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
     """Refine a start; return the mapping, and whether common vessels were seen."""
+    linear = transforms.linear_part(start, pair.fixed.shape)
     sides = [
         [find_keypoints(image, mask, count=count) for image in images]
         for images, mask in zip(
             zip(*_maps(pair), strict=True), (pair.fixed_mask, pair.moving_mask), strict=True
         )
     ]
+    # A person may have found that the photograph is turned, however far.
+    turn = transforms.turn_of(transforms.to_matrix(linear))
+    sides[1] = [keypoints.turned(turn) for keypoints in sides[1]]
 
     def mapping(points: np.ndarray) -> np.ndarray:
         return transforms.map_points(start, np.reshape(points, (-1, 2))).reshape(np.shape(points))
@@ -220,7 +224,7 @@ def _near_start(
         by_chance = matching.chance_matches(model, *sides)
         if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and _is_plausible(model):
             return model, True
-    aligned = align_vessels(pair, nearest_linear(start, pair.fixed.shape))
+    aligned = align_vessels(pair, linear)
     if aligned is None:
         return mapping, False
     matrix = transforms.to_matrix(aligned)

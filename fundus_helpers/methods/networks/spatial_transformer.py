@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import torch
 from annotated_types import Interval
 
+from fundus_helpers import transforms
 from fundus_helpers.methods.knobs import checked
 from fundus_helpers.methods.networks.augmentation import Motion
 from fundus_helpers.methods.networks.batches import check_pairs, made_up_pairs, real_pairs
@@ -35,7 +36,7 @@ from fundus_helpers.methods.networks.training import (
     train,
 )
 from fundus_helpers.methods.pair import check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment, nearest_linear
+from fundus_helpers.methods.start import coarse_alignment
 
 KIND = "spatial_transformer"
 
@@ -109,7 +110,7 @@ class SpatialTransformer:
         self._warn_of_another_size(*shapes)
         begin = torch.eye(3)
         if isinstance(start, sitk.Transform):
-            begin = transform_to_matrix(nearest_linear(start, pair.fixed.shape), *shapes)
+            begin = transform_to_matrix(transforms.linear_part(start, pair.fixed.shape), *shapes)
         elif start == "cross_correlation":
             begin = transform_to_matrix(coarse_alignment(pair), *shapes)
         device = next(self.network.parameters()).device

@@ -7,6 +7,7 @@ import numpy as np
 
 from fundus_helpers.loading.tables.placed_points import USES, PlacedPoint
 from fundus_helpers.methods.points import LEAST_POINTS, PointFit, fit_points
+from fundus_helpers.transforms.linear import nearest_matrix
 from fundus_helpers.transforms.transform import RegistrationError, rescale_points, to_matrix
 
 CHANGES = "add", "move", "confirm", "snapped", "use", "remove"
@@ -81,8 +82,7 @@ class Placements:
             np.array([getattr(self.spots[i], side) for i in self.counting])
             for side in ("fixed", "moving")
         )
-        terms = np.column_stack([fixed, np.ones(len(fixed))])
-        return np.linalg.lstsq(terms, moving, rcond=None)[0].T
+        return nearest_matrix(fixed, moving)
 
     def partner(self, point: tuple[float, float], side: str) -> tuple[float, float]:
         """Return where the transform so far puts a point of one side in the other photograph."""

@@ -1,6 +1,6 @@
 """Points that a person places in the template and in a visit that could not be registered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -69,9 +69,9 @@ class Placer:
         self.widget = Photographs(names=names, visit=others.index(place))
         self.widget.fixed = self._pictures(self._template)
         self.widget.fixed_size = self._size(self._template)
-        self._worker = Worker(self._tell_error)
-        self.widget.on_msg(lambda _, content, __: self._guarded(partial(self.take, content)))
-        self.widget.observe(lambda _: self._guarded(self._open), "visit")
+        self._worker = Worker.of_panel(self.widget.tell)
+        self.widget.on_msg(lambda _, content, __: self._worker.guard(partial(self.take, content)))
+        self.widget.observe(lambda _: self._worker.guard(self._open), "visit")
         self._open()
 
     def _ipython_display_(self) -> None:
@@ -80,16 +80,6 @@ class Placer:
     def finish(self) -> None:
         """Wait until all work is done, and raise the last error that occurred."""
         self._worker.finish()
-
-    def _guarded(self, task: Callable[[], None]) -> None:
-        try:
-            task()
-        except Exception as error:  # shown on the panel, raised by `finish`
-            self._worker.error = error
-            self._tell_error(error)
-
-    def _tell_error(self, error: Exception) -> None:
-        self.widget.tell("error", f"{type(error).__name__}: {error}")
 
     # What is shown.
 

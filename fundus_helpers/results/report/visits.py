@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_helpers.metrics.verdict import DOUBTFUL, FAILED, USABLE
+from fundus_helpers.metrics.verdict import BY_HAND, DOUBTFUL, FAILED, USABLE
 from fundus_helpers.results.folder import AFTER, ALONE, BEFORE
 from fundus_helpers.series.outcomes import best_method
 
@@ -167,6 +167,9 @@ def verdict_sentences(taken: TakenMethod) -> list[str]:
         count = "The visit"
     told = "was" if good == 1 else "were"
     sentences = [f"{count} {told} registered to {template} and accepted."]
+    by_hand = [taken.named(row["visit"]) for row in rows if row["verdict"] == BY_HAND]
+    if by_hand:
+        sentences.append(f"Accepted by hand, from points placed by a person: {', '.join(by_hand)}.")
     for verdict in (DOUBTFUL, FAILED):
         found = [row for row in rows if row["verdict"] == verdict]
         if found:
