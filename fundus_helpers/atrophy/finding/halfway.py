@@ -22,8 +22,8 @@ CONTINUED = 6.0  # standard deviation of the blur that continues the healthy lev
 GAP, DEPTH = 2.0, 4.5
 AROUND = 12.0  # standard deviation of the window in which inside and outside are compared
 REACH = 3  # how far a border may move in one round
-# Standard deviations of the blur of a sharp border, which weakens the contrast beside it, and of one
-# that fades away, which moves half the contrast inwards where the border is bent.
+# Standard deviations of the blur of a sharp border, which weakens the contrast beside it, and of a
+# border that fades away, where half the contrast lies inwards if the border is bent.
 SHARP, FADING = 1.6, 4.0
 LEAST_LEFT = 0.6  # what blur leaves of the contrast beside the border, at the least
 SHARES = 0.3, 0.6  # of the contrast at the border: the least and the largest

@@ -258,7 +258,16 @@ def _folder_in(listing: DataListing, patient: str) -> Path:
 
 
 def too_few(visits: pd.DataFrame, patient: str, laterality: str, fewest: int = 2) -> str:
-    """Return the message that an eye has too few visits, with the reason for each unused file."""
+    """Return the message that an eye has too few visits, with the reason for each unused file.
+
+    Parameters
+    ----------
+    visits : DataFrame
+        Of the eye, as `list_visits` gives it.
+    patient, laterality : str
+    fewest : int
+        Visits that are needed.
+    """
     left_out = visits[~visits["used"]]
     reasons = [f"{row.file}: {row.reason}" for row in left_out.itertuples()]
     count = visits["used"].sum()
