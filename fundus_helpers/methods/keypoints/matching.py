@@ -14,6 +14,7 @@ from fundus_helpers.methods.keypoints.radial import (
     fit_homography,
     to_plane,
 )
+from fundus_helpers.methods.pair import SCALE_LIMIT
 from fundus_helpers.transforms.transform import RegistrationError
 
 # Largest rotation in degrees, and largest ratio of sizes, of two photographs of one eye.
@@ -25,6 +26,9 @@ LEAST_SIMILARITY = 0.6
 # A match agrees with a homography if it is nearer than this share of the longer side: 3.75 px of
 # 728.
 AGREEMENT = 0.00515
+# Number of matches that must agree on a homography. Between unrelated eyes up to 9 matches agree,
+# between the true pairs of FIRE at least 25.
+ENOUGH_MATCHES = 15
 
 
 def mutual_matches(fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93) -> Matches:
@@ -184,6 +188,26 @@ def refine(
             model = fit_homography(matches, weights, constant)
             distance = model.residuals(matches)
     return model, matches
+
+
+def is_plausible(model: RadialHomography) -> bool:
+    """Whether no part of the image is mirrored, or scaled more than `pair.SCALE_LIMIT` allows.
+
+    Parameters
+    ----------
+    model : RadialHomography
+    """
+    height, width = model.fixed_shape
+    step = max(height, width) / 8
+    rows, columns = (np.linspace(step, n - step, 5) for n in (height, width))
+    places = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 1, 2)
+    origin, x, y = np.moveaxis(model(places + step / 2 * np.array([[0, 0], [1, 0], [0, 1]])), 1, 0)
+    # The scale is that of images with the same longer side.
+    unit = max(model.fixed_shape) / max(model.moving_shape) / (step / 2)
+    jacobians = np.stack([x - origin, y - origin], axis=2) * unit
+    scales = np.linalg.svd(jacobians, compute_uv=False)
+    within = scales.max() < SCALE_LIMIT and scales.min() > 1 / SCALE_LIMIT
+    return bool(within and np.linalg.det(jacobians).min() > 0)
 
 
 def chance_matches(
