@@ -185,7 +185,9 @@ def _best_agreement(
         return correlate(in_moving, in_fixed, method="fft")
 
     agreement = sum(sums(moving[..., k], fixed[..., k]) for k in (0, 1))
-    power = sums(moving_mask, np.sum(fixed**2, axis=2)) * sums(np.sum(moving**2, axis=2), fixed_mask)
+    power = sums(moving_mask, np.sum(fixed**2, axis=2)) * sums(
+        np.sum(moving**2, axis=2), fixed_mask
+    )
     count = np.maximum(sums(moving_mask, fixed_mask).round(), 1)
     significance = np.abs(agreement) / np.sqrt(np.maximum(power, 1e-9)) * np.sqrt(count)
     significance[count < LEAST_OVERLAP * fixed_mask.sum()] = -np.inf

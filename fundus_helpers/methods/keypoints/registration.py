@@ -19,10 +19,10 @@ from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
+from fundus_helpers.methods.keypoints.line_homography import find_line_homography
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
-from fundus_helpers.methods.keypoints.line_homography import find_line_homography
 from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
@@ -133,7 +133,9 @@ def register(
         start = transforms.rescale(start, *(1 / factor for factor in factors))
         mapping, seen = _near_start(pair, start, radial_constant, count)
         # A person has seen that it is the same place.
-        transform = finish(mapping, pair, least_correlation=-1.0, follow_vessels=follow_vessels and seen)
+        transform = finish(
+            mapping, pair, least_correlation=-1.0, follow_vessels=follow_vessels and seen
+        )
     return transforms.rescale(transform, *factors)
 
 
@@ -232,7 +234,9 @@ def find_homography(
         WIDE_RADII,
     )
     by_chance = matching.chance_matches(model, fixed, moving)
-    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not matching.is_plausible(model):
+    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not matching.is_plausible(
+        model
+    ):
         raise RegistrationError(
             "no common vessels were found: another eye, too small an overlap, or a mirrored image "
             f"({most} keypoints agree, {ENOUGH_MATCHES} are needed; around a coarse alignment "
@@ -258,7 +262,9 @@ def _near_start(
     with contextlib.suppress(RegistrationError):  # then the vessels as a whole are aligned
         model, matches = matching.refine(mapping, *sides, radial_constant)
         by_chance = matching.chance_matches(model, *sides)
-        if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and matching.is_plausible(model):
+        if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and matching.is_plausible(
+            model
+        ):
             return model, True
     aligned = align_vessels(pair, nearest_linear(start, pair.fixed.shape))
     if aligned is None:
