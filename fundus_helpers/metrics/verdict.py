@@ -34,8 +34,8 @@ AGREEING = 15, 40
 CORRELATIONS = 0.25, 0.45
 # Where the images are not alike, their vessels are compared, bright or dark. Both the correlation
 # of the pictures of the vessels and that of their directions must reach these values; more in a
-# small overlap. Photographs of two different eyes had at most 0.22, angiograms and colour photographs of
-# one eye at least 0.38.
+# small overlap. Photographs of two different eyes had at most 0.22, angiograms and colour
+# photographs of one eye at least 0.38.
 VESSELS = 0.2, 0.3
 # Beyond these limits a registration is doubtful; both are shares of the width.
 LARGEST_ERROR, LARGEST_DISAGREEMENT = 0.005, 0.005
@@ -291,7 +291,7 @@ def _wrong(evidence: Evidence) -> list[str]:
 def _unlike(evidence: Evidence, level: int) -> list[str]:
     """Say what photographs have too little in common: to be one retina (0), to be certain (1)."""
     if evidence.look_at == "vessels":
-        least = VESSELS[level] * small_overlap_factor(evidence.overlap)
+        least = VESSELS[level] * small_overlap_factor(evidence.overlap) ** 2
         seen = min(evidence.correlation, evidence.directions)
         said = "not the same vessels", "the vessels are hardly similar"
         return [f"{said[level]} (correlation {seen:.2f})"] if seen < least else []

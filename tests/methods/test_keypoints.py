@@ -280,3 +280,22 @@ def test_real_pairs_are_registered_to_a_pixel_or_two_of_2912(fire_folder):
     if len(found) < len(FIRE_PAIRS):
         pytest.skip("the folder does not hold these pairs")
     assert np.mean([*found.values()]) < 2.2 and max(found.values()) < 5
+
+
+def test_a_negative_is_registered_by_its_vessels_and_accepted(retina, aperture, common):
+    fixed = as_seen_through(retina, project)
+    negative = np.where(aperture, 1 - retina, 0).astype(np.float32)
+    found = register(fixed, negative, radial_constant=0.0)
+    assert errors(found, project, common).mean() < 0.5
+    verdict = metrics.judge(found, fixed, negative)
+    assert verdict.status == "accepted" and verdict.evidence.look_at == "vessels"
+    off = transforms.compose(transforms.from_matrix([[1, 0, 8], [0, 1, 5]]), found)
+    assert metrics.judge(off, fixed, negative).status == "failed"
+
+
+def test_the_negative_of_another_eye_is_refused(retina, aperture):
+    another = np.rot90(np.where(aperture, 1 - retina[:, ::-1], 0)).astype(np.float32)
+    with pytest.raises(RegistrationError, match="no common vessels"):
+        register(retina, another)
+    with pytest.raises(RegistrationError, match="bright or dark"):
+        register(retina, another, look_at="vessels")
