@@ -27,6 +27,10 @@ ANGLES = (-12.0, -6.0, 0.0, 6.0, 12.0)
 # share of it. Directions are thinner than brightness, and need more pixels.
 DIRECTION_SIZE, DIRECTION_WIDTH = 160, 0.011
 
+# Photographs that are turned by more degrees, or magnified more, are turned back before they are
+# compared. No two cameras differ by more than the last number.
+FAR_TURN, FAR_SCALE, LARGEST_TURNED_SCALE = 10.0, 1.15, 2.6
+
 
 def find_start(
     pair: Pair,
@@ -109,6 +113,74 @@ def nearest_linear(
         scale = np.hypot(a, b) if model == "rigid" else np.sum(p**2)
         linear = np.array([[a, -b], [b, a]]) / scale
     return transforms.from_matrix(np.column_stack([linear, target - linear @ middle]))
+
+
+def nearest_similarity(fixed_points: np.ndarray, moving_points: np.ndarray) -> sitk.AffineTransform:
+    """Return the rotation, scale and shift that map points to points best, by least squares.
+
+    Parameters
+    ----------
+    fixed_points, moving_points : float ndarray, shape (n, 2)
+        Two points or more, (x, y).
+    """
+    middle, target = fixed_points.mean(axis=0), moving_points.mean(axis=0)
+    p, q = fixed_points - middle, moving_points - target
+    a, b = np.sum(p * q), np.sum(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
+    linear = np.array([[a, -b], [b, a]]) / np.sum(p**2)
+    return transforms.from_matrix(np.column_stack([linear, target - linear @ middle]))
+
+
+def far_turn(
+    transform: sitk.Transform, fixed_shape: tuple[int, int], moving_shape: tuple[int, int]
+) -> sitk.AffineTransform | None:
+    """Return the similarity nearest to a transform, if it turns or magnifies much.
+
+    Parameters
+    ----------
+    transform : sitk.Transform
+        Maps fixed points to moving points.
+    fixed_shape, moving_shape : (height, width)
+        Shapes of the images.
+
+    Returns
+    -------
+    sitk.AffineTransform or None
+        None if the images are hardly turned, or magnified more than can be registered.
+    """
+    found = nearest_linear(transform, fixed_shape, "similarity")
+    (cosine, _, _), (sine, _, _) = transforms.to_matrix(found)
+    scale = math.hypot(cosine, sine) * max(fixed_shape) / max(moving_shape)
+    if not 1 / LARGEST_TURNED_SCALE < scale < LARGEST_TURNED_SCALE:
+        return None
+    turned = abs(math.degrees(math.atan2(sine, cosine))) > FAR_TURN
+    return found if turned or abs(math.log(scale)) > math.log(FAR_SCALE) else None
+
+
+def turned_back(
+    moving: np.ndarray, mask: np.ndarray, turn: sitk.Transform, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Show the moving image as the fixed one is seen: turned back, and as large.
+
+    Parameters
+    ----------
+    moving : float32 ndarray in [0, 1], shape (height, width)
+    mask : bool ndarray of the same shape
+        True inside the field of view.
+    turn : sitk.Transform
+        A similarity that maps fixed points to moving points.
+    shape : (height, width)
+        Shape of the fixed image.
+
+    Returns
+    -------
+    image : float32 ndarray, shape `shape`
+    mask : bool ndarray, shape `shape`
+    """
+    scale = math.sqrt(abs(np.linalg.det(transforms.to_matrix(turn)[:, :2])))
+    if scale > 1:  # otherwise the finest structures would be sampled too seldom
+        moving = cv2.GaussianBlur(moving, (0, 0), 0.5 * math.sqrt(scale**2 - 1) + 1e-3)
+    image = np.clip(transforms.warp(moving, turn, shape, interpolation="cubic"), 0, 1)
+    return image.astype(np.float32), transforms.warp_mask(mask, turn, shape)
 
 
 @remembered

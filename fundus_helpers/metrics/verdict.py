@@ -8,6 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
+from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.methods.pair import (
     LEAST_OVERLAP,
     SCALE_LIMIT,
@@ -15,6 +16,7 @@ from fundus_helpers.methods.pair import (
     prepare_pair,
     small_overlap_factor,
 )
+from fundus_helpers.methods.start import far_turn, turned_back
 from fundus_helpers.metrics.evidence import BOUND, SIZE, Evidence, gather, look_at_vessels
 from fundus_helpers.metrics.faults import Examined
 from fundus_helpers.transforms.transform import RegistrationError
@@ -24,6 +26,7 @@ ACCEPTED, DOUBTFUL, FAILED = "accepted", "doubtful", "failed"
 # images alone would say is told, too, but does not decide.
 BY_HAND = "accepted, by hand"
 USABLE = ACCEPTED, BY_HAND  # verdicts of transforms that can be used
+RANKS = FAILED, DOUBTFUL, ACCEPTED  # from bad to good
 
 # A registration with less than the first value is wrong; with less than the second it is doubtful.
 # Photographs of two different eyes of FIRE, registered by six methods, had at most 2.3 times as
@@ -157,13 +160,14 @@ def judge(
     >>> verdict.status, verdict.reasons
     ('accepted', ())
     """
+    sides, masks = (fixed, moving), (fixed_mask, moving_mask)
     try:
-        pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
+        pair = prepare_pair(*sides, *masks, size=SIZE)
     except RegistrationError as error:
         return Verdict(FAILED, (str(error),))
-    examined = Examined(fixed, moving, pair)
     more = {"failure": failure, "doubts": doubts, "by_hand": by_hand}
-    return _judge_pair(transform, examined, backward=backward, **more)
+    verdict = _judge_pair(transform, Examined(*sides, pair), backward=backward, **more)
+    return _judge_turned(verdict, transform, sides, masks, backward, doubts)
 
 
 def judge_all(
@@ -200,11 +204,48 @@ def judge_all(
         pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=SIZE)
     except RegistrationError as error:
         return [Verdict(FAILED, (str(error),)) for _ in found]
-    examined = Examined(fixed, moving, pair)
-    return [
+    sides, masks = (fixed, moving), (fixed_mask, moving_mask)
+    examined = Examined(*sides, pair)
+    verdicts = [
         _judge_pair(transform, examined, failure=failure, by_hand=points)
         for transform, failure, points in zip(found, failures, by_hand, strict=True)
     ]
+    return [
+        _judge_turned(verdict, transform, sides, masks)
+        for verdict, transform in zip(verdicts, found, strict=True)
+    ]
+
+
+def _judge_turned(
+    verdict: Verdict,
+    transform: sitk.Transform | None,
+    images: tuple[np.ndarray, np.ndarray],
+    masks: tuple[np.ndarray | None, np.ndarray | None],
+    backward: sitk.Transform | None = None,
+    doubts: Sequence[str] = (),
+) -> Verdict:
+    """Judge again where one photograph is much turned or magnified: turn it back first.
+
+    Keypoints are compared with their directions and sizes, so that those of a turned photograph
+    would not agree.
+    """
+    if transform is None or verdict.status in USABLE:
+        return verdict
+    fixed, moving = images
+    turn = far_turn(transform, np.shape(fixed), np.shape(moving))
+    if turn is None:
+        return verdict
+    mask = field_of_view(moving) if masks[1] is None else np.asarray(masks[1], bool)
+    moving, mask = turned_back(np.asarray(moving, np.float32), mask, turn, np.shape(fixed))
+    try:
+        pair = prepare_pair(fixed, moving, masks[0], mask, size=SIZE)
+    except RegistrationError:  # hardly anything of it is in the frame of the fixed photograph
+        return verdict
+    left = transforms.compose(transform, turn.GetInverse())
+    back = None if backward is None else transforms.compose(turn, backward)
+    judged = _judge_pair(left, Examined(fixed, moving, pair), backward=back, doubts=doubts)
+    better = RANKS.index(judged.status) > RANKS.index(verdict.status)
+    return judged if better else verdict
 
 
 def _judge_pair(

@@ -41,16 +41,36 @@ def mutual_matches(fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93) 
         Largest ratio of the distances to the most similar and to the second most similar
         descriptor. Smaller keeps fewer, more reliable matches.
     """
+    i, j = mutual_neighbours(fixed, moving, ratio=ratio)
+    alike = _alike(fixed, moving, i, j)
+    return _matches(fixed, moving, i[alike], j[alike])
+
+
+def mutual_neighbours(
+    fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match keypoints as `mutual_matches` does, whatever their directions and sizes are.
+
+    Parameters
+    ----------
+    fixed, moving, ratio
+        See `mutual_matches`.
+
+    Returns
+    -------
+    fixed_index, moving_index : int ndarray, shape (n,)
+        Indices of the keypoints that belong together.
+    """
     if min(len(fixed.points), len(moving.points)) < 2:
-        return _matches(fixed, moving, np.zeros(0, int), np.zeros(0, int))
+        return np.zeros(0, int), np.zeros(0, int)
     similarity = fixed.descriptors @ moving.descriptors.T
     i, j = np.arange(len(similarity)), similarity.argmax(axis=1)
     mutual = similarity.argmax(axis=0)[j] == i
     best = similarity[i, j]
     similarity[i, j] = -1
     distances = np.sqrt(np.maximum(2 - 2 * np.stack([best, similarity.max(axis=1)]), 0))
-    good = mutual & (distances[0] < ratio * distances[1]) & _alike(fixed, moving, i, j)
-    return _matches(fixed, moving, i[good], j[good])
+    good = mutual & (distances[0] < ratio * distances[1])
+    return i[good], j[good]
 
 
 def guided_matches(

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from annotated_types import Interval
 
 from fundus_helpers import transforms
+from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import following, matching
@@ -25,9 +26,10 @@ from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
+from fundus_helpers.methods.keypoints.wide_search import find_turn
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
 from fundus_helpers.methods.pair import LEAST_CORRELATION, Pair, check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment, nearest_linear
+from fundus_helpers.methods.start import coarse_alignment, nearest_linear, turned_back
 from fundus_helpers.transforms.transform import RegistrationError
 
 # If fewer matches agree on the images, the keypoints of their vessels are used too, and then
@@ -115,28 +117,82 @@ def register(
     RegistrationError
         If an image shows nothing, if too few keypoints agree, or if the result is not plausible.
     """
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=size)
-    if changing is not None:
-        if np.shape(changing) != np.shape(fixed):
-            raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
-        changing = _at_size(np.asarray(changing), pair.fixed.shape)
-    factors = [
-        max(np.shape(image)) / max(small.shape)
-        for image, small in ((fixed, pair.fixed), (moving, pair.moving))
-    ]
+    if changing is not None and np.shape(changing) != np.shape(fixed):
+        raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
     knobs = {"protect": protect, "stiffness": stiffness, "change_level": change_level}
-    finish = partial(_finished, changing=changing, follow_vessels=follow_vessels, **knobs)
+    finish = partial(_finished, follow_vessels=follow_vessels, **knobs)
     how = {"radial_constant": radial_constant, "count": count}
+    once = partial(_register, changing=changing, finish=finish, look_at=look_at, size=size, **how)
+    masks = fixed_mask, moving_mask
+    if start is not None:
+        return once(fixed, moving, *masks, start=start)
+    pair = prepare_pair(fixed, moving, *masks, size=size)
+    try:
+        return once(fixed, moving, *masks, pair=pair)
+    except RegistrationError as error:
+        failure = error
+    try:
+        return _register_turned(fixed, moving, *masks, pair=pair, once=once, count=count)
+    except RegistrationError as error:
+        raise failure from error  # what is said about the ordinary search says more
+
+
+def _register(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    fixed_mask: np.ndarray | None,
+    moving_mask: np.ndarray | None,
+    *,
+    finish: Callable[..., sitk.Transform],
+    look_at: str,
+    size: int,
+    changing: np.ndarray | None,
+    start: sitk.Transform | None = None,
+    pair: Pair | None = None,
+    **how: float,
+) -> sitk.Transform:
+    """Register images that are turned by at most 30 degrees and magnified by at most 1.5."""
+    if pair is None:
+        pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=size)
+    if changing is not None:
+        changing = _at_size(np.asarray(changing), pair.fixed.shape)
+    finish = partial(finish, changing=changing)
+    factors = _factors(fixed, moving, pair)
     if start is None:
         transform = _searched(pair, look_at, finish, **how)
     else:
         start = transforms.rescale(start, *(1 / factor for factor in factors))
-        mapping, seen = _near_start(pair, start, radial_constant, count)
+        mapping, seen = _near_start(pair, start, **how)
         # A person has seen that it is the same place.
-        transform = finish(
-            mapping, pair, least_correlation=-1.0, follow_vessels=follow_vessels and seen
-        )
+        finish = finish if seen else partial(finish, follow_vessels=False)
+        transform = finish(mapping, pair, least_correlation=-1.0)
     return transforms.rescale(transform, *factors)
+
+
+def _register_turned(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    fixed_mask: np.ndarray | None,
+    moving_mask: np.ndarray | None,
+    *,
+    pair: Pair,
+    once: Callable[..., sitk.Transform],
+    count: int,
+) -> sitk.Transform:
+    """Register images that are turned and magnified by anything: turn one back, then register."""
+    factors = _factors(fixed, moving, pair)
+    turn = transforms.rescale(find_turn(pair, count=count), *factors)
+    moving = np.asarray(moving, np.float32)
+    moving_mask = field_of_view(moving) if moving_mask is None else np.asarray(moving_mask, bool)
+    back, back_mask = turned_back(moving, moving_mask, turn, np.shape(fixed))
+    return transforms.compose(once(fixed, back, fixed_mask, back_mask), turn)
+
+
+def _factors(fixed: np.ndarray, moving: np.ndarray, pair: Pair) -> list[float]:
+    return [
+        max(np.shape(image)) / max(small.shape)
+        for image, small in ((fixed, pair.fixed), (moving, pair.moving))
+    ]
 
 
 def _searched(
