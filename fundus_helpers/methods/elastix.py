@@ -178,7 +178,7 @@ def register(
     transform = transforms.compose(*found, begin)
     if normalise:
         least = {"least_correlation": LEAST_FLEXIBLE_CORRELATION} if "bspline" in stages else {}
-        check_result(transform, pair, **least)
+        check_result(transform, pair, modalities=metric == "mutual_information", **least)
     return transform
 
 

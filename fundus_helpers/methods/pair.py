@@ -167,6 +167,7 @@ def check_result(
     *,
     scale_limit: float = SCALE_LIMIT,
     least_correlation: float = LEAST_CORRELATION,
+    modalities: bool = False,
 ) -> None:
     """Refuse a transform that two photographs of one eye cannot have.
 
@@ -182,6 +183,8 @@ def check_result(
         Smallest correlation of the registered, evenly lit images if they overlap by half. A smaller
         overlap needs a higher correlation. A more flexible transform should get a higher value.
         For pictures of vessels, the value is limited to `LEAST_VESSEL_CORRELATION`.
+    modalities : bool
+        The images may be of two modalities: if they do not correlate, their vessels may.
 
     Raises
     ------
@@ -191,6 +194,7 @@ def check_result(
     """
     if pair.look_at == "vessels":
         least_correlation = min(least_correlation, LEAST_VESSEL_CORRELATION)
+    given, whole = pair, transform
     pair, transform = _shrunk(pair, transform)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
     share = common.sum() / pair.fixed_mask.sum()
@@ -206,6 +210,9 @@ def check_result(
     correlation = correlation_inside(pair.fixed, warped, common)
     # In a small overlap, unrelated images can have a high correlation by chance.
     if correlation < least_correlation * small_overlap_factor(share):
+        if modalities and pair.look_at == "images":
+            check_result(whole, given.vessels(), scale_limit=scale_limit)
+            return
         raise RegistrationError(
             "no vessels are visible, another eye, or the overlap was not found (correlation "
             f"{correlation:.2f} after registration)"

@@ -146,7 +146,7 @@ def register(
         raise transforms.RegistrationError(f"ITK gave up: {reason}") from error
     transform = transforms.compose(to_pixels.GetInverse(), in_units, to_pixels)
     if normalise:
-        check_result(transform, pair)
+        check_result(transform, pair, modalities=metric == "mutual_information")
     return transform
 
 
