@@ -58,8 +58,10 @@ def mutual_neighbours(
 
     Returns
     -------
-    fixed_index, moving_index : int ndarray, shape (n,)
-        Indices of the keypoints that belong together.
+    fixed_index : int ndarray, shape (n,)
+        Indices of the keypoints of the fixed image.
+    moving_index : int ndarray, shape (n,)
+        Indices of the keypoints of the moving image that belong to them.
     """
     if min(len(fixed.points), len(moving.points)) < 2:
         return np.zeros(0, int), np.zeros(0, int)
