@@ -26,7 +26,9 @@ REACH = 3  # how far a border may move in one round
 # border that fades away, where half the contrast lies inwards if the border is bent.
 SHARP, FADING = 1.6, 4.0
 LEAST_LEFT = 0.6  # what blur leaves of the contrast beside the border, at the least
-SHARES = 0.3, 0.6  # of the contrast at the border: the least and the largest
+# Of the contrast, the least and the largest share at the border. The second one is small: where
+# healthy retina is enclosed, as a spared fovea is, the border is often sharp.
+SHARES = 0.3, 0.52
 CORE = 2.0, 7.0  # blur, and radius of the search, for the darkest place of a new focus
 VESSEL = 0.012  # width of the widest vessel, as a share of the longer side
 
