@@ -84,7 +84,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -193,6 +193,9 @@ benchmark-groupwise: .venv/installed  ## Measure time and memory of groupwise re
 
 benchmark-atrophy: .venv/installed  ## Measure how exactly atrophy is found and how fast it grows, on demo eyes
 	$(BIN)/python benchmarks/atrophy.py $(ARGS)
+
+benchmark-by-hand: .venv/installed  ## Measure registration from points placed by hand on spoiled photographs (FIRE=folder: on FIRE, too)
+	$(BIN)/python benchmarks/by_hand.py $(if $(FIRE),--fire "$$FIRE") $(ARGS)
 
 benchmark-tuning: .venv/installed  ## Measure the time from the move of a slider to the new picture, for every method
 	$(BIN)/python benchmarks/tuning.py
