@@ -11,12 +11,14 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from small_project import INHERITED
 
 import fundus_helpers as fh
 
@@ -145,6 +147,18 @@ def test_help_is_what_make_says_first_and_lists_every_command():
     assert told == make("help")
     listed = set(re.findall(r"^([a-z-]+) +\S", told, re.MULTILINE))
     assert listed >= helped_targets()
+
+
+def test_what_make_test_hands_down_does_not_reach_the_runs_of_the_tests():
+    inherited = set(INHERITED.split())
+    clean = {name: value for name, value in os.environ.items() if name not in inherited}
+    visits = ["VISITS=visits.csv", "VISITS_COLUMNS=file=F", "PATTERN={patient}"]
+    command = ["make", "--eval=environment:; @env", "environment", *visits]
+    told = subprocess.run(command, cwd=PROJECT, env=clean, stdout=PIPE, text=True, check=True)
+    exported = {line.partition("=")[0] for line in told.stdout.splitlines()}
+    assert "FUNDUS_VISITS" in exported  # so the recipe tells what make exports
+    of_any_make = {"_", "SHLVL", "PWD", "MAKE_TERMERR", "MAKE_TERMOUT"}
+    assert exported - set(clean) - of_any_make <= inherited
 
 
 def test_commands_that_the_pages_mention_exist():
