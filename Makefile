@@ -127,7 +127,11 @@ stack: .venv/installed  ## Write the registered photographs of one eye as one TI
 visits: .venv/installed  ## Write a first table of visits (visits.csv) to correct in a spreadsheet: DATA=folder
 	@$(BIN)/fundus visits "$$DATA"
 
+# An ellipse and a fovea are of one eye. `make atrophy` remembers them for the runs of the cohort.
+OF_ONE_EYE = $(if $(strip $(ELLIPSE)$(FOVEA)),$(error ELLIPSE and FOVEA are of one eye: give them to make \
+	atrophy PATIENT= EYE= first, which remembers them, and then run make cohort without them))
 cohort: .venv/installed  ## Run notebooks on every eye: DATA=folder NOTEBOOKS="02 09 11" PROFILE=local|slurm
+	$(OF_ONE_EYE)
 	@$(MAKE_VIEW)
 	@$(WARM) $(MAKE) --no-print-directory run-cohort
 

@@ -40,9 +40,11 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "Hints",
             "SavedHints",
             "Strokes",
+            "carry_hints",
             "find_atrophy",
             "hints_path",
             "read_hints",
+            "remember_hints",
             "save_hints",
         ],
         "growth": [

@@ -168,6 +168,7 @@ class Atrophy:
             "years": round(float(self.onset.years[i]), 4),
             "modality": self.visits.modality,
             "scale": "" if self.scale is None else str(self.scale),
+            "verdict": self.verdict[0],
         }
 
     def _numbers(self, i: int) -> dict[str, object]:
@@ -281,7 +282,7 @@ COLUMNS = (
     *("area_mm2", "area_low_mm2", "area_high_mm2", "square_root_area_mm", "foci"),
     *("perimeter_mm", "perimeter_px", "effective_radius", "circularity"),
     *("distance_to_fovea_mm", "central_residual_radius_mm"),
-    *("modality", "found_by", "scale", "reason"),
+    *("modality", "found_by", "scale", "verdict", "reason"),
 )
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from IPython.display import HTML, display
 
 from fundus_helpers.atrophy.eye import Atrophy, follow_atrophy, onset_of, scale_of
+from fundus_helpers.atrophy.finding.carried_hints import carry_hints
 from fundus_helpers.atrophy.finding.find import SeriesEvidence, gather_evidence
 from fundus_helpers.atrophy.finding.hints import Hints, Strokes
 from fundus_helpers.atrophy.finding.saved_hints import (
@@ -123,6 +124,7 @@ class Outliner:
         saved = read_hints(self.path)
         if saved is None:
             return
+        saved = carry_hints(saved, self._eye, self.visits)
         hints = saved.hints(self.visits, self._template)
         here = saved.resized(self.visits.shape)
         files = self.visits.files

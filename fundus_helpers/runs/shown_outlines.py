@@ -25,6 +25,7 @@ _KEPT = {
     "annotations": ("id", "image_id", "category_id", "segmentation", "bbox", "area", "iscrowd"),
     "categories": ("id", "name"),
 }
+UNREADABLE = "unreadable"  # is shown instead of a damaged file, so that whoever reads it says so
 
 
 def shown_outlines(
@@ -46,7 +47,7 @@ def shown_outlines(
         photograph is not shown, because its own name may be that of the patient.
     texts : dict of str to str
         Files of COCO, which name their photographs: the new name, and the content under the new
-        names of the photographs.
+        names of the photographs. A damaged file is shown as one that cannot be read.
     """
     links, texts = {}, {}
     matcher, by_stem = FileMatcher(names), _new_stems(names)
@@ -54,11 +55,12 @@ def shown_outlines(
         if row.kind != OTHER_FILE or row.path is None or not may_hold_outlines(row.path.name):
             continue
         document = _document(row.path)
-        if is_coco(document):
+        new = by_stem.get(normal_path(photograph_of_outline(row.file)))
+        if is_coco(document) or (document == UNREADABLE and not new):
             number = f"-{len(texts) + 1}" if texts else ""
             stem, suffix = os.path.splitext(COCO_FILE)
             texts[f"{stem}{number}{suffix}"] = _renamed(document, matcher, names)
-        elif new := by_stem.get(normal_path(photograph_of_outline(row.file))):
+        elif new:
             mark = OUTLINE_MARK if is_outline(row.path.name) else ""
             links[f"{new}{mark}{row.path.suffix.lower()}"] = row.path
     return links, texts
@@ -77,8 +79,8 @@ def _document(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):  # whoever reads the outline says so
-        return None
+    except (OSError, ValueError, RecursionError):
+        return UNREADABLE
 
 
 def _renamed(document: Any, matcher: FileMatcher, names: Mapping[str, str]) -> str:
@@ -96,4 +98,4 @@ def _renamed(document: Any, matcher: FileMatcher, names: Mapping[str, str]) -> s
         kept["annotations"] = [one for one in kept["annotations"] if one["image_id"] in known]
         return json.dumps(kept) + "\n"
     except (AttributeError, KeyError, TypeError):
-        return "unreadable\n"  # so that reading the outlines says so, too
+        return f"{UNREADABLE}\n"

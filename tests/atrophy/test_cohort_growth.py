@@ -49,6 +49,20 @@ def write_eye(results, name, table, **changed):
 # The mixed model
 
 
+def test_eyes_whose_map_is_doubtful_are_counted_and_named(tmp_path):
+    table = simulate_cohort(8, eyes_per_patient=1)
+    for patient, eye in table.groupby("patient"):
+        status = "doubtful" if patient == "made-up 003" else "accepted"
+        write_eye(tmp_path, f"{patient}_L", eye, verdict=status)
+    read, left_out = read_areas(tmp_path)
+    found = growth_model(read)
+    assert not left_out and found.eyes == 8
+    (told,) = [note for note in found.notes if "doubtful" in note]
+    assert told.endswith(": made-up 003 L")
+    assert eye_rates(read).set_index("patient")["verdict"]["made-up 003"] == "doubtful"
+    assert not any("doubtful" in note for note in growth_model(table).notes)
+
+
 def test_the_interval_holds_the_true_growth_in_most_cohorts(models):
     inside = [found.low <= 0.33 <= found.high for found in models]
     assert sum(inside) >= 18

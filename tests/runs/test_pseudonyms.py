@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from fundus_helpers.__main__ import main
+from fundus_helpers.atrophy.outlines import read_outlines
 from fundus_helpers.loading.tables.landmarks import read_landmarks
 from fundus_helpers.loading.visits import (
     cohort_eyes,
@@ -166,6 +167,18 @@ def test_outlines_follow_their_photographs_without_any_name(data, tmp_path):
     listed = list_eye(tmp_path / "view", shown.name, "L")
     assert {new["mask"].name, "atrophy_coco.json"} <= {*listed.files}
     assert new["regions"].name not in listed.files  # of the right eye
+
+
+@pytest.mark.parametrize("name", ["atrophy_coco.json", "Roe export.json", "{stem}_atrophy.json"])
+def test_a_damaged_file_of_outlines_is_told_under_pseudonyms_too(data, tmp_path, name):
+    name = name.format(stem=FILES[1][:-4])
+    (data / "Jane Roe" / name).write_bytes(b'{"images": [')
+    make_view(data, tmp_path / "view", KEY)
+    shown = tmp_path / "view" / pseudonym(KEY, "Jane Roe")
+    wanted = {path.name: (8, 8) for path in shown.iterdir() if path.suffix != ".json"}
+    outlines, remarks = read_outlines(shown, wanted)
+    assert not outlines and len(remarks) == 1
+    assert "damaged or cut short" in remarks[0] and "Roe" not in remarks[0]
 
 
 def test_what_has_not_changed_is_left_alone_and_what_is_gone_goes(data, tmp_path):

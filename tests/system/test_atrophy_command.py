@@ -133,6 +133,24 @@ def test_outlines_beside_photographs_and_hints_are_believed_and_others_named(
         assert 2 * (kept & drawn).sum() / (kept.sum() + drawn.sum()) > 0.95
 
 
+def test_hints_are_remembered_for_later_runs_and_carried_to_another_template(
+    painted, data, tmp_path
+):
+    x, y = true_fovea(read_truth(painted), f"demo_autofluorescence_{DATES[0]}_L.png")
+    ellipse = f"{x:.1f} {y:.1f} 150 120 20"
+    status, folder = follow(data, tmp_path, "--ellipse", ellipse, "--fovea", f"{x} {y}")
+    first, remembered = contents(folder), (folder.parent / "hints.json").read_bytes()
+    hints = json.loads((folder / "growth.json").read_text())["hints"]
+    status, folder = follow(data, tmp_path)
+    assert status == 0 and contents(folder) == first
+    assert json.loads((folder / "growth.json").read_text())["hints"] == hints
+    status, folder = follow(data, tmp_path, "--template", "last")
+    assert status == 0 and (folder.parent / "hints.json").read_bytes() == remembered
+    fovea = json.loads((folder / "growth.json").read_text())["hints"]["fovea"]
+    there = true_fovea(read_truth(painted), f"demo_autofluorescence_{DATES[-1]}_L.png")
+    assert fovea == pytest.approx(there, abs=1.5) and fovea != pytest.approx((x, y), abs=1.5)
+
+
 @pytest.mark.parametrize(
     ("patient", "words"),
     [("../x", "is not the plain name of a folder"), ("008", "no patient '008'")],

@@ -33,6 +33,7 @@ AREA_COLUMNS: Mapping[str, str] = {
     "modality": "kind of photograph, for example autofluorescence or colour",
     "scale": "how the millimetres per pixel are known",
     "found_by": "how the outline was found",
+    "verdict": "on the onset map of the eye: accepted, or doubtful (then look at its report)",
 }
 
 
@@ -211,7 +212,8 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per eye: ``patient``, ``laterality``, ``visits``, ``years`` (from the first to the
-        last visit), ``baseline_mm2`` (area at the first visit with atrophy),
+        last visit), ``verdict`` (on the onset map of the eye), ``baseline_mm2`` (area at the first
+        visit with atrophy),
         ``square_root_growth`` in mm/year, its ``standard_error`` (of the regression alone, so too
         small), and ``area_growth`` in mm2/year. Growth is NaN with visits of one day only, the
         error with fewer than three.
@@ -239,6 +241,7 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
                 "laterality": laterality,
                 "visits": len(eye),
                 "years": float(np.ptp(eye["years"])),
+                "verdict": first["verdict"],
                 "baseline_mm2": float(first["area_mm2"]),
                 "square_root_growth": rate,
                 "standard_error": error,
@@ -246,6 +249,9 @@ def eye_rates(table: pd.DataFrame) -> pd.DataFrame:
                 "involved": pd.NA if pd.isna(distance) else bool(distance == 0),
             }
         )
-    columns = "patient laterality visits years baseline_mm2 square_root_growth standard_error"
-    found = pd.DataFrame(rows, columns=[*columns.split(), "area_growth", "involved"])
+    columns = (
+        *("patient", "laterality", "visits", "years", "verdict", "baseline_mm2"),
+        *("square_root_growth", "standard_error", "area_growth", "involved"),
+    )
+    found = pd.DataFrame(rows, columns=columns)
     return found.astype({"involved": "boolean"})

@@ -12,6 +12,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMResults
 
 from fundus_helpers.atrophy.cohort.areas import eye_rates, one_modality
 from fundus_helpers.metrics.statistics import CONFIDENCE, LEAST_EYES
+from fundus_helpers.metrics.verdict import DOUBTFUL
 
 LEAST_PATIENTS = LEAST_EYES
 LEAST_PAIRS = 3  # patients with two eyes, without whom eyes and patients cannot be told apart
@@ -157,7 +158,7 @@ def growth_model(table: pd.DataFrame, modality: str | None = None) -> GrowthMode
     """
     table, others = one_modality(table, modality)
     usable, notes = usable_eyes(table)
-    notes += tuple(_count_of_others(others))
+    notes += (*_doubtful(usable), *_count_of_others(others))
     counts = {
         "patients": usable["patient"].nunique(),
         "eyes": len(usable[["patient", "laterality"]].drop_duplicates()),
@@ -362,6 +363,15 @@ def _by_means(table: pd.DataFrame, counts: dict, notes: tuple[str, ...]) -> Grow
         structure=BY_MEANS,
         notes=(*notes, "the spread between patients holds that between eyes, and the residual"),
     )
+
+
+def _doubtful(table: pd.DataFrame) -> list[str]:
+    """Say how many eyes are counted although the verdict on their onset map is doubtful."""
+    doubtful = table.loc[table["verdict"] == DOUBTFUL, ["patient", "laterality"]].drop_duplicates()
+    if not len(doubtful):
+        return []
+    eyes = ", ".join(f"{row.patient} {row.laterality}" for row in doubtful.itertuples())
+    return [f"counted although the onset map is doubtful (look at the reports): {eyes}"]
 
 
 def _count_of_others(left_out: list[dict[str, str]]) -> list[str]:

@@ -5,6 +5,7 @@ import pandas as pd
 
 from fundus_helpers.atrophy.cohort.areas import AREA_COLUMNS
 from fundus_helpers.atrophy.growth import DAYS_PER_YEAR
+from fundus_helpers.metrics.verdict import ACCEPTED
 
 MADE_UP = "made up, not measured"
 
@@ -114,6 +115,7 @@ def simulate_cohort(
             "modality": "autofluorescence",
             "scale": MADE_UP,
             "found_by": MADE_UP,
+            "verdict": ACCEPTED,
         }
     )
     return table.reindex(columns=list(AREA_COLUMNS))

@@ -7,6 +7,7 @@ import numpy as np
 
 from fundus_helpers import transforms
 from fundus_helpers.atrophy.eye import scale_of
+from fundus_helpers.atrophy.finding.carried_hints import carry_hints
 from fundus_helpers.atrophy.finding.hints import Hints, read_numbers
 from fundus_helpers.atrophy.finding.saved_hints import SavedHints
 from fundus_helpers.atrophy.outlines import Outline, read_outlines
@@ -66,7 +67,8 @@ def read_told(
     first_free : bool
         Whether there is no atrophy at the first visit.
     saved : SavedHints, optional
-        What was drawn in the panel (`read_hints`). What is given here counts more.
+        What was drawn in the panel, or given to an earlier run (`read_hints`). What is given here
+        counts more.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def read_told(
     Raises
     ------
     EyeError
-        If a hint is not of its form, or was drawn on another template.
+        If a hint is not of its form, or was drawn on a visit that is not used.
     ValueError
         If `mm_per_pixel` cannot be a scale.
     """
@@ -90,6 +92,7 @@ def read_told(
     given = scale_given(mm_per_pixel) if mm_per_pixel else None
     scales, remarks = [], []
     if saved is not None:
+        saved = carry_hints(saved, eye, visits)
         hints = saved.hints(visits, visits.template_file, hints)
         scales = saved.resized(visits.shape).scales(visits.template_factor)
     hints.region(visits.shape)  # refuses what lies outside

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "first_visit": ["find_first"],
         "halfway": ["Evidence", "follow_borders", "join", "weigh_vessels"],
         "hints": ["Hints", "Strokes", "read_numbers"],
+        "carried_hints": ["carry_hints", "remember_hints"],
         "saved_hints": ["SavedHints", "disc_scales", "hints_path", "read_hints", "save_hints"],
         "levels": ["even_levels"],
     },

@@ -1,4 +1,6 @@
-"""The file of the hints that were drawn in the panel: ``hints.json``, beside the atrophy's results.
+"""The file of what a person knows: ``hints.json``, beside the atrophy's results of the eye.
+
+The panel writes what was drawn, and a run writes what was given to it.
 
 It is one JSON object with these fields:
 
