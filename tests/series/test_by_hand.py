@@ -17,11 +17,14 @@ from fundus_helpers.loading.eye import load_eye
 from fundus_helpers.loading.painted.geometry import from_anatomy, to_anatomy
 from fundus_helpers.loading.tables.placed_points import PlacedPoint, save_points
 from fundus_helpers.methods.keypoints import register
+from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
+from fundus_helpers.methods.pair import prepare_pair
 from fundus_helpers.methods.points import from_points
 from fundus_helpers.metrics.verdict import BY_HAND, DOUBTFUL, FAILED, judge
 from fundus_helpers.series.registering import placed_points
 from fundus_helpers.study import Study
 from fundus_helpers.transforms.transform import RegistrationError
+from fundus_helpers.transforms.warping import warp
 
 PATIENTS = "demo_colour", "demo_autofluorescence"
 OFF = 3.0  # px of 768
@@ -119,6 +122,23 @@ def test_a_spoiled_visit_is_registered_from_three_points(eyes, patient, spoiler,
     verdict = judge(found, *images, **masks, by_hand=hand)
     assert verdict.status == BY_HAND
     assert verdict.reasons[0] == "registered from 3 points placed by hand"
+
+
+def test_blurred_vessels_are_aligned_where_the_photographs_hardly_overlap(eyes):
+    """The overlap is not at the same place of both photographs."""
+    image, shift = eyes["demo_colour"].images[0], np.array([300, 200])
+    true = transforms.from_matrix(np.column_stack([np.eye(2), shift]))
+    moved, rng = warp(image, transforms.invert(true, image.shape)), np.random.default_rng(0)
+    blurred = [
+        cv2.GaussianBlur(each, (0, 0), 6) + rng.normal(0, 0.02, image.shape).astype(np.float32)
+        for each in (image, moved)
+    ]
+    pair = prepare_pair(*(np.clip(each, 0, 1) for each in blurred), size=max(image.shape))
+    start = transforms.from_matrix(np.column_stack([np.eye(2), shift + (4, -3)]))
+    found = align_vessels(pair, start)
+    common = transforms.overlap(pair.fixed_mask, pair.moving_mask, true)
+    points = np.argwhere(common)[::997, ::-1]
+    assert mean_error(found, (points, points + shift)) < 0.5
 
 
 def blink_of(eye):

@@ -42,6 +42,8 @@ def align_vessels(pair: Pair, start: sitk.Transform) -> sitk.Transform | None:
         None if no common vessels are seen near the start.
     """
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)
+    back = transforms.invert(start, pair.moving.shape)
+    seen = transforms.overlap(pair.moving_mask, pair.fixed_mask, back)  # on the moving image
     maps = [
         _vessel_map(image, mask)
         for image, mask in ((pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask))
@@ -50,7 +52,7 @@ def align_vessels(pair: Pair, start: sitk.Transform) -> sitk.Transform | None:
     matrix = transforms.to_matrix(start).astype(np.float32)
     try:
         correlation, matrix = cv2.findTransformECC(
-            *maps, matrix, cv2.MOTION_AFFINE, criteria, common.astype(np.uint8), 1
+            *maps, matrix, cv2.MOTION_AFFINE, criteria, seen.astype(np.uint8), 1
         )
     except cv2.error:  # it does not converge: the images have nothing in common
         return None
