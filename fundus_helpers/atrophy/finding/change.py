@@ -88,7 +88,8 @@ def find_change(
     noise = float(np.median(noises[everywhere]))
     least = np.maximum(TALL * noises, LEAST_STEP)
     direction = direction or _usual_direction(smooth, looked_at, least)
-    onset, step = _steps(smooth * np.float32(direction), seen)
+    smooth *= np.float32(direction)
+    onset, step = _steps(smooth, seen)
     certain = (step > least) & looked_at
     if certain.sum() < max(BY_CHANCE * looked_at.sum(), LEAST_AREA * unit**2):
         return Change(nothing, step, direction, noise, 0.0)
@@ -107,7 +108,8 @@ def _noise_of_tones(smooth: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
     level = smooth[0]
     limits = np.quantile(level[everywhere], np.linspace(0, 1, TONES + 1))
     classes = np.clip(np.searchsorted(limits, level) - 1, 0, TONES - 1)
-    differences = np.abs(np.diff(smooth, axis=0))
+    differences = np.diff(smooth, axis=0)
+    np.abs(differences, out=differences)
     noise = np.zeros(TONES, np.float32)
     for tone in range(TONES):
         part = differences[:, (classes == tone) & everywhere]

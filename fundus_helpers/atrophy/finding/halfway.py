@@ -144,7 +144,7 @@ def follow_borders(
     onset = follower.where_fresh(onset)
     says = np.zeros(levels.shape, np.float32)
     for _ in range(ROUNDS):
-        onset, says = follower.round(onset)
+        onset = follower.round(onset, says)
     return Evidence(says, onset)
 
 
@@ -173,19 +173,19 @@ class _Follower:
             own = _mean_after_onset(change, self.seen, onset, count)[0]
             own = self._mean(own, (onset < count) + np.float32(1e-6), 1.5)
             half = np.clip(own, 0.25 * fresh, EARLY * fresh) / 2
-            says = np.stack([self._against(each, half, half) for each in change])
-            joined = np.maximum(join(says * self.seen), 1)
+            for i in range(count):
+                change[i] = self._against(change[i], half, half) * self.seen[i]
+            joined = np.maximum(join(change), 1)
             onset = np.where(first, 0, np.where(onset < count, joined, count)).astype(np.int16)
         return onset
 
-    def round(self, onset: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Compare every visit with its own contrast; return the new onset, and what visits say."""
+    def round(self, onset: np.ndarray, says: np.ndarray) -> np.ndarray:
+        """Compare every visit with its own contrast; write what visits say; return the onset."""
         count = len(self.levels)
         change = self._change(onset)
         own, visits = _mean_after_onset(change, self.seen, onset, OWN_VISITS)
         own = self._mean(own, (visits > 0) * self.weight + np.float32(1e-6), 1.0)
         visits = np.where(onset > 0, visits, 0)
-        says = np.empty(self.levels.shape, np.float32)
         for i in range(count):
             outside, contrast = self._contrast(i, change[i], onset, own, visits)
             share = self._share_at_border(onset <= i)
@@ -193,12 +193,15 @@ class _Follower:
             says[i] = self._against(change[i], outside + half, half) * self.seen[i]
         if self.first_free:
             says[0] = -count
-        return self._limited(join(says), onset), says
+        return self._limited(join(says), onset)
 
     def _change(self, onset: np.ndarray) -> np.ndarray:
         """Return the change of brightness from healthy retina: 0, or more where it is atrophic."""
-        healthy = self._healthy(onset)
-        return np.expm1(np.minimum(self.levels - healthy, 3)) * np.float32(self.direction)
+        change = self.levels - self._healthy(onset)
+        np.minimum(change, 3, out=change)  # in place: these arrays are the largest
+        np.expm1(change, out=change)
+        change *= np.float32(self.direction)
+        return change
 
     def _healthy(self, onset: np.ndarray) -> np.ndarray:
         """Return the level of the healthy retina: the mean before the onset, else continued."""
