@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+import joblib
 from IPython.display import HTML, display
 
 from fundus_helpers.atrophy.eye import Atrophy, follow_atrophy, onset_of, scale_of
@@ -36,6 +37,7 @@ NOBODY_WATCHES = "<em>The outlines can be drawn here in JupyterLab.</em>"
 # Longer sides in pixels: of the pictures, and of the images on which atrophy is found. At 384 px,
 # twelve visits are found anew in half a second, and a stroke is joined in a fifth of a second.
 SHOWN_SIZE, COUNTED_SIZE = 640, 384
+THREADS = joblib.cpu_count()
 OUTLINES_FOLDER = "outlines"
 TOLD_RATES = ("square_root_growth", "area_growth", "border_expansion")
 MOST_UNDONE = 200
@@ -236,6 +238,7 @@ class Outliner:
                 hints=hints,
                 outlines=self._small_outlines,
                 modality=small.modality,
+                threads=THREADS,
             )
             self._evidence = marks, gathered
         found = self._evidence[1].found(hints.strokes)

@@ -137,6 +137,7 @@ def gather_evidence(
     hints: Hints | None = None,
     outlines: Mapping[int, np.ndarray] | None = None,
     modality: str = "",
+    threads: int = 1,
 ) -> SeriesEvidence:
     """Do all of `find_atrophy` that does not depend on strokes; it is what takes the time.
 
@@ -144,6 +145,8 @@ def gather_evidence(
     ----------
     images, masks, hints, outlines, modality
         See `find_atrophy`. The strokes of the hints are not looked at.
+    threads : int
+        See `follow_borders`.
 
     Returns
     -------
@@ -177,9 +180,8 @@ def gather_evidence(
         )
         onset = np.where(first & region, 0, onset).astype(np.int16)
     onset = tidied(onset, count, unit)
-    evidence = follow_borders(
-        levels, seen, onset, change.direction, weight, first_free=hints.first_free, unit=unit
-    )
+    how = {"first_free": hints.first_free, "unit": unit, "threads": threads}
+    evidence = follow_borders(levels, seen, onset, change.direction, weight, **how)
     onset = tidied(np.where(region, evidence.onset, count), count, unit)
     healed = _healed(evidence.says, seen, onset, unit)
     return SeriesEvidence(evidence.says, onset, onset < count, outlines, change.direction, *healed)

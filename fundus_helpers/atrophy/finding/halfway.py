@@ -7,6 +7,7 @@ What all visits say is joined by one rule: atrophy does not heal. So every pixel
 position that agrees best with all visits.
 """
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -118,6 +119,7 @@ def follow_borders(
     *,
     first_free: bool = False,
     unit: float = 1.0,
+    threads: int = 1,
 ) -> Evidence:
     """Move the borders of every visit to where the brightness is half way.
 
@@ -135,6 +137,8 @@ def follow_borders(
         Whether the first visit is free of atrophy.
     unit : float
         Pixels of the images per pixel of an image of 768.
+    threads : int
+        Visits that are looked at together. The result does not depend on it.
 
     Returns
     -------
@@ -143,8 +147,9 @@ def follow_borders(
     follower = _Follower(levels, seen, direction, weight, first_free, unit)
     onset = follower.where_fresh(onset)
     says = np.zeros(levels.shape, np.float32)
-    for _ in range(ROUNDS):
-        onset = follower.round(onset, says)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(ROUNDS):
+            onset = follower.round(onset, says, pool)
     return Evidence(says, onset)
 
 
@@ -179,18 +184,21 @@ class _Follower:
             onset = np.where(first, 0, np.where(onset < count, joined, count)).astype(np.int16)
         return onset
 
-    def round(self, onset: np.ndarray, says: np.ndarray) -> np.ndarray:
+    def round(self, onset: np.ndarray, says: np.ndarray, pool: Executor) -> np.ndarray:
         """Compare every visit with its own contrast; write what visits say; return the onset."""
         count = len(self.levels)
         change = self._change(onset)
         own, visits = _mean_after_onset(change, self.seen, onset, OWN_VISITS)
         own = self._mean(own, (visits > 0) * self.weight + np.float32(1e-6), 1.0)
         visits = np.where(onset > 0, visits, 0)
-        for i in range(count):
+
+        def compare(i: int) -> None:
             outside, contrast = self._contrast(i, change[i], onset, own, visits)
             share = self._share_at_border(onset <= i)
             half = np.maximum(contrast * share, np.float32(LEAST_CONTRAST / 2))
             says[i] = self._against(change[i], outside + half, half) * self.seen[i]
+
+        list(pool.map(compare, range(count)))  # the list raises what a visit has raised
         if self.first_free:
             says[0] = -count
         return self._limited(join(says), onset)
