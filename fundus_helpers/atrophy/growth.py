@@ -37,6 +37,7 @@ class RateKind:
     source: str
 
 
+# Every rate of growth by its name in growth.json.
 RATES: dict[str, RateKind] = {
     "area_growth": RateKind(
         "area growth",

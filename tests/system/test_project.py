@@ -94,7 +94,7 @@ def test_conda_installs_python_and_pip_and_leaves_the_rest_to_pyproject():
     assert list(nested) == ["pip"]
     assert all(re.match(r"(-e|--editable|-c|--constraint)[ =]|\.", line) for line in nested["pip"])
     assert any("constraints.txt" in line for line in nested["pip"])
-    assert any(re.search(r"(^|[ =])\.(\[cluster,test\])?$", line) for line in nested["pip"])
+    assert any(re.search(r"(^|[ =])\.(\[book,cluster,test\])?$", line) for line in nested["pip"])
 
 
 def test_conda_s_python_is_one_the_project_supports():

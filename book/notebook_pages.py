@@ -1,0 +1,84 @@
+"""The executed notebooks as pages of the book, and their pictures for its front."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from PIL import Image
+
+from book.demo_eye import BookError
+from fundus_helpers.results.notebook_page import CAPTION
+
+ON_THE_FRONT = "gallery"  # the tag of the cell whose picture stands on the front page
+FRONT_WIDTH = 720  # px, twice that of a card
+PICTURES = ("image/png", "image/jpeg")
+# Outputs that a page can show without running a script.
+SHOWN = (*PICTURES, "text/html", "text/markdown", "text/plain", "text/latex", "image/svg+xml")
+
+
+def notebook_page(executed: Path) -> Any:
+    """Return an executed notebook with a caption as alternative text for every picture.
+
+    Parameters
+    ----------
+    executed : Path
+        Its figures say their caption in words.
+
+    Raises
+    ------
+    BookError
+        If an output needs a script, for example a slider. A run without a screen writes words in
+        its place.
+    """
+    notebook = nbformat.read(executed, as_version=4)
+    for cell in notebook.cells:
+        outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
+        if scripts := [kind for data in outputs for kind in data if kind not in SHOWN]:
+            raise BookError(f"{executed.name}, cell {cell.id}: no page can show {scripts[0]}")
+        if captions := [caption_of(data) for data in outputs if set(data) & set(PICTURES)]:
+            cell.metadata["mystnb"] = {"image": {"alt": " ".join(captions)}}
+    return notebook
+
+
+def caption_of(data: Any) -> str:
+    """Return the caption of a figure from what it says of itself in words."""
+    return " ".join("".join(data.get("text/plain", "")).removeprefix(CAPTION).split())
+
+
+def front_picture(executed: Path, stored: Path) -> tuple[Image.Image, str]:
+    """Return the picture of a notebook for the front page, and its caption.
+
+    Parameters
+    ----------
+    executed, stored : Path
+        The executed notebook, and the stored one, in which one cell has the tag ``gallery``.
+
+    Raises
+    ------
+    BookError
+        If there is not exactly one such cell, or if it shows no picture.
+    """
+    tagged = [
+        cell.id
+        for cell in nbformat.read(stored, as_version=4).cells
+        if ON_THE_FRONT in cell.metadata.get("tags", [])
+    ]
+    shown = [
+        output.data
+        for cell in nbformat.read(executed, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if cell.id in tagged and "image/png" in output.get("data", {})
+    ]
+    if len(tagged) != 1 or not shown:
+        raise BookError(f"{stored.name}: tag one cell that draws a figure with {ON_THE_FRONT!r}")
+    picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))).convert("RGB")
+    picture.thumbnail((FRONT_WIDTH, FRONT_WIDTH), Image.Resampling.LANCZOS)
+    return picture, caption_of(shown[0])
+
+
+def title_and_question(stored: Path) -> tuple[str, str]:
+    """Return the title of a notebook and the question that it opens with."""
+    title, question, *_ = nbformat.read(stored, as_version=4).cells[0].source.split("\n\n")
+    return title.removeprefix("# "), question.strip("*")
