@@ -118,8 +118,11 @@ atrophy: FEWEST := --fewest 1  # one visit has an area, but no growth
 atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
 atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
 
-book: .venv/installed  ## Build the site of the executed notebooks, the guide and the reference (after make demo)
-	@$(BIN)/python -m book "$$RESULTS" "$$PATIENT" "$$EYE"
+# Snakemake knows which notebooks of the demo eye have to run: after `make demo`, none.
+book: .venv/installed  ## Build the book: the notebooks as they ran on the demo eye, the guide, the reference
+	@$(BIN)/python -m book check "$$PATIENT"
+	@$(MAKE) --no-print-directory demo
+	@$(BIN)/python -m book build "$$RESULTS" "$$PATIENT" "$$EYE"
 
 pdf: .venv/installed  ## Print the report of one eye to a PDF (by a browser): RESULTS=folder PATIENT=name EYE=L|R
 	@$(WHO) && $(BIN)/fundus pdf "$$RESULTS/$${who}_$$EYE/report.html"
@@ -225,7 +228,7 @@ schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
 	@$(BIN)/fundus register "$$FIXED" "$$MOVING" "$$INTO"
 
-picture: .venv/installed  ## Make the pictures of the pages again from the demo eye (needs chromium, and make book)
+picture: book  ## Make the pictures of the pages again from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py
 	$(BIN)/python docs/panel_picture.py
 	$(BIN)/python docs/book_picture.py

@@ -1,12 +1,16 @@
-"""Build the book: ``python -m book RESULTS PATIENT EYE``. `make book` runs it."""
+"""Build the book: ``python -m book build RESULTS PATIENT EYE``. `make book` runs it.
+
+``python -m book check PATIENT`` ends with an error if the patient is no demo patient.
+"""
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from sphinx.cmd.build import build_main
 
-from book.demo_eye import BookError, demo_results
+from book.demo_eye import BookError, demo_results, refuse_patients
 from book.gather import HERE, PROJECT, gather
 from book.links import check_site
 
@@ -33,10 +37,29 @@ def build_book(results: Path | str, patient: str, laterality: str, build: Path =
     Raises
     ------
     BookError
-        If the notebooks are not those of a demo eye as it is now, if Sphinx warns of anything, or
-        if a link leads nowhere. Then there is no site.
+        If the notebooks are not those of a demo eye as it is now, or see `build_site`. Then
+        there is no site.
     """
-    executed = demo_results(results, patient, laterality, PROJECT / "notebooks")
+    shutil.rmtree(build / "site", ignore_errors=True)  # nothing of an earlier build stays
+    return build_site(demo_results(results, patient, laterality, PROJECT / "notebooks"), build)
+
+
+def build_site(executed: Mapping[str, Path], build: Path) -> Path:
+    """Build the site from executed notebooks, and check it. See `build_book`.
+
+    Sphinx loads the package and takes its type hints apart: run this in a process of its own.
+
+    Parameters
+    ----------
+    executed : mapping of str to Path
+        The executed notebooks by name, in their order.
+    build : Path
+
+    Raises
+    ------
+    BookError
+        If Sphinx warns of anything, or if `check_site` finds anything. Then there is no site.
+    """
     source, trees, site = build / "source", build / "trees", build / "site"
     for folder in (trees, site):
         shutil.rmtree(folder, ignore_errors=True)
@@ -51,12 +74,15 @@ def build_book(results: Path | str, patient: str, laterality: str, build: Path =
 
 
 def main() -> None:
-    """Build the book and say where it is."""
+    """Build the book and say where it is, or only check that an eye is a demo eye."""
+    command, *given = sys.argv[1:]
     try:
-        front = build_book(*sys.argv[1:4])
+        if command == "check":
+            refuse_patients(*given)
+        else:
+            sys.stdout.write(f"The book: {build_book(*given).relative_to(PROJECT)}\n")
     except BookError as error:
         sys.exit(f"no book: {error}")
-    sys.stdout.write(f"The book: {front.relative_to(PROJECT)}\n")
 
 
 if __name__ == "__main__":

@@ -48,17 +48,22 @@ def demo_results(
     BookError
         If the eye is no demo eye, or if a notebook was not run, or was run in another version.
     """
-    if patient not in DEMO_PATIENTS:
-        raise BookError(
-            f"the book shows demo eyes only, never a patient: PATIENT={patient} is none of "
-            f"{', '.join(DEMO_PATIENTS)}"
-        )
+    refuse_patients(patient)
     eye, executed = Path(folder) / f"{patient}_{laterality}", {}
     painted = painted_content(patient)
     for name, stored in numbered_notebooks(notebooks).items():
         executed[name] = eye / name / f"{name}.ipynb"
         check_run(stored, executed[name], painted)
     return executed
+
+
+def refuse_patients(patient: str) -> None:
+    """Raise a `BookError` unless the name is that of a demo patient."""
+    if patient not in DEMO_PATIENTS:
+        raise BookError(
+            f"the book shows demo eyes only, never a patient: PATIENT={patient} is none of "
+            f"{', '.join(DEMO_PATIENTS)}"
+        )
 
 
 def painted_content(patient: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ REGISTERED = "09_retinal_keypoints"
 TOP = {
     "before": (f"{REGISTERED}/before.jpg", "Two visits as photographed."),
     "after": (f"{REGISTERED}/after.jpg", "The same two visits after registration."),
-    "outlines": (f"{ATROPHY_NOTEBOOK}/outlines.gif", "The atrophy of all visits, outlined."),
+    "outlines": (f"{ATROPHY_NOTEBOOK}/outlines.gif", "The atrophy at every visit in turn."),
 }
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from fundus_helpers.results.notebook_page import CAPTION
 
 ON_THE_FRONT = "gallery"  # the tag of the cell whose picture stands on the front page
 FRONT_WIDTH = 720  # px, twice that of a card
+PAGE_WIDTH = 1000  # px; wider pictures are shrunk so much that their words cannot be read
+SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|$~]")  # in Markdown
 PICTURES = ("image/png", "image/jpeg")
 # Outputs that a page can show without running a script.
 SHOWN = (*PICTURES, "text/html", "text/markdown", "text/plain", "text/latex", "image/svg+xml")
@@ -37,9 +40,28 @@ def notebook_page(executed: Path) -> Any:
         outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
         if scripts := [kind for data in outputs for kind in data if kind not in SHOWN]:
             raise BookError(f"{executed.name}, cell {cell.id}: no page can show {scripts[0]}")
-        if captions := [caption_of(data) for data in outputs if set(data) & set(PICTURES)]:
-            cell.metadata["mystnb"] = {"image": {"alt": " ".join(captions)}}
+        if shown := [data for data in outputs if set(data) & set(PICTURES)]:
+            cell.metadata["mystnb"] = in_words(shown)
     return notebook
+
+
+def in_words(pictures: list[Any]) -> dict[str, Any]:
+    """Return what MyST-NB shall say of the pictures of a cell.
+
+    Their captions are their alternative text. The caption is drawn into a picture, too; where a
+    page must shrink the picture, it stands below once more, in letters that can be read.
+    """
+    captions = [caption_of(data) for data in pictures]
+    told: dict[str, Any] = {"image": {"alt": " ".join(captions)}}
+    if len(pictures) == 1 and picture_of(pictures[0]).width > PAGE_WIDTH:
+        told["figure"] = {"caption": SPECIAL.sub(r"\\\g<0>", captions[0])}
+    return told
+
+
+def picture_of(data: Any) -> Image.Image:
+    """Return the picture that an output holds."""
+    content = next(data[kind] for kind in PICTURES if kind in data)
+    return Image.open(io.BytesIO(base64.b64decode(content)))
 
 
 def caption_of(data: Any) -> str:
@@ -73,7 +95,7 @@ def front_picture(executed: Path, stored: Path) -> tuple[Image.Image, str]:
     ]
     if len(tagged) != 1 or not shown:
         raise BookError(f"{stored.name}: tag one cell that draws a figure with {ON_THE_FRONT!r}")
-    picture = Image.open(io.BytesIO(base64.b64decode(shown[0]["image/png"]))).convert("RGB")
+    picture = picture_of(shown[0]).convert("RGB")
     picture.thumbnail((FRONT_WIDTH, FRONT_WIDTH), Image.Resampling.LANCZOS)
     return picture, caption_of(shown[0])
 

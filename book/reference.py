@@ -63,8 +63,7 @@ def write_reference(folder: Path) -> None:
     for room in rooms():
         names = {name: home[f"{room.__name__}.{name}"] for name in public_names(room)}
         title = room.__name__.removeprefix("fundus_helpers.")
-        about = inspect.getdoc(room).partition("\n\nExamples\n")[0]
-        lines = [*_title(title), f"``{room.__name__}``: {code_marked(about)}", ""]
+        lines = [*_title(title), f".. automodule:: {room.__name__}", ""]
         lines += _table(room, names)
         for name, place in names.items():
             if place == f"{room.__name__}.{name}":
@@ -99,7 +98,7 @@ def _words(room: ModuleType, name: str) -> str:
     value = getattr(room, name)
     if inspect.isclass(value) or inspect.isroutine(value):
         return inspect.getdoc(value) or ""
-    return comment_of(room, name)
+    return definition_of(room, name)[1]
 
 
 def _sentence(text: str) -> str:
@@ -108,23 +107,23 @@ def _sentence(text: str) -> str:
     return code_marked(re.split(r"(?<=[.?!])\s(?=[A-Z`])", paragraph)[0])
 
 
-def comment_of(room: ModuleType, name: str) -> str:
-    """Return the comment of a constant: the lines above it, or what follows it on its line."""
+def definition_of(room: ModuleType, name: str) -> tuple[str, str]:
+    """Return the type of a constant, and its comment: above it, or behind it on its line."""
     value = getattr(room, name)
-    for module in [m for n, m in sorted(sys.modules.items()) if n.startswith(room.__name__ + ".")]:
-        if vars(module).get(name) is not value or hasattr(module, "__path__"):
-            continue
+    inside = [n for n in sorted(sys.modules) if f"{n}.".startswith(f"{room.__name__}.")]
+    for module in [sys.modules[n] for n in inside if vars(sys.modules[n]).get(name) is value]:
         lines = inspect.getsource(module).splitlines()
         for number, line in enumerate(lines):
-            if re.match(rf"{name}\b[^=]*=", line):
+            if defined := re.match(rf"{name}(?:: ([^=]+?))? = ", line):
                 first = number
                 while lines[first - 1].startswith("# "):
                     first -= 1
                 above = " ".join(line.removeprefix("# ") for line in lines[first:number])
                 behind = re.search(r"  # (.+)$", line)
                 words = (above or (behind[1] if behind else "")).replace("*", r"\*")
-                return words[:1].upper() + words[1:] + "." * (words[-1:] not in ("", ".", "?"))
-    return ""
+                words = words[:1].upper() + words[1:] + "." * (words[-1:] not in ("", ".", "?"))
+                return defined[1] or type(value).__name__, words
+    return type(value).__name__, ""
 
 
 def _entry(room: ModuleType, name: str) -> Iterator[str]:
@@ -135,10 +134,10 @@ def _entry(room: ModuleType, name: str) -> Iterator[str]:
     elif inspect.isroutine(value):
         yield f".. autofunction:: {full}"
     else:
-        yield f".. py:data:: {full}"
-        text = repr(value)
-        yield f"   :value: {text}" if len(text) <= SHORT else f"   :type: {type(value).__name__}"
-        yield from ("", f"   {code_marked(comment_of(room, name))}", "")
+        yield from (f".. py:data:: {name}", f"   :module: {room.__name__}")
+        text, (kind, words) = repr(value), definition_of(room, name)
+        yield f"   :value: {text}" if len(text) <= SHORT else f"   :type: {kind}"
+        yield from ("", f"   {code_marked(words)}", "")
         if len(text) > SHORT and hasattr(value, "keys"):
             yield f"   Its keys: {', '.join(f'``{key}``' for key in value)}."
 
