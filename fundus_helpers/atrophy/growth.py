@@ -37,8 +37,7 @@ class RateKind:
     source: str
 
 
-# Every rate of growth by its name in growth.json.
-RATES: dict[str, RateKind] = {
+RATES: dict[str, RateKind] = {  # every rate of growth by its name in growth.json
     "area_growth": RateKind(
         "area growth",
         2,
