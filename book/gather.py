@@ -17,6 +17,9 @@ PROJECT = HERE.parent
 # A link or a picture in Markdown that leads to a file of the project.
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)")
 REGISTERED = "09_retinal_keypoints"
+# The pages of the guide that a new user needs, in this order.
+FIRST = ("docs/installing.md", "data/README.md", "docs/results.md", "docs/when_it_fails.md")
+FIRST += ("docs/sliders.md", "docs/cohort.md", "docs/cluster.md")
 # What stands at the top of the front page, from the results of the demo eye.
 TOP = {
     "before": (f"{REGISTERED}/before.jpg", "Two visits as photographed."),
@@ -26,9 +29,9 @@ TOP = {
 
 
 def guide_pages() -> list[Path]:
-    """Return the pages of the guide, from the project's folder: `data/README.md` and `docs/`."""
-    pages = sorted(PROJECT.glob("docs/*.md"))
-    return [page.relative_to(PROJECT) for page in (PROJECT / "data/README.md", *pages)]
+    """Return the pages of the guide in the order of a reader, those of no order at the end."""
+    there = [path.relative_to(PROJECT).as_posix() for path in sorted(PROJECT.glob("docs/*.md"))]
+    return [Path(page) for page in (*FIRST, *(page for page in there if page not in FIRST))]
 
 
 def project_pages() -> list[Path]:
@@ -101,8 +104,9 @@ def lead() -> str:
 
 
 def first_words(page: Path) -> str:
-    """Return the first sentence of a page, without its links."""
+    """Return what the first sentence of a page tells, without its links."""
     paragraphs = (PROJECT / page).read_text(encoding="utf-8").split("\n\n")[1:]
     prose = next((p for p in paragraphs if p[0].isalpha()), "")
     sentence = re.split(r"(?<=\.)\s", prose)[0].rstrip(":")
-    return re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", sentence)
+    told = re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", sentence).removeprefix("This page explains ")
+    return told[:1].upper() + told[1:]

@@ -17,12 +17,14 @@ FRONT_WIDTH = 720  # px, twice that of a card
 PAGE_WIDTH = 1000  # px; wider pictures are shrunk so much that their words cannot be read
 SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|$~]")  # in Markdown
 PICTURES = ("image/png", "image/jpeg")
+# A cell of a table that holds a date, alone or in the name of a visit.
+DATE = re.compile(r"(?<=>)[\w-]*\d{4}-\d\d-\d\d\w*(?=</t[dh]>)")
 # Outputs that a page can show without running a script.
 SHOWN = (*PICTURES, "text/html", "text/markdown", "text/plain", "text/latex", "image/svg+xml")
 
 
 def notebook_page(executed: Path) -> Any:
-    """Return an executed notebook with a caption as alternative text for every picture.
+    """Return an executed notebook with its captions as alternative texts, and dates in one piece.
 
     Parameters
     ----------
@@ -40,6 +42,10 @@ def notebook_page(executed: Path) -> Any:
         outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
         if scripts := [kind for data in outputs for kind in data if kind not in SHOWN]:
             raise BookError(f"{executed.name}, cell {cell.id}: no page can show {scripts[0]}")
+        for data in outputs:
+            if "text/html" in data:
+                html = "".join(data["text/html"])
+                data["text/html"] = DATE.sub(r'<span class="date">\g<0></span>', html)
         if shown := [data for data in outputs if set(data) & set(PICTURES)]:
             cell.metadata["mystnb"] = in_words(shown)
     return notebook
