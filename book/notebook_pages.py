@@ -39,6 +39,8 @@ def notebook_page(executed: Path) -> Any:
     """
     notebook = nbformat.read(executed, as_version=4)
     for cell in notebook.cells:
+        if "outputs" in cell:  # a line that is printed and empty would be an empty box
+            cell.outputs = [output for output in cell.outputs if output.get("text", "x").strip()]
         outputs = [output.get("data", {}) for output in cell.get("outputs", [])]
         if scripts := [kind for data in outputs for kind in data if kind not in SHOWN]:
             raise BookError(f"{executed.name}, cell {cell.id}: no page can show {scripts[0]}")

@@ -291,6 +291,17 @@ def test_captions_are_alternative_texts_and_stand_below_wide_pictures(tmp_path):
     assert told["figure"]["caption"] == r"before\_after \[px\]"  # no Markdown in it
 
 
+def test_dates_in_tables_do_not_break_and_nothing_empty_is_shown(tmp_path):
+    cells = "<td>demo_2016-03-14_L</td><td>2016-03-14</td><td>between 2016-03-14 and later</td>"
+    path = executed_cell(tmp_path, {"text/html": f"<table><tr>{cells}</tr></table>"})
+    executed = nbformat.read(path, as_version=4)
+    executed.cells[0].outputs.append(nbformat.v4.new_output("stream", text="\n"))
+    nbformat.write(executed, path)
+    (output,) = notebook_page(path).cells[0].outputs
+    dates = re.findall(r'<span class="date">(.+?)</span>', output.data["text/html"])
+    assert dates == ["demo_2016-03-14_L", "2016-03-14"]
+
+
 # In a browser
 
 
