@@ -84,7 +84,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo book eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -98,7 +98,7 @@ install: .venv/installed  ## Install everything into .venv
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v < (3, 14) and f"Python 3.11, 3.12 or 3.13 is needed, this is {v.major}.{v.minor}: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[cluster,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,cluster,test]'
 	@touch $@
 
 demo: .venv/installed  ## Paint the demo eye and run every notebook on it
@@ -117,6 +117,12 @@ atrophy: override NOTEBOOKS := 12
 atrophy: FEWEST := --fewest 1  # one visit has an area, but no growth
 atrophy: override TEMPLATE := $(if $(filter file,$(origin TEMPLATE)),first,$(value TEMPLATE))
 atrophy: eye  ## Follow the atrophy of one eye: DATA=folder PATIENT=name EYE=L|R ELLIPSE="x y a b angle" FOVEA="x y" FIRST_FREE=1 MM_PER_PIXEL=
+
+# Snakemake knows which notebooks of the demo eye have to run: after `make demo`, none.
+book: .venv/installed  ## Build the book: the notebooks as they ran on the demo eye, the guide, the reference
+	@$(BIN)/python -m book check "$$PATIENT"
+	@$(MAKE) --no-print-directory demo
+	@$(BIN)/python -m book build "$$RESULTS" "$$PATIENT" "$$EYE"
 
 pdf: .venv/installed  ## Print the report of one eye to a PDF (by a browser): RESULTS=folder PATIENT=name EYE=L|R
 	@$(WHO) && $(BIN)/fundus pdf "$$RESULTS/$${who}_$$EYE/report.html"
@@ -222,9 +228,10 @@ schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 register: .venv/installed  ## Register two photographs: FIXED=file MOVING=file INTO=folder
 	@$(BIN)/fundus register "$$FIXED" "$$MOVING" "$$INTO"
 
-picture: .venv/installed  ## Make the pictures of the pages again from the demo eye (needs chromium)
+picture: book  ## Make the pictures of the pages again from the demo eye (needs chromium)
 	$(BIN)/python docs/demo_picture.py
 	$(BIN)/python docs/panel_picture.py
+	$(BIN)/python docs/book_picture.py
 
 clean:  ## Remove .venv and all caches; data and results stay
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache *.egg-info build

@@ -33,7 +33,7 @@ LONG = (
         "test_privacy",
     ),
     *("test_tuning", "test_methods", "test_knobs", "test_networks", "test_warm_start"),
-    *("test_outlining_browser", "test_odd_cohort", "test_outlining", "test_finding"),
+    *("test_outlining_browser", "test_odd_cohort", "test_outlining", "test_finding", "test_book"),
 )
 
 

@@ -37,7 +37,7 @@ class RateKind:
     source: str
 
 
-RATES: dict[str, RateKind] = {
+RATES: dict[str, RateKind] = {  # every rate of growth by its name in growth.json
     "area_growth": RateKind(
         "area growth",
         2,

@@ -35,6 +35,7 @@ def _with(function: Method, **knobs: object) -> Method:
     return method
 
 
+# Every registration method by name. They are called alike: see `Method`.
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         model: _with(rigid.register, model=model)

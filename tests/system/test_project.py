@@ -94,7 +94,7 @@ def test_conda_installs_python_and_pip_and_leaves_the_rest_to_pyproject():
     assert list(nested) == ["pip"]
     assert all(re.match(r"(-e|--editable|-c|--constraint)[ =]|\.", line) for line in nested["pip"])
     assert any("constraints.txt" in line for line in nested["pip"])
-    assert any(re.search(r"(^|[ =])\.(\[cluster,test\])?$", line) for line in nested["pip"])
+    assert any(re.search(r"(^|[ =])\.(\[book,cluster,test\])?$", line) for line in nested["pip"])
 
 
 def test_conda_s_python_is_one_the_project_supports():
@@ -185,13 +185,14 @@ def test_pre_commit_runs_the_programs_of_make_lint():
     }
 
 
-def test_ci_runs_both_commands_of_the_readme():
+def test_ci_runs_both_commands_of_the_readme_and_builds_the_book_of_the_demo():
     script = PROJECT / ".ci" / "run"
     lines = script.read_text().splitlines()
     assert lines[0] in ("#!/usr/bin/env bash", "#!/bin/bash")
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
-    assert {"make demo", "make test"} <= set(lines)
+    commands = [line for line in lines if line.startswith("make ")]
+    assert commands == ["make demo", "make book", "make test"]
     assert any(re.match(r"set -\w*e", line) for line in lines)
 
 

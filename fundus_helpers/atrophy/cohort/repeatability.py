@@ -184,7 +184,7 @@ class MaskAgreement:
     Attributes
     ----------
     dice : float
-        2 |A and B| / (|A| + |B|); NaN if both are empty.
+        ``2 |A and B| / (|A| + |B|)``; NaN if both are empty.
     hausdorff : float
         95 % Hausdorff distance of the borders, in the unit of the spacing; NaN if one is empty.
     """
