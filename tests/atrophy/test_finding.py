@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_helpers import transforms
+from fundus_helpers.atrophy.finding.enclosed import join_enclosed
 from fundus_helpers.atrophy.finding.find import find_atrophy
 from fundus_helpers.atrophy.finding.halfway import join
 from fundus_helpers.atrophy.finding.hints import Hints, Strokes, read_numbers
@@ -226,3 +227,42 @@ def test_levels_do_not_take_a_large_lesion_for_a_shadow():
     change = levels[-1] - levels[0]
     assert change[lesion].mean() == pytest.approx(np.log(0.6), abs=0.03)
     assert change[~lesion & seen[-1]].mean() == pytest.approx(0, abs=0.02)
+
+
+def enclosed_series(patch_level):
+    """Return levels of six visits: atrophy grows around a patch that never changes, and its onset.
+
+    Atrophy has the level 0.3. The first visit shows it at the left of the patch only.
+    """
+    columns, rows = np.meshgrid(*[np.arange(256)] * 2)
+    far = np.hypot(columns - 128, rows - 128)
+    onset = np.where(columns < 150, 0, np.clip((columns - 150) // 10, 0, 5)).astype(np.int16)
+    onset[far > 90] = 6
+    patch = far < 20
+    onset[patch] = 6
+    rng = np.random.default_rng(0)
+    levels = rng.normal(0, 0.02, (6, 256, 256)).astype(np.float32)
+    for i in range(6):
+        levels[i][onset <= i] += 0.3
+        levels[i][patch] += patch_level
+    return levels, onset, patch
+
+
+@pytest.mark.parametrize("level", [0.09, 0.2])
+def test_a_choroidal_vessel_that_atrophy_encloses_is_atrophic_from_the_first_visit_on(level):
+    levels, onset, patch = enclosed_series(level)
+    joined = join_enclosed(onset, levels, np.ones(levels.shape, bool))
+    assert (joined[patch] == 0).all() and (joined[~patch] == onset[~patch]).all()
+
+
+@pytest.mark.parametrize("level", [-0.3, 0.0, 0.03])
+def test_healthy_retina_that_atrophy_encloses_stays_healthy(level):
+    levels, onset, patch = enclosed_series(level)
+    assert (join_enclosed(onset, levels, np.ones(levels.shape, bool)) == onset).all()
+
+
+def test_a_patch_is_atrophic_only_once_atrophy_reaches_it():
+    levels, onset, patch = enclosed_series(0.12)
+    onset[~patch & (onset < 3)] = 3
+    joined = join_enclosed(onset, levels, np.ones(levels.shape, bool))
+    assert (joined[patch] == 3).all()

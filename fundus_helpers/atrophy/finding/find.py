@@ -8,6 +8,7 @@ import numpy as np
 from skimage.morphology import remove_small_holes, remove_small_objects
 
 from fundus_helpers.atrophy.finding.change import find_change
+from fundus_helpers.atrophy.finding.enclosed import join_enclosed
 from fundus_helpers.atrophy.finding.first_visit import find_first
 from fundus_helpers.atrophy.finding.halfway import follow_borders, join, weigh_vessels
 from fundus_helpers.atrophy.finding.hints import Hints, Strokes
@@ -182,9 +183,14 @@ def gather_evidence(
     onset = tidied(onset, count, unit)
     how = {"first_free": hints.first_free, "unit": unit, "threads": threads}
     evidence = follow_borders(levels, seen, onset, change.direction, weight, **how)
-    onset = tidied(np.where(region, evidence.onset, count), count, unit)
-    healed = _healed(evidence.says, seen, onset, unit)
-    return SeriesEvidence(evidence.says, onset, onset < count, outlines, change.direction, *healed)
+    onset, says = tidied(np.where(region, evidence.onset, count), count, unit), evidence.says
+    if change.direction > 0:  # in autofluorescence, a spared fovea is as dark as atrophy
+        joined = join_enclosed(onset, levels, seen, unit=unit)
+        joined = np.where(onset < count, onset, np.maximum(joined, int(hints.first_free)))
+        new = (joined < onset) & (np.arange(count)[:, None, None] >= joined)
+        says[new], onset = 1, joined
+    healed = _healed(says, seen, onset, unit)
+    return SeriesEvidence(says, onset, onset < count, outlines, change.direction, *healed)
 
 
 def tidied(onset: np.ndarray, count: int, unit: float = 1.0) -> np.ndarray:
