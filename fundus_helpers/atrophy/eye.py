@@ -29,6 +29,10 @@ ALONE = (
     "one visit alone does not show what is atrophy; give an ellipse around all atrophy "
     "(ELLIPSE=), or lay an outline beside the photograph"
 )
+NOISY = (
+    "the photographs are too noisy: only the strongest changes stand out, and most of the atrophy "
+    "would be missed; leave out the noisiest visits, or lay outlines beside the photographs"
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Atrophy:
         told = hints.ellipse or hints.strokes or any(map(_is_outline, self.found_by))
         if len(self.visits.names) == 1 and not told and not self.onset.last.any():
             return FAILED, (ALONE,)
+        if self.onset.too_noisy and not told:
+            return FAILED, (NOISY,)
         share = self.onset.healed
         words = (
             f"{100 * share:.0f} % of the last lesion would have healed, but atrophy does not heal: "
@@ -330,7 +336,8 @@ def follow_atrophy(
 def onset_of(found: Found, visits: RegisteredVisits) -> OnsetMap:
     """Return the onset map of what was found on registered visits."""
     seen = visits.masks.any(axis=0)
-    return OnsetMap(found.onset, visits.years, seen, found.healed, found.healed_places)
+    healed = found.healed, found.healed_places
+    return OnsetMap(found.onset, visits.years, seen, *healed, found.too_noisy)
 
 
 def _is_outline(found_by: str) -> bool:

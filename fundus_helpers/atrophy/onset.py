@@ -26,6 +26,8 @@ class OnsetMap:
         What would have healed if every visit were believed by itself, as a share of the atrophy at
         the last visit.
     healed_places : bool ndarray, shape (height, width)
+    too_noisy : bool
+        Whether most of the atrophy may be missed in the noise of the photographs.
     """
 
     position: np.ndarray
@@ -33,6 +35,7 @@ class OnsetMap:
     seen: np.ndarray
     healed: float
     healed_places: np.ndarray
+    too_noisy: bool = False
 
     def mask(self, i: int) -> np.ndarray:
         """Return the atrophy at a visit: bool, shape (height, width). It contains those before."""

@@ -36,12 +36,15 @@ class Found:
         Where it would have healed.
     direction : {-1, 1}
         Whether atrophy is darker (-1) or brighter (1) than healthy retina.
+    too_noisy : bool
+        Whether only the strongest changes stand out of the noise of the photographs.
     """
 
     onset: np.ndarray
     healed: float
     healed_places: np.ndarray
     direction: int
+    too_noisy: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class SeriesEvidence:
         Where the visits are believed; everywhere else is healthy unless it was drawn.
     outlines : mapping of int to bool ndarray, shape (height, width)
         What was drawn, by position of the visit.
-    direction, healed_places, healed
+    direction, healed_places, healed, too_noisy
         See `Found`.
     """
 
@@ -69,6 +72,7 @@ class SeriesEvidence:
     direction: int
     healed_places: np.ndarray
     healed: float
+    too_noisy: bool = False
 
     def found(self, strokes: Mapping[int, Strokes] | None = None) -> Found:
         """Join the visits with outlines and strokes. It takes milliseconds per visit."""
@@ -80,7 +84,7 @@ class SeriesEvidence:
             for each in strokes.values():
                 touched |= each.atrophic | each.healthy
             onset = np.where(touched, joined, onset).astype(np.int16)
-        return Found(onset, self.healed, self.healed_places, self.direction)
+        return Found(onset, self.healed, self.healed_places, self.direction, self.too_noisy)
 
 
 def find_atrophy(
@@ -190,7 +194,8 @@ def gather_evidence(
         new = (joined < onset) & (np.arange(count)[:, None, None] >= joined)
         says[new], onset = 1, joined
     healed = _healed(says, seen, onset, unit)
-    return SeriesEvidence(says, onset, onset < count, outlines, change.direction, *healed)
+    told = outlines, change.direction, *healed, change.too_noisy
+    return SeriesEvidence(says, onset, onset < count, *told)
 
 
 def tidied(onset: np.ndarray, count: int, unit: float = 1.0) -> np.ndarray:
