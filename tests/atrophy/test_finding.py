@@ -261,11 +261,12 @@ def test_healthy_retina_that_atrophy_encloses_stays_healthy(level):
     assert (join_enclosed(onset, levels, np.ones(levels.shape, bool)) == onset).all()
 
 
-def test_a_patch_is_atrophic_only_once_atrophy_reaches_it():
-    levels, onset, patch = enclosed_series(0.12)
+@pytest.mark.parametrize(("level", "since"), [(0.12, 3), (0.3, 0)])
+def test_a_dark_patch_is_atrophic_once_atrophy_reaches_it_and_the_core_always_was(level, since):
+    levels, onset, patch = enclosed_series(level)
     onset[~patch & (onset < 3)] = 3
     joined = join_enclosed(onset, levels, np.ones(levels.shape, bool))
-    assert (joined[patch] == 3).all()
+    assert (joined[patch] == since).all()
 
 
 def test_atrophy_that_drowns_in_noise_is_refused_in_words(painted):

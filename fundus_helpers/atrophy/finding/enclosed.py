@@ -15,7 +15,9 @@ CHANNEL, AROUND = 5.0, 25.0
 # Least share of the contrast of the atrophy around. Patches of choroidal vessels of painted eyes
 # had 0.2 and more, healthy retina 0.13 and less, and foveas that were spared less than 0.
 LEAST_SHARE = 0.2
-LEAST_RIM = 0.2  # share of the rim of a patch that is atrophic once the patch is
+# A patch is atrophic only once this share of its rim is, unless it is as bright as atrophy itself:
+# then it is the core of atrophy that was there before anything changed.
+LEAST_RIM, CORE_SHARE = 0.2, 0.6
 
 
 def join_enclosed(
@@ -64,16 +66,19 @@ def _shares(
     """Return the level of a patch at every visit as a share of that of the atrophy around it.
 
     A visit that does not show the patch has the share of the visit after it. As long as hardly any
-    of its rim is atrophic, the share is minus infinity.
+    of the rim of a dark patch is atrophic, its share is minus infinity.
     """
     shares = np.full(len(levels), -np.inf)
     rim = (cv2.dilate(patch.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~patch
+    usual = np.inf
     for i in reversed(range(len(levels))):
         inside, atrophy = patch & seen[i], around & (onset <= i) & seen[i]
-        if inside.sum() < patch.sum() / 2 or not atrophy.any():
+        if atrophy.any():
+            usual = max(np.median(levels[i][atrophy]), 1e-3)
+        if inside.sum() < patch.sum() / 2:
             shares[i] = shares[i + 1] if i + 1 < len(levels) else -np.inf
-        else:
-            shares[i] = np.median(levels[i][inside]) / max(np.median(levels[i][atrophy]), 1e-3)
-        if (onset <= i)[rim].mean() < LEAST_RIM:
-            shares[i] = -np.inf
+            continue
+        share = np.median(levels[i][inside]) / usual
+        near = (onset <= i)[rim].mean() >= LEAST_RIM
+        shares[i] = share if near or share >= CORE_SHARE else -np.inf
     return shares
