@@ -18,6 +18,7 @@ import cv2
 import joblib
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from fundus_helpers import transforms
 from fundus_helpers.atrophy.border import border_distances
@@ -148,7 +149,7 @@ def _growth_errors(eye: DemoEye, atrophy: Atrophy) -> dict[str, object]:
         value = truth.overall[key].value
         found[key] = rates[key]["value"] / value - 1
         found[f"{key} held"] = rates[key]["low"] <= value <= rates[key]["high"]
-        alone = 1.96 * rates[key]["standard_error"]
+        alone = stats.t.ppf(0.975, rates[key]["visits"] - 2) * rates[key]["standard_error"]
         found[f"{key} held by regression"] = abs(rates[key]["value"] - value) <= alone
     return found
 

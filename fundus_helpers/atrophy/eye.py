@@ -16,23 +16,15 @@ from fundus_helpers.atrophy.intervals import BORDER, Draws, draw_areas, interval
 from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.outlines import Outline
 from fundus_helpers.atrophy.registered import RegisteredVisits
-from fundus_helpers.atrophy.scale import Scale, best_scale, scale_from_header
+from fundus_helpers.atrophy.scale import Scale, best_scale, scale_from_header, scale_given
 from fundus_helpers.atrophy.shapes import Shape, measure_shape
+from fundus_helpers.atrophy.verdict import doubts_of, is_outline, verdict_of
 from fundus_helpers.atrophy.zones import central_residual_radius, fovea_distance
 from fundus_helpers.loading.eye import Eye
-from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
+from fundus_helpers.loading.visits.headers import header_of
+from fundus_helpers.metrics.verdict import FAILED
 
-# What would have healed, as a share of the last lesion: with good registrations 0 to 0.02, with
-# rigid ones 0.28 and more.
-HEALED_DOUBTFUL, HEALED_FAILED = 0.05, 0.15
-ALONE = (
-    "one visit alone does not show what is atrophy; give an ellipse around all atrophy "
-    "(ELLIPSE=), or lay an outline beside the photograph"
-)
-NOISY = (
-    "the photographs are too noisy: only the strongest changes stand out, and most of the atrophy "
-    "would be missed; leave out the noisiest visits, or lay outlines beside the photographs"
-)
+TABLE = "table of visits"  # where a scale comes from that is not that of the header
 
 
 @dataclass(frozen=True)
@@ -68,22 +60,7 @@ class Atrophy:
     @property
     def verdict(self) -> tuple[str, tuple[str, ...]]:
         """``accepted``, ``doubtful`` or ``failed``, with the reasons in plain words."""
-        hints = self.hints
-        told = hints.ellipse or hints.strokes or any(map(_is_outline, self.found_by))
-        if len(self.visits.names) == 1 and not told and not self.onset.last.any():
-            return FAILED, (ALONE,)
-        if self.onset.too_noisy and not told:
-            return FAILED, (NOISY,)
-        share = self.onset.healed
-        words = (
-            f"{100 * share:.0f} % of the last lesion would have healed, but atrophy does not heal: "
-            "the visits do not lie on each other, or a photograph is poor; look at the registration"
-        )
-        if share > HEALED_FAILED:
-            return FAILED, (words,)
-        if share > HEALED_DOUBTFUL:
-            return DOUBTFUL, (words,)
-        return ACCEPTED, ()
+        return verdict_of(self.onset, self.visits, self.hints, self.found_by)
 
     @property
     def mm_per_pixel(self) -> float | None:
@@ -111,7 +88,7 @@ class Atrophy:
     @cached_property
     def draws(self) -> Draws:
         """Areas as they might be; see `draw_areas`."""
-        drawn = {i for i, how in enumerate(self.found_by) if _is_outline(how)}
+        drawn = {i for i, how in enumerate(self.found_by) if is_outline(how)}
         return draw_areas(
             self.onset,
             self.visits.area_factors,
@@ -330,18 +307,13 @@ def follow_atrophy(
     )
     onset = onset_of(found, visits)
     by = tuple(_found_by(i, outlines.get(file), hints) for i, file in enumerate(visits.files))
-    return Atrophy(visits, onset, scale, hints, by, (*remarks,))
+    return Atrophy(visits, onset, scale, hints, by, (*remarks, *doubts_of(found, visits, by)))
 
 
 def onset_of(found: Found, visits: RegisteredVisits) -> OnsetMap:
     """Return the onset map of what was found on registered visits."""
-    seen = visits.masks.any(axis=0)
     healed = found.healed, found.healed_places
-    return OnsetMap(found.onset, visits.years, seen, *healed, found.too_noisy)
-
-
-def _is_outline(found_by: str) -> bool:
-    return found_by.startswith("outline")
+    return OnsetMap(found.onset, visits.years, found.seen, *healed, found.too_noisy)
 
 
 def _found_by(i: int, outline: Outline | None, hints: Hints) -> str:
@@ -355,7 +327,7 @@ def _found_by(i: int, outline: Outline | None, hints: Hints) -> str:
 
 
 def scale_of(eye: Eye, visits: RegisteredVisits, given: Scale | None = None) -> Scale | None:
-    """Choose the scale of the template from what was given and from the headers of all visits.
+    """Choose the scale of the template from what was given, the table of visits and the headers.
 
     Parameters
     ----------
@@ -379,6 +351,8 @@ def scale_of(eye: Eye, visits: RegisteredVisits, given: Scale | None = None) -> 
     for i, position in enumerate(visits.positions):
         known = eye.used["mm_per_pixel"][position]
         if known is not None and known == known:
-            header = scale_from_header(float(known))
-            candidates.append(header.scaled(visits.magnification(i)))
+            header = header_of(eye.folder / visits.files[i])
+            of_header = header is not None and header.mm_per_pixel == known
+            scale = scale_from_header(known) if of_header else scale_given(known, source=TABLE)
+            candidates.append(scale.scaled(visits.magnification(i)))
     return best_scale(candidates)

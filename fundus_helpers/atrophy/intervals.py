@@ -190,11 +190,17 @@ def _areas(lesion: np.ndarray, factors: Sequence[np.ndarray], moves: np.ndarray)
 
 
 def _registration_error(lesion: np.ndarray, error: np.ndarray) -> float:
-    """Return the mean error along the normals of the border, over the whole border."""
-    inner = lesion & ~ndimage.binary_erosion(lesion)
-    known = inner & np.isfinite(error)
-    if not known.any():
+    """Return the mean error along the normals of the border, over the whole border.
+
+    Where it is not known on the border, that of the whole visit is taken. NaN where there is none:
+    then no interval can be given.
+    """
+    if not lesion.any():
         return 0.0
+    inner, known = lesion & ~ndimage.binary_erosion(lesion), np.isfinite(error)
+    if not known.any():
+        return np.nan
+    known = known & inner if (known & inner).any() else known
     across = float(np.sqrt((error[known] ** 2).mean() / 2))  # one of two directions
     independent = measure_shape(lesion).perimeter / (CORRELATED * max(lesion.shape))
     return across / np.sqrt(max(independent, 1.0))

@@ -36,6 +36,9 @@ class Found:
         Where it would have healed.
     direction : {-1, 1}
         Whether atrophy is darker (-1) or brighter (1) than healthy retina.
+    seen : bool ndarray, shape (height, width)
+        Where atrophy could be found: in the field of view of the first visit, without its rim, and
+        of any later one; and what is inside an outline.
     too_noisy : bool
         Whether only the strongest changes stand out of the noise of the photographs.
     """
@@ -44,6 +47,7 @@ class Found:
     healed: float
     healed_places: np.ndarray
     direction: int
+    seen: np.ndarray
     too_noisy: bool = False
 
 
@@ -61,7 +65,7 @@ class SeriesEvidence:
         Where the visits are believed; everywhere else is healthy unless it was drawn.
     outlines : mapping of int to bool ndarray, shape (height, width)
         What was drawn, by position of the visit.
-    direction, healed_places, healed, too_noisy
+    direction, seen, healed_places, healed, too_noisy
         See `Found`.
     """
 
@@ -70,6 +74,7 @@ class SeriesEvidence:
     near: np.ndarray
     outlines: Mapping[int, np.ndarray]
     direction: int
+    seen: np.ndarray
     healed_places: np.ndarray
     healed: float
     too_noisy: bool = False
@@ -84,7 +89,9 @@ class SeriesEvidence:
             for each in strokes.values():
                 touched |= each.atrophic | each.healthy
             onset = np.where(touched, joined, onset).astype(np.int16)
-        return Found(onset, self.healed, self.healed_places, self.direction, self.too_noisy)
+        seen = self.seen | (onset < len(self.says))
+        healed = self.healed, self.healed_places
+        return Found(onset, *healed, self.direction, seen, self.too_noisy)
 
 
 def find_atrophy(
@@ -171,7 +178,8 @@ def gather_evidence(
         onset = join(says)
         healed = _healed(says, masks, onset, unit)
         direction = DIRECTIONS.get(modality, -1)
-        return SeriesEvidence(says, onset, np.ones(shape, bool), {}, direction, *healed)
+        seen = masks.any(axis=0)
+        return SeriesEvidence(says, onset, np.ones(shape, bool), {}, direction, seen, *healed)
     circled = None if hints.ellipse is None else region
     levels, seen = even_levels(images, masks, circled)
     change = find_change(
@@ -194,8 +202,8 @@ def gather_evidence(
         new = (joined < onset) & (np.arange(count)[:, None, None] >= joined)
         says[new], onset = 1, joined
     healed = _healed(says, seen, onset, unit)
-    told = outlines, change.direction, *healed, change.too_noisy
-    return SeriesEvidence(says, onset, onset < count, *told)
+    known = outlines, change.direction, seen.any(axis=0)
+    return SeriesEvidence(says, onset, onset < count, *known, *healed, change.too_noisy)
 
 
 def tidied(onset: np.ndarray, count: int, unit: float = 1.0) -> np.ndarray:
