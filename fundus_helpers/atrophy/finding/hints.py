@@ -5,8 +5,8 @@ for example 768 pixels. On the command line and in the notebooks, ``ELLIPSE=`` a
 pixels of the template's photograph on disk. `files.read_told` converts them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -81,6 +81,32 @@ class Hints:
         cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         along, aside = across * cos + down * sin, down * cos - across * sin
         return (along / a) ** 2 + (aside / b) ** 2 <= 1
+
+    def of_visits(self, kept: Sequence[int]) -> "Hints":
+        """Return the hints for some of the visits.
+
+        Parameters
+        ----------
+        kept : sequence of int
+            Positions of these visits among those that the hints are for, in order.
+
+        Returns
+        -------
+        Hints
+            Without the strokes of all other visits, and with `first_free` only if the first visit
+            is kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fundus_helpers.atrophy.finding import Hints, Strokes
+        >>> nothing = np.zeros((4, 4), bool)
+        >>> hints = Hints(first_free=True, strokes={3: Strokes(nothing, nothing)})
+        >>> [*hints.of_visits([0, 1, 3]).strokes], hints.of_visits([1, 2]).first_free
+        ([2], False)
+        """
+        strokes = {new: self.strokes[i] for new, i in enumerate(kept) if i in self.strokes}
+        return replace(self, first_free=self.first_free and 0 in kept, strokes=strokes)
 
     def check(self, shape: tuple[int, int], image: str = "the grid of the template") -> None:
         """Refuse an ellipse or a fovea that cannot be in an image.
