@@ -179,7 +179,7 @@ def growth_rates(
         One per visit, in order.
     areas : sequence of float
         Atrophic area of each visit, in mm2, or in pixels if `unit` is ``px``. All of one modality:
-        autofluorescence shows 0.18 mm2 more than colour (IOVS 2126273).
+        autofluorescence shows 0.18 mm2 more than colour (see `cohort.one_modality`).
     perimeters : sequence of float, optional
         See `measure_shape`.
     borders : sequence of float, optional

@@ -18,10 +18,14 @@ from fundus_helpers.loading.values import resize
 from fundus_helpers.metrics.verdict import USABLE, Verdict
 from fundus_helpers.series.assessed_eye import AssessedEye
 
+NOT_REGISTERED = "not registered"
+
 
 @dataclass(frozen=True)
 class RegisteredVisits:
-    """Visits of one eye and one modality whose registration is accepted, in order of their dates.
+    """Visits of one eye and one modality whose registration can be used, in order of their dates.
+
+    Its verdict is ``accepted``, or ``accepted, by hand``.
 
     Arrays have the pixel grid of the template as in `loading.Eye.images`.
 
@@ -115,17 +119,44 @@ class RegisteredVisits:
             if file in outlines
         }
 
-    def laid_by(self, eye: Eye, moves: Sequence[sitk.Transform]) -> "RegisteredVisits":
-        """Return the same visits, laid on the template by other transforms.
+    def laid_by(self, eye: Eye, moves: Sequence[sitk.Transform | None]) -> "RegisteredVisits":
+        """Return the visits, laid on the template by other transforms.
 
         Parameters
         ----------
         eye : Eye
-        moves : sequence of sitk.Transform
-            One per visit, as in `transforms`.
+        moves : sequence of sitk.Transform or None
+            One per visit, as in `transforms`. A visit with None is left out, as not registered. The
+            template has the identity.
+
+        Returns
+        -------
+        RegisteredVisits
+            The predicted errors are kept: they are those of the first registration, and not of
+            `moves`. So are the intervals that follow from them.
+
+        Raises
+        ------
+        ValueError
+            If the template has no transform.
         """
-        images, masks = _laid(eye, self.positions, moves)
-        return replace(self, images=images, masks=masks, transforms=tuple(moves))
+        kept = [i for i, move in enumerate(moves) if move is not None]
+        if self.template not in (self.names[i] for i in kept):
+            raise ValueError(f"the template {self.template} has no transform; give the identity")
+        used = [moves[i] for i in kept]
+        images, masks = _laid(eye, [self.positions[i] for i in kept], used)
+        gone = {name: self.dates[i] for i, name in enumerate(self.names) if i not in kept}
+        names = ("names", "files", "dates", "positions", "factors")
+        return replace(
+            self,
+            images=images,
+            masks=masks,
+            errors=self.errors[kept],
+            transforms=tuple(used),
+            left_out=self.left_out | dict.fromkeys(gone, NOT_REGISTERED),
+            dates_left_out=self.dates_left_out | gone,
+            **{name: tuple(getattr(self, name)[i] for i in kept) for name in names},
+        )
 
     def resized(self, size: int) -> "RegisteredVisits":
         """Return the same visits on a grid whose longer side has at most `size` pixels."""
@@ -150,7 +181,7 @@ class RegisteredVisits:
 def registered_visits(
     study: AssessedEye, label: str, *, verdicts: Sequence[Verdict | None] | None = None
 ) -> RegisteredVisits:
-    """Collect the visits whose registration by a method is accepted.
+    """Collect the visits whose registration by a method is accepted, also by hand.
 
     Parameters
     ----------
@@ -159,18 +190,41 @@ def registered_visits(
     label : str
         Name of the method in the study.
     verdicts : sequence of Verdict or None, optional
-        One per visit; None: those of the study.
+        One per visit; None: those of the study. Other verdicts can be given, for example to use a
+        doubtful visit after a person has looked at it. The verdict of a visit with a transform has
+        a predicted error.
 
     Returns
     -------
     RegisteredVisits
-        The template is always among them. A visit with another modality than most is left out,
-        because colour and autofluorescence show different areas.
+        The template is always among them. A visit with another modality than that of the template
+        is left out, because colour and autofluorescence show different areas. A visit is used if
+        its verdict is ``accepted`` or ``accepted, by hand``.
 
     Raises
     ------
     ValueError
         If the method was not run.
+
+    Examples
+    --------
+    A person has looked at the sixth visit, and accepts its registration:
+
+    >>> import tempfile
+    >>> from dataclasses import replace
+    >>> import fundus_helpers as fh
+    >>> folder = fh.make_demo_eye(tempfile.mkdtemp(), "demo_colour", size=96)
+    >>> study = fh.Study(folder.parent, "demo_colour", "L", results=folder.parent, jobs=1)
+    >>> moves = [None] * len(study.eye.names)
+    >>> moves[5] = fh.transforms.from_matrix([[1, 0, 2], [0, 1, 0]])
+    >>> found = study.add("moved", moves)
+    >>> verdicts = [*study.judge("moved")]
+    >>> verdicts[5] = replace(verdicts[5], status="accepted, by hand")
+    >>> visits = fh.atrophy.registered_visits(study, "moved", verdicts=verdicts)
+    >>> visits.names == (study.eye.names[0], study.eye.names[5])
+    True
+    >>> visits.left_out[study.eye.names[1]]
+    'not registered'
     """
     eye, template = study.eye, study.template
     found = study.registrations.get(label)
@@ -182,12 +236,16 @@ def registered_visits(
                 f"another modality ({_modality(eye.used, i)}) than the template "
                 f"({_modality(eye.used, template)}); they are never mixed in one series"
             )
-        elif i == template or (verdict is not None and verdict.status in USABLE):
+        elif i == template:
             used.append(i)
         elif verdict is None:
-            left_out[name] = "not registered"
-        else:
+            left_out[name] = NOT_REGISTERED
+        elif verdict.status not in USABLE:
             left_out[name] = f"its registration is {verdict.status}: {'; '.join(verdict.reasons)}"
+        elif found[i] is None or found[i].transform is None:  # the verdict was given
+            left_out[name] = f"{NOT_REGISTERED}: the method gave no transform"
+        else:
+            used.append(i)
     moves = [transforms.identity() if i == template else found[i].transform for i in used]
     images, masks = _laid(eye, used, moves)
     errors = np.zeros(images.shape, np.float32)

@@ -1,4 +1,4 @@
-"""The scale of a photograph: millimetres per pixel, how it was come by, and how uncertain it is.
+"""The scale of a photograph: millimetres per pixel, how it was obtained, and how uncertain it is.
 
 A scale that is 1 % wrong makes areas 2 % wrong, which is near a tenth of the growth of a year. So
 a scale never goes without its source and its uncertainty, and there is no scale by default: where
@@ -43,7 +43,7 @@ class Scale:
         Relative standard deviation of a length, for example 0.03 for 3 %. All visits of an eye
         share this error: it changes all areas alike.
     source : str
-        How the scale was come by, in plain words: ``DICOM header``, ``optic disc of 1.8 mm``.
+        How the scale was obtained, in plain words: ``DICOM header``, ``optic disc of 1.8 mm``.
     own_eye : bool
         Whether the scale has the size of this eye in it already, from its disc, its fovea or its
         axial length. The correction for axial length must not be applied to it (again).
@@ -114,6 +114,11 @@ class Scale:
         Returns
         -------
         Scale
+
+        Raises
+        ------
+        ValueError
+            If the factor is not above 0, or if the new scale is impossible (see `Scale`).
 
         Examples
         --------
@@ -194,7 +199,13 @@ def scale_from_header(mm_per_pixel: float | None) -> Scale | None:
     -------
     Scale or None
         With an uncertainty of 3 %: cameras compute it from their focus and a common cornea, and
-        accepted formulas differ by that much for one eye (IOVS 2793314).
+        accepted formulas differ by that much for one eye (Pors et al. 2024,
+        doi:10.1167/iovs.65.1.43).
+
+    Raises
+    ------
+    ValueError
+        If the value cannot be the scale of a photograph of the retina (see `Scale`).
 
     Examples
     --------
@@ -221,6 +232,15 @@ def scale_given(
     source : str
         Where it was given, for example ``table of visits``.
 
+    Returns
+    -------
+    Scale
+
+    Raises
+    ------
+    ValueError
+        If the scale or its uncertainty is impossible (see `Scale`).
+
     Examples
     --------
     >>> from fundus_helpers.atrophy.scale import scale_given
@@ -240,6 +260,11 @@ def scale_from_disc(diameter_px: float, *, diameter_mm: float = DISC_MM) -> Scal
     diameter_mm : float
         In mm. The discs of people have an SD of 11 % (doi:10.1371/journal.pone.0138701), which is
         the uncertainty of the scale.
+
+    Raises
+    ------
+    ValueError
+        If the diameter in pixels is not above 0, or the scale is impossible (see `Scale`).
 
     Examples
     --------
@@ -262,6 +287,11 @@ def scale_from_fovea(distance_px: float, *, distance_mm: float = FOVEA_MM) -> Sc
     distance_mm : float
         In mm: 4.76 with an SD of 0.34 between people (doi:10.1371/journal.pone.0138701), so that
         the uncertainty of the scale is 7 %.
+
+    Raises
+    ------
+    ValueError
+        If the distance in pixels is not above 0, or the scale is impossible (see `Scale`).
 
     Examples
     --------
@@ -294,6 +324,12 @@ def scale_from_field(
         Assumed are 0.297 mm of retina for every degree, which is the 11.6 micrometres per pixel of
         a Spectralis at 30 degrees and 768 pixels, and that all pixels are equal angles. The
         uncertainty is 6 %, mostly because eyes differ in length; 3 % with the axial length.
+
+    Raises
+    ------
+    ValueError
+        If the field is not 5 to 60 degrees wide, the width in pixels is not above 0, or the axial
+        length or the scale is impossible (see `Scale`).
 
     Examples
     --------

@@ -59,7 +59,7 @@ def fovea_distance(
     float
         In mm, or in pixels without a scale. 0 where the fovea itself is atrophic, as reading
         centres report it; never negative. NaN without atrophy. The median of eyes whose fovea is
-        spared is 0.46 mm (IOVS 2794565).
+        spared is 0.46 mm (Heyang et al., Invest Ophthalmol Vis Sci 2024;65:1356).
 
     Examples
     --------

@@ -166,7 +166,7 @@ def expansion_map(atrophy: Atrophy, *, least_years: float = 0.9) -> Figure:
 
 
 def healed_map(atrophy: Atrophy) -> Figure:
-    """Draw where atrophy would have healed if every visit were believed by itself.
+    """Draw the points that one visit shows as atrophic and a later visit as healthy.
 
     Parameters
     ----------
@@ -181,8 +181,9 @@ def healed_map(atrophy: Atrophy) -> Figure:
     ax.add_collection(LineCollection(last, colors=["white"], linewidths=1))
     share = f"{atrophy.onset.healed:.1%}".replace("%", " %")
     words = (
-        f"Red: what would have healed before the visits were joined, {share} of the last lesion. "
-        "White: the last outline. Atrophy does not heal, so red is an error of a visit."
+        "Red: points that one visit shows as atrophic and a later visit as healthy (healed share: "
+        f"{share} of the last lesion). White: the last outline. Atrophy does not heal, so red is "
+        "an error of a visit."
     )
     return with_caption(figure, NOTHING if atrophy.none else words)
 

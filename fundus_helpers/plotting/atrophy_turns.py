@@ -24,7 +24,7 @@ PALETTE = [*np.linspace(0, 255, GREYS).astype(int).repeat(3).tolist(), *YELLOW]
 # The pictures of atrophy that a report shows, with their captions.
 ATROPHY_PICTURES = {
     "onset.png": "When each point of the retina became atrophic.",
-    "healed.png": "What would have healed before the visits were joined (red).",
+    "healed.png": "Red: points that one visit shows as atrophic and a later visit as healthy.",
     "isochrones.png": "The outlines of all visits over the last photograph.",
     "growth.png": "Area and its square root over time, with 95 % intervals.",
     "outlines.gif": "The registered visits in turn, each with its outline.",

@@ -1,10 +1,12 @@
 """Hints that were drawn on one visit mean the same places on the template of another run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fundus_helpers import transforms
-from fundus_helpers.atrophy.finding import Hints, SavedHints, Strokes, read_hints
+from fundus_helpers.atrophy.finding import Hints, SavedHints, Strokes, read_hints, save_hints
 from fundus_helpers.atrophy.finding.carried_hints import carry_hints, remember_hints
 from fundus_helpers.atrophy.registered import registered_visits
 from fundus_helpers.loading.demo_eye import make_demo_eye
@@ -74,3 +76,43 @@ def test_what_is_given_is_remembered_once_and_keeps_what_was_drawn(eyes, saved, 
     remember_hints(path, smaller, eye, half)
     assert read_hints(path).ellipse == pytest.approx(ELLIPSE)
     assert read_hints(path).shape == first.shape
+
+
+def shifted(last, first, pixels):
+    """Return the visits on the last one, which the first one shows so much farther to the right."""
+    moves = list(last.transforms)
+    moves[last.files.index(first.template_file)] = transforms.from_matrix(
+        [[1, 0, pixels], [0, 1, 0]]
+    )
+    return replace(last, transforms=tuple(moves))
+
+
+def test_strokes_outside_the_new_template_are_told_and_the_file_before_is_kept(
+    eyes, saved, tmp_path
+):
+    eye, first, last = eyes
+    path, moved = tmp_path / "hints.json", shifted(last, first, 150)  # the stroke begins at 105
+    save_hints(path, saved)
+    before = path.read_bytes()
+    carried = carry_hints(saved, eye, moved)
+    given = Hints(carried.ellipse, carried.fovea, first_free=False)
+    (remark,) = remember_hints(path, given, eye, moved)
+    assert first.template_file in remark and last.template_file in remark
+    assert f"lost ({first.files[1]})" in remark and "kept as hints.json.bak" in remark
+    assert (tmp_path / "hints.json.bak").read_bytes() == before
+    assert read_hints(path).template == last.template_file
+
+
+def test_strokes_inside_the_new_template_are_kept_without_a_remark(eyes, saved, tmp_path):
+    eye, _, last = eyes
+    path = tmp_path / "hints.json"
+    save_hints(path, saved)
+    assert remember_hints(path, Hints(ELLIPSE, FOVEA), eye, last) == ()
+    assert [each.name for each in tmp_path.iterdir()] == ["hints.json"]
+
+
+def test_a_mark_outside_the_new_template_is_named_with_both_photographs(eyes, saved):
+    eye, first, last = eyes
+    with pytest.raises(EyeError, match="fovea and the middle of the ellipse in hints") as told:
+        carry_hints(saved, eye, shifted(last, first, 250))
+    assert first.template_file in str(told.value) and last.template_file in str(told.value)

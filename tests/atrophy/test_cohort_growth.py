@@ -192,6 +192,17 @@ def test_modalities_are_never_mixed():
         growth_model(table, "infrared")
 
 
+def test_the_modality_of_an_eye_is_not_that_of_the_other_eye_of_its_patient():
+    table = simulate_cohort(3, eyes_per_patient=2, seed=3)
+    right = (table["patient"] == "made-up 001") & (table["laterality"] == "R")
+    table.loc[right, "modality"] = "colour"
+    for laterality, modality in (("R", "colour"), ("L", "autofluorescence")):
+        kept, _ = one_modality(table, eye=("made-up 001", laterality))
+        assert set(kept["modality"]) == {modality}
+    assert set(one_modality(table, eye=("unknown", "L"))[0]["modality"]) == {"autofluorescence"}
+    assert set(one_modality(table, "colour", eye=("made-up 001", "L"))[0]["modality"]) == {"colour"}
+
+
 # Differences
 
 

@@ -201,6 +201,17 @@ def test_hints_that_cannot_be_are_named(hints):
         hints.region((100, 100))
 
 
+def test_hints_for_some_visits_follow_them_to_their_new_positions():
+    nothing = np.zeros((4, 4), bool)
+    strokes = {i: Strokes(nothing, nothing) for i in (0, 3)}
+    hints = Hints(fovea=(1, 2), first_free=True, strokes=strokes)
+    without_second = hints.of_visits([0, 2, 3])
+    assert without_second.first_free and without_second.fovea == (1, 2)
+    assert without_second.strokes == {0: strokes[0], 2: strokes[3]}
+    without_first = hints.of_visits([1, 2, 3])
+    assert not without_first.first_free and without_first.strokes == {2: strokes[3]}
+
+
 def test_numbers_are_read_from_text():
     assert read_numbers("", "x y") is None
     assert read_numbers("1, 2.5", "x y") == (1.0, 2.5)

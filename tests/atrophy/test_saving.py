@@ -17,6 +17,7 @@ from fundus_helpers.atrophy import (
     Hints,
     OnsetMap,
     RegisteredVisits,
+    SavedHints,
     hints_on_disk,
     read_told,
     save_atrophy,
@@ -258,13 +259,35 @@ def test_hints_are_given_in_pixels_of_the_photograph_and_come_back_so(painted):
     [
         ({"ellipse": "1 2 3"}, '"x y a b angle": give 5 numbers'),
         ({"fovea": "a b"}, '"x y": give 2 numbers'),
-        ({"fovea": "500 3"}, "lies outside the template"),
+        (
+            {"fovea": "500 3"},
+            r"fovea \(500, 3\) lies outside the template's photograph of 192 x 192 px",
+        ),
+        ({"ellipse": "90 192 5 5 0"}, r"ellipse \(90, 192\) lies outside .* 192 x 192 px"),
         ({"ellipse": "90 90 0 10 0"}, "must be larger than 0"),
     ],
 )
 def test_a_hint_that_cannot_be_right_is_refused(painted, given, words):
     with pytest.raises(EyeError, match=words):
         read_told(*painted, **given)
+
+
+def test_the_last_pixel_of_the_photograph_is_inside(painted):
+    assert read_told(*painted, fovea="191 0").hints.fovea == pytest.approx((95.25, -0.25))
+
+
+@pytest.mark.parametrize(("length", "why"), [(0, "must be above 0"), (1, "cannot be the scale")])
+def test_an_optic_disc_that_cannot_be_is_named_with_its_file_and_leaves_pixels(
+    painted, length, why
+):
+    eye, visits = painted
+    disc = (20.0, 30.0, 20.0 + length, 30.0)
+    saved = SavedHints(visits.template_file, visits.shape, disc=disc)
+    told = read_told(eye, visits, saved=saved)
+    (remark,) = told.remarks
+    assert told.scale is None and why in remark
+    assert remark.startswith(f"hints.json has an optic disc of {2 * length} px in diameter")
+    assert remark.endswith("until then, areas are in pixels")
 
 
 def test_outlines_beside_photographs_are_read_and_bad_ones_named(painted, tmp_path):

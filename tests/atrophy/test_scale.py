@@ -1,4 +1,4 @@
-"""Scales: millimetres per pixel, how they were come by, and how uncertain they are."""
+"""Scales: millimetres per pixel, how they were obtained, and how uncertain they are."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_areas_are_twice_as_uncertain_as_lengths():
         (scale_from_field(30, 768), 0.0116, 0.058, "field of view of 30 degrees"),
     ],
 )
-def test_every_scale_says_how_it_was_come_by_and_how_uncertain_it_is(
+def test_every_scale_says_how_it_was_obtained_and_how_uncertain_it_is(
     scale, mm_per_pixel, uncertainty, source
 ):
     assert scale.mm_per_pixel == pytest.approx(mm_per_pixel, rel=1e-6)

@@ -49,8 +49,8 @@ def read_areas(
     data : path, optional
         Read only the eyes of this data folder. None: every eye that has results.
     patient : str
-        For whom the table is. Eyes of the demo are left out, because they are painted; for a demo
-        patient, its own eyes are read, and no others. Another name changes nothing.
+        If this is a demo patient, read only its eyes. Otherwise read all eyes except those of demo
+        patients.
 
     Returns
     -------
@@ -141,19 +141,23 @@ def _read_eye(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
 
 
 def one_modality(
-    table: pd.DataFrame, modality: str | None = None
+    table: pd.DataFrame, modality: str | None = None, *, eye: tuple[str, str] | None = None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Keep the eyes of one modality, because a model must never mix them.
 
-    Autofluorescence shows 0.18 (SD 0.45) mm2 more than colour (IOVS 2126273).
+    Autofluorescence shows 0.18 (SD 0.45) mm2 more than colour (Wong et al., Invest Ophthalmol Vis
+    Sci 2010;51).
 
     Parameters
     ----------
     table : DataFrame
         See `read_areas`.
     modality : str, optional
-        The modality to keep. None: that of most eyes; of two with equally many, the first of the
-        alphabet.
+        The modality to keep. None: that of `eye`, or else that of most eyes; of two with equally
+        many, the first of the alphabet.
+    eye : (patient, laterality), optional
+        The eye whose modality is kept if none is given. If the table does not have this eye, that
+        of most eyes is kept.
 
     Returns
     -------
@@ -175,9 +179,16 @@ def one_modality(
     >>> kept, left_out = one_modality(table.assign(modality=colour.map({True: "c", False: "a"})))
     >>> kept["modality"].unique().tolist(), left_out[0]["patient"]
     (['a'], 'made-up 001')
+    >>> mixed = table.assign(modality=colour.map({True: "c", False: "a"}))
+    >>> kept, left_out = one_modality(mixed, eye=("made-up 001", "L"))
+    >>> kept["modality"].unique().tolist()
+    ['c']
     """
     eyes = table[["patient", "laterality", "modality"]].drop_duplicates()
     counts = eyes["modality"].value_counts().sort_index()
+    if modality is None and eye is not None:
+        own = eyes[(eyes["patient"] == eye[0]) & (eyes["laterality"] == eye[1])]
+        modality = own["modality"].iloc[0] if len(own) else None
     if modality is None:
         modality = counts.idxmax() if len(counts) else ""
     elif modality not in counts:

@@ -55,7 +55,7 @@ def simulate_cohort(
         1.5: every second patient has two eyes.
     involved : float from 0 to 1
         Share of eyes whose atrophy reaches the fovea. The other distances are log-normal with the
-        median 0.46 mm (IOVS 2794565).
+        median 0.46 mm (Heyang et al., Invest Ophthalmol Vis Sci 2024;65:1356).
     involved_growth : float
         What is added to the growth of eyes whose fovea is involved, in mm/year.
     size_growth : float

@@ -1,4 +1,4 @@
-"""What is told about the atrophy of an eye besides its photographs: scale, hints and outlines."""
+"""What a person tells about the atrophy of an eye: scale, hints and outlines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fundus_helpers import transforms
 from fundus_helpers.atrophy.eye import scale_of
 from fundus_helpers.atrophy.finding.carried_hints import carry_hints
 from fundus_helpers.atrophy.finding.hints import Hints, read_numbers
-from fundus_helpers.atrophy.finding.saved_hints import SavedHints
+from fundus_helpers.atrophy.finding.saved_hints import HINTS_FILE, SavedHints
 from fundus_helpers.atrophy.outlines import Outline, read_outlines
 from fundus_helpers.atrophy.registered import RegisteredVisits
 from fundus_helpers.atrophy.scale import Scale, best_scale, scale_given
@@ -21,7 +21,7 @@ from fundus_helpers.loading.visits.folder import DEMO_PATIENTS
 
 @dataclass(frozen=True)
 class Told:
-    """What is told about the atrophy of an eye, as `follow_atrophy` takes it.
+    """What a person tells about the atrophy of an eye, as `follow_atrophy` takes it.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ def read_told(
     first_free: bool = False,
     saved: SavedHints | None = None,
 ) -> Told:
-    """Collect what is told about the atrophy of an eye. Lengths are in pixels on disk.
+    """Collect what a person tells about the atrophy of an eye. Lengths are in pixels on disk.
 
     Parameters
     ----------
@@ -67,37 +67,35 @@ def read_told(
     first_free : bool
         Whether there is no atrophy at the first visit.
     saved : SavedHints, optional
-        What was drawn in the panel, or given to an earlier run (`read_hints`). What is given here
-        counts more.
+        What was drawn in the panel, or given to an earlier run (`read_hints`). A value that is
+        given here replaces the saved value.
 
     Returns
     -------
     Told
-        If scales contradict each other, there is none, and a remark says so: numbers then stay in
-        pixels.
+        If scales contradict each other, or if no scale can follow from the optic disc in
+        ``hints.json``, there is no scale, and a remark says so: numbers then stay in pixels.
 
     Raises
     ------
     EyeError
-        If a hint is not of its form, or was drawn on a visit that is not used.
+        If a hint is not of its form or lies outside the photograph, or if the saved hints were
+        drawn on a visit that is not used.
     ValueError
         If `mm_per_pixel` cannot be a scale.
     """
     factor = 1 / visits.template_factor
-    hints = Hints(
-        ellipse=_on_grid(read_numbers(ellipse, "x y a b angle"), factor),
-        fovea=_on_grid(read_numbers(fovea, "x y"), factor),
-        first_free=first_free,
-    )
+    on_disk = Hints(read_numbers(ellipse, "x y a b angle"), read_numbers(fovea, "x y"), first_free)
+    on_disk.check(eye.full_shapes[eye.index(visits.template)], "the template's photograph")
+    hints = Hints(_on_grid(on_disk.ellipse, factor), _on_grid(on_disk.fovea, factor), first_free)
     given = scale_given(mm_per_pixel) if mm_per_pixel else None
-    scales, remarks = [], []
+    remarks = []
     if saved is not None:
         saved = carry_hints(saved, eye, visits)
         hints = saved.hints(visits, visits.template_file, hints)
-        scales = saved.resized(visits.shape).scales(visits.template_factor)
-    hints.region(visits.shape)  # refuses what lies outside
     try:
-        scale = best_scale([scale_of(eye, visits, given), *scales]) or painted_scale(eye, visits)
+        scales = scale_of(eye, visits, given), *_marked_scales(saved, visits)
+        scale = best_scale(scales) or painted_scale(eye, visits)
     except ValueError as error:
         scale = None
         remarks.append(f"{error}; until then, areas are in pixels")
@@ -105,6 +103,22 @@ def read_told(
     wanted = {file: sizes[file] for file in visits.files}
     outlines, of_outlines = read_outlines(eye.folder, wanted)
     return Told(scale, hints, outlines, (*remarks, *of_outlines))
+
+
+def _marked_scales(saved: SavedHints | None, visits: RegisteredVisits) -> list[Scale]:
+    """Return the scales that follow from the optic disc and the fovea in ``hints.json``."""
+    if saved is None or saved.disc is None:
+        return []
+    here = saved.resized(visits.shape)
+    try:
+        return here.scales(visits.template_factor)
+    except ValueError as error:
+        ends = np.reshape(here.disc, (2, 2))
+        diameter = visits.template_factor * float(np.hypot(*(ends[1] - ends[0])))
+        raise ValueError(
+            f"{HINTS_FILE} has an optic disc of {diameter:.3g} px in diameter: {error} (draw the "
+            f"disc and the fovea again in the panel of notebook 12, or delete {HINTS_FILE})"
+        ) from error
 
 
 def _on_grid(numbers: tuple[float, ...] | None, factor: float) -> tuple[float, ...] | None:

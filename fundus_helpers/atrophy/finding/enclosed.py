@@ -1,8 +1,11 @@
-"""Dark patches inside the atrophy of colour photographs: choroidal vessels, and no healthy retina.
+"""Dark patches that bright atrophy encloses: choroidal vessels, and no healthy retina.
 
-Where the retina has died, the vessels of the choroid behind it become visible. A wide one is nearly
-as dark as healthy retina, and where it was there from the first visit on, it never changed. But
-atrophy encloses it sooner or later, and it is brighter than healthy retina ever is.
+This applies to all photographs in which atrophy is brighter than healthy retina: colour, infrared
+and red-free ones, and those of unknown modality if more of the retina became brighter than darker.
+It does not apply to autofluorescence, where atrophy is dark. Where the retina has died, the vessels
+of the choroid behind it become visible. A wide vessel is nearly as dark as healthy retina. If it
+was visible at the first visit already, it never changes. But atrophy encloses it sooner or later,
+and it is brighter than healthy retina.
 """
 
 import cv2
@@ -15,15 +18,15 @@ CHANNEL, AROUND = 5.0, 25.0
 # Least share of the contrast of the atrophy around. Patches of choroidal vessels of painted eyes
 # had 0.2 and more, healthy retina 0.13 and less, and foveas that were spared less than 0.
 LEAST_SHARE = 0.2
-# A patch is atrophic only once this share of its rim is, unless it is as bright as atrophy itself:
-# then it is the core of atrophy that was there before anything changed.
+# A patch is atrophic only if at least this share of its rim is atrophic. A patch that is nearly as
+# bright as atrophy (the second value) is the core of atrophy that was there at the first visit.
 LEAST_RIM, CORE_SHARE = 0.2, 0.6
 
 
 def join_enclosed(
     onset: np.ndarray, levels: np.ndarray, seen: np.ndarray, *, unit: float = 1.0
 ) -> np.ndarray:
-    """Take patches that atrophy encloses for atrophic, if they are brighter than healthy retina.
+    """Count patches that atrophy encloses as atrophic if they are brighter than healthy retina.
 
     Parameters
     ----------
@@ -37,7 +40,19 @@ def join_enclosed(
     Returns
     -------
     int16 ndarray, shape (height, width)
-        A patch is atrophic from the visit on from which it is as bright as it stays.
+        The onset of a patch is the first visit after which it always stays bright.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fundus_helpers.atrophy.finding.enclosed import join_enclosed
+    >>> onset = np.zeros((128, 128), np.int16)  # atrophic at the first visit already
+    >>> onset[56:72, 56:72] = 3  # but for a patch that was taken for healthy at all three visits
+    >>> levels = np.full((3, 128, 128), 0.3, np.float32)  # healthy retina has a level of 0
+    >>> levels[:, 56:72, 56:72] = 0.1  # the patch is darker than atrophy, but it is not healthy
+    >>> joined = join_enclosed(onset, levels, np.ones(levels.shape, bool))
+    >>> int(joined[64, 64])
+    0
     """
     count, joined = len(levels), onset.copy()
     last = onset < count

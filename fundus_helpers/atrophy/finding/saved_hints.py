@@ -74,6 +74,10 @@ class SavedHints:
         ----------
         shape : (height, width)
 
+        Returns
+        -------
+        SavedHints
+
         Raises
         ------
         EyeError
@@ -106,7 +110,12 @@ class SavedHints:
         template : str
             Name of the photograph that is the template of these visits.
         given : Hints, optional
-            What was given besides, in pixels of the grid: it counts more than what was saved.
+            What was given besides, in pixels of the grid. A given value replaces the saved value.
+
+        Returns
+        -------
+        Hints
+            In pixels of the grid of the visits, with the strokes by position of the visit.
 
         Raises
         ------
