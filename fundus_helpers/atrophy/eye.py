@@ -1,7 +1,7 @@
 """The atrophy of one eye: onset map, outlines, areas and growth, with what they rest on."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.outlines import Outline
 from fundus_helpers.atrophy.registered import RegisteredVisits
 from fundus_helpers.atrophy.scale import Scale, best_scale, scale_from_header, scale_given
-from fundus_helpers.atrophy.shapes import Shape, measure_shape
+from fundus_helpers.atrophy.shapes import LEAST_FOCUS_PX, SMOOTHING_PX, Shape, measure_shape
 from fundus_helpers.atrophy.verdict import doubts_of, is_outline, verdict_of
 from fundus_helpers.atrophy.zones import central_residual_radius, fovea_distance
 from fundus_helpers.loading.eye import Eye
@@ -80,10 +80,11 @@ class Atrophy:
     @cached_property
     def shapes(self) -> list[Shape]:
         """The shape of the outline of every visit, on the grid, in `unit`."""
-        return [
-            measure_shape(self.onset.mask(i), self.length_unit)
-            for i in range(len(self.onset.years))
-        ]
+        unit, limits = self.length_unit, {}
+        if self.scale is None:  # what counts in pixels is given in those of the grid
+            limits = {"smoothing": SMOOTHING_PX * unit, "least_focus": LEAST_FOCUS_PX * unit**2}
+        shapes = (measure_shape(mask, unit, **limits) for mask in self.onset.masks)
+        return [replace(shape, unit=self.unit) for shape in shapes]
 
     @cached_property
     def draws(self) -> Draws:

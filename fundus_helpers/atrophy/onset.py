@@ -23,8 +23,8 @@ class OnsetMap:
     seen : bool ndarray, shape (height, width)
         Where the retina was seen at any visit.
     healed : float
-        What would have healed if every visit were believed by itself, as a share of the atrophy at
-        the last visit.
+        Healed share: of the atrophy at the last visit, the share that one visit alone shows as
+        atrophic and a later one as healthy.
     healed_places : bool ndarray, shape (height, width)
     too_noisy : bool
         Whether most of the atrophy may be missed in the noise of the photographs.

@@ -10,7 +10,7 @@ from fundus_helpers.atrophy.onset import OnsetMap
 from fundus_helpers.atrophy.registered import RegisteredVisits
 from fundus_helpers.metrics.verdict import ACCEPTED, DOUBTFUL, FAILED
 
-# What would have healed, as a share of the last lesion: with good registrations 0 to 0.02, with
+# The healed share of the last lesion (`OnsetMap.healed`): with good registrations 0 to 0.02, with
 # rigid ones and with none 0.24 and more.
 HEALED_DOUBTFUL, HEALED_FAILED = 0.05, 0.15
 LEAST_EDGE = 0.02  # length of the edge that atrophy reaches, as a share of the longer side
@@ -19,8 +19,8 @@ ALONE = (
     "(ELLIPSE=), or lay an outline beside the photograph"
 )
 OF_COLOUR = (
-    "in colour photographs, the border expansion may be up to 20 % too small, and its interval does "
-    "not contain this error (measured on painted eyes)"
+    "in colour photographs, the border expansion may be up to 20 % too small, and its interval "
+    "does not contain this error (measured on painted eyes)"
 )
 UNKNOWN = (
     "one visit alone, and its modality is not known, so neither is whether atrophy is darker or "
@@ -61,9 +61,9 @@ def verdict_of(
     if onset.too_noisy and not hinted:
         return FAILED, (NOISY,)
     words = (
-        f"{100 * onset.healed:.0f} % of the last lesion would have healed, but atrophy does not heal: the "
-        "visits are probably not registered correctly, or a photograph is poor; look at the "
-        "registration"
+        f"{100 * onset.healed:.0f} % of the last lesion is atrophic at one visit and healthy at a "
+        "later one, but atrophy does not heal: the visits are probably not registered correctly, "
+        "or a photograph is poor; look at the registration"
     )
     if onset.healed > HEALED_FAILED:
         return FAILED, (words,)

@@ -295,7 +295,7 @@ def _notes(atrophy: Atrophy) -> list[str]:
             unit = rate.unit.replace("2", "²")
             notes.append(f"{RATES[key].name}: {_written(rate.value)} {unit}")
     notes += [*atrophy.growth.notes]
-    notes.append(f"would have healed: {atrophy.onset.healed:.1%} of the last lesion")
+    notes.append(f"healed share: {atrophy.onset.healed:.1%} of the last lesion")
     notes.append(
         "scale: not known, so numbers are in pixels; drag a diameter of the disc"
         if atrophy.scale is None

@@ -240,7 +240,7 @@ def _draw_grid(ax: Axes, atrophy: Atrophy, fovea: tuple[float, float], pixel: fl
 
 
 def _over_last(atrophy: Atrophy) -> tuple[Figure, Axes]:
-    """Draw the last photograph, cut out around the atrophy and what would have healed."""
+    """Draw the last photograph, cut out around the atrophy and what contradicts it."""
     image = brightened(atrophy.visits.images[-1])[0]
     height, width = image.shape
     figure, ax = plt.subplots(figsize=(9, 6.5), layout="constrained")

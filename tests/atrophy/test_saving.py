@@ -150,11 +150,14 @@ def test_a_refused_map_leaves_the_reasons_and_no_map_and_no_numbers(tmp_path):
     assert saved(tmp_path, follow(healed=0.3)) == ["atrophy.csv", "growth.json"]
     growth = growth_of(tmp_path)
     assert growth["verdict"] == "failed" and growth["rates"] == []
-    assert "30 % of the last lesion would have healed" in growth["reasons"][0]
+    assert (
+        "30 % of the last lesion is atrophic at one visit and healthy at a later one"
+        in growth["reasons"][0]
+    )
     table = pd.read_csv(tmp_path / "atrophy.csv")
     assert table["reason"].notna().all() and table["area_px"].isna().all()
     words, measured = tell_growth(tmp_path)
-    assert not measured and "would have healed" in words
+    assert not measured and "healthy at a later one" in words
 
 
 def test_an_eye_without_atrophy_says_so(tmp_path):
@@ -302,3 +305,15 @@ def test_outlines_beside_photographs_are_read_and_bad_ones_named(painted, tmp_pa
     np.testing.assert_array_equal(told.outlines[visits.files[0]].mask, mask)
     (remark,) = told.remarks
     assert "is for 192 x 100 px, but the photograph has 192 x 192 px" in remark
+
+
+def test_small_foci_are_counted_alike_with_a_scale_and_without():
+    """A focus of 75 pixels of the grid counts without a scale; shapes tell their unit."""
+    for mm_per_pixel, unit in ((0.01, "mm"), (None, "px")):
+        atrophy = follow(mm_per_pixel=mm_per_pixel)
+        position = atrophy.onset.position
+        position[5:7, 20:22] = 0  # 4 pixels of the grid: no focus
+        position[70:80, 20:30] = 0  # 100 pixels of the grid
+        table = atrophy.table()
+        assert table["foci"].dropna().eq(2).all()
+        assert {shape.unit for shape in atrophy.shapes} == {unit}

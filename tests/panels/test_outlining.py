@@ -255,7 +255,7 @@ def test_an_error_is_shown_and_the_panel_goes_on(outliner):
 
 def test_what_would_have_healed_and_who_is_left_out_is_told(outliner, study, monkeypatch):
     panel = outliner()
-    assert "would have healed" in " ".join(panel.canvas.numbers["notes"])
+    assert "healed share" in " ".join(panel.canvas.numbers["notes"])
     visits = registered_visits(study, "keypoints")
     told = dict(vars(visits), left_out={"a visit": "its registration is failed: dark"})
     monkeypatch.setattr(

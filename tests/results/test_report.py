@@ -282,10 +282,10 @@ def test_an_eye_without_atrophy_is_told_as_such(results):
 
 
 def test_an_onset_map_that_was_refused_has_its_reason_and_no_number(results):
-    save_atrophy(results, f"a,2020-01-02,,,,,,,,,{SCALE},30% of the last lesion would have healed")
+    save_atrophy(results, f"a,2020-01-02,,,,,,,,,{SCALE},30 % of the last lesion is healthy later")
     text = report_of(results)
     assert "could not be followed; the table says why" in text
-    assert "30% of the last lesion would have healed" in text and "No atrophy" not in text
+    assert "30 % of the last lesion is healthy later" in text and "No atrophy" not in text
 
 
 @pytest.mark.parametrize("content", ["", "visit,date\na,b\n", COLUMNS + '\na,b,"c', "\udcff\udcfe"])

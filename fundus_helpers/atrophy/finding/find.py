@@ -30,10 +30,11 @@ class Found:
         Position of the first visit at which a pixel is atrophic; the number of visits where it
         never is.
     healed : float
-        What would have healed if every visit were believed by itself, as a share of the atrophy at
-        the last visit. It is a check of the registration: atrophy does not heal.
+        Healed share: of the atrophy at the last visit, the share that one visit alone shows as
+        atrophic and a later one as healthy. It is a check of the registration, because atrophy does
+        not heal.
     healed_places : bool ndarray, shape (height, width)
-        Where it would have healed.
+        Where that is.
     direction : {-1, 1}
         Whether atrophy is darker (-1) or brighter (1) than healthy retina.
     seen : bool ndarray, shape (height, width)
@@ -62,7 +63,7 @@ class SeriesEvidence:
     onset : int16 ndarray, shape (height, width)
         The onset without outlines and strokes; see `Found`.
     near : bool ndarray, shape (height, width)
-        Where the visits are believed; everywhere else is healthy unless it was drawn.
+        Where the visits are used; everywhere else is healthy unless it was drawn.
     outlines : mapping of int to bool ndarray, shape (height, width)
         What was drawn, by position of the visit.
     direction, seen, healed_places, healed, too_noisy
@@ -113,7 +114,7 @@ def find_atrophy(
     hints : Hints, optional
         What a person knows.
     outlines : mapping of int to bool ndarray, shape (height, width), optional
-        Outlines that were drawn, by position of the visit. They are believed.
+        Outlines that were drawn, by position of the visit. They are used without change.
     modality : str
         As in `loading.Eye.visits`. It decides whether atrophy is darker or brighter than healthy
         retina; if it is unknown, the direction in which most of the retina changed decides.
@@ -251,7 +252,7 @@ def _with_strokes(
 def _healed(
     says: np.ndarray, seen: np.ndarray, onset: np.ndarray, unit: float
 ) -> tuple[np.ndarray, float]:
-    """Return where the retina would have healed, and as a share of the last lesion."""
+    """Return where a later visit shows atrophy as healthy, and its share of the last lesion."""
     side = 2 * max(round(unit), 1) + 1
     kernel = np.ones((side, side), np.uint8)
     lesion = onset < len(says)
