@@ -68,7 +68,7 @@ endif
 unexport MPLBACKEND
 # With PSEUDONYM=1, a run sees the photographs through links that are named by pseudonyms.
 export VIEW := $(if $(PSEUDONYM),build/pseudonyms,$(DATA))
-MAKE_VIEW = $(BIN)/python -m fundus_helpers.runs.folders "$$DATA" "$$RESULTS" \
+MAKE_VIEW = $(BIN)/python -m fundus_helpers.runs.folders "$$DATA" "$$RESULTS" "$$NOTEBOOKS" \
 	$(if $(filter local,$(PROFILE)),,--cluster) && \
 	$(BIN)/fundus pseudonyms $(if $(PSEUDONYM),view "$$DATA" "$$VIEW",plain) "$$RESULTS"
 WHO = who=$(if $(PSEUDONYM),$$($(BIN)/fundus pseudonyms name "$$PATIENT" "$$DATA" "$$RESULTS"),$$PATIENT)

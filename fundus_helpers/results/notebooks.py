@@ -6,7 +6,7 @@ imports therefore load no large library.
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # The notebook that chooses the template if the parameter template_visit is "selected".
@@ -32,6 +32,43 @@ def _cells(notebook: Path | str, tag: str | None = None) -> list[str]:
 def numbered_notebooks(folder: Path | str) -> dict[str, Path]:
     """Return the paths of the numbered notebooks of a folder by name, in their order."""
     return {path.stem: path for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))}
+
+
+def chosen_notebooks(words: str, names: Iterable[str]) -> list[str]:
+    """Return the notebooks that are named by number or name.
+
+    Parameters
+    ----------
+    words : str
+        Numbers or names with spaces between them, for example ``"2 09 11_compare_methods"``. Empty:
+        all. The word ``most`` alone stands for what most people need.
+    names : iterable of str
+        The names of all notebooks.
+
+    Returns
+    -------
+    list of str
+        In their order.
+
+    Raises
+    ------
+    ValueError
+        If there is no such notebook.
+
+    Examples
+    --------
+    >>> chosen_notebooks("9", ["02_template_selection", "09_retinal_keypoints"])
+    ['09_retinal_keypoints']
+    """
+    names = sorted(names)
+    if words == "most":
+        return [name for name in names if name in MOST_NEEDED]
+    asked = {word: f"{word:0>2}" for word in words.split()}
+    for word, number in asked.items():
+        if not any(number in (name, name[:2]) for name in names):
+            raise ValueError(f"there is no notebook {word!r}; give some of: {', '.join(names)}")
+    asked = set(asked.values())
+    return [name for name in names if not asked or name in asked or name[:2] in asked]
 
 
 def known_parameters(notebook: Path | str) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""The data folder and the results folder of a run, checked before anything starts.
+"""The folders and the notebooks that a run was given, checked before anything starts.
 
-``python -m fundus_helpers.runs.folders DATA RESULTS [--cluster]``
+``python -m fundus_helpers.runs.folders DATA RESULTS NOTEBOOKS [--cluster]``
 """
 
 import os
@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 from fundus_helpers.loading.eye_error import EyeError
+from fundus_helpers.results.notebooks import chosen_notebooks, numbered_notebooks
 
 
 class FolderError(ValueError):
     """A folder that a run cannot use. The message says why and what to do."""
+
+
+class NotebookError(ValueError):
+    """A notebook that does not exist. The message lists those that do."""
 
 
 def check_folders(data: Path | str, results: Path | str, *, cluster: bool = False) -> None:
@@ -77,6 +82,27 @@ def check_names(data: Path | str) -> None:
         read_name("x", pattern=pattern_of_run())
 
 
+def check_notebooks(words: str, folder: Path | str = "notebooks") -> None:
+    """Check that there are the notebooks that a run was given.
+
+    Parameters
+    ----------
+    words : str
+        See `chosen_notebooks`.
+    folder : path
+        Of all notebooks.
+
+    Raises
+    ------
+    NotebookError
+        If there is no such notebook.
+    """
+    try:
+        chosen_notebooks(words, numbered_notebooks(folder))
+    except ValueError as error:
+        raise NotebookError(f"NOTEBOOKS={words!r}: {error}") from None
+
+
 def _check_name(name: str, path: str, refused: str) -> None:
     odd = sorted({letter for letter in path if letter in refused or not letter.isprintable()})
     if odd:
@@ -89,11 +115,13 @@ def _check_name(name: str, path: str, refused: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Check the two folders. Return 2 if one of them cannot be used; standard error says why."""
+    """Check what a run was given. Return 2 if it cannot be used; standard error says why."""
+    data, results, notebooks, *options = arguments
     try:
-        check_folders(*arguments[:2], cluster="--cluster" in arguments[2:])
-        check_names(arguments[0])
-    except (FolderError, EyeError) as error:
+        check_folders(data, results, cluster="--cluster" in options)
+        check_names(data)
+        check_notebooks(notebooks)
+    except (FolderError, EyeError, NotebookError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0

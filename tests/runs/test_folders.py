@@ -45,14 +45,14 @@ def test_a_name_that_cannot_be_used_is_refused_in_one_sentence(place, capsys, na
     for folders in ((name, "results"), ("data", name)):
         with pytest.raises(FolderError, match=words):
             check_folders(*folders)
-        assert main([*folders]) == 2
+        assert main([*folders, ""]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["it's", 'a"b', "$x", "`x`"])
 def test_a_name_that_harms_the_commands_of_a_cluster_is_refused_there_only(place, capsys, name):
-    assert main(["data", name]) == 0
-    assert main(["data", name, "--cluster"]) == 2
+    assert main(["data", name, ""]) == 0
+    assert main(["data", name, "", "--cluster"]) == 2
     assert "cannot be used" in capsys.readouterr().err
 
 
@@ -84,7 +84,7 @@ def test_a_folder_without_permission_is_refused(locked):
         mode = {"data": 0o311, "results": 0o555, ".": 0o555}[locked]
         Path(outer, locked).chmod(mode)
         results = "new" if locked == "." else "results"
-        folders = [f"{outer}/data", f"{outer}/{results}"]
+        folders = [f"{outer}/data", f"{outer}/{results}", ""]
         ran = subprocess.run(
             [sys.executable, "-c", script, *folders], capture_output=True, text=True
         )
@@ -97,10 +97,21 @@ def test_a_folder_without_permission_is_refused(locked):
 def test_a_pattern_or_a_table_that_cannot_be_used_is_one_sentence(place, monkeypatch, capsys):
     (place / "data").mkdir()
     monkeypatch.setenv("FUNDUS_PATTERN", "(")
-    assert main(["data", "results"]) == 2
+    assert main(["data", "results", ""]) == 2
     assert "PATTERN" in capsys.readouterr().err
     monkeypatch.delenv("FUNDUS_PATTERN")
     (place / "data" / "visits.csv").write_text("a,b\n1,2\n")
-    assert main(["data", "results"]) == 2
+    assert main(["data", "results", ""]) == 2
     assert "VISITS_COLUMNS" in capsys.readouterr().err
-    assert main(["data", "results <new>"]) == 2
+    assert main(["data", "results <new>", ""]) == 2
+
+
+def test_a_notebook_that_does_not_exist_is_named_with_those_that_do(place, capsys):
+    (place / "notebooks").mkdir()
+    for name in ("02_template_selection", "09_retinal_keypoints"):
+        (place / "notebooks" / f"{name}.ipynb").touch()
+    for given in ("", "2", "09 02_template_selection", "most"):
+        assert main(["data", "results", given]) == 0
+    assert main(["data", "results", "2 x"]) == 2
+    told = capsys.readouterr().err
+    assert "NOTEBOOKS='2 x': there is no notebook 'x'" in told and "09_retinal_keypoints" in told

@@ -397,6 +397,21 @@ def test_the_name_of_a_folder_is_text(copy, environment, name):
     assert f"output: {target}" in told and f"data=../{name} " in f"{told} ".replace("'", "")
 
 
+def test_while_one_eye_waits_for_its_template_all_cores_choose_it(copy, environment):
+    """In a cohort, other eyes use the other cores."""
+
+    def processes(target, **settings):
+        command = ["--dry-run", "--forceall", "--printshellcmds", target]
+        told = snakemake(copy, environment, *command, notebooks="02 03", **settings).stdout
+        found = re.findall(r"LOKY_MAX_CPU_COUNT=(\d+) .*?(\d\d_\w+)\.ipynb", told)
+        assert found, told
+        return {(name, int(count)) for count, name in found}
+
+    one = processes("eye", patient="007", laterality="L")
+    assert one == {("02_template_selection", 2), ("03_rigid", 1)}
+    assert processes("cohort") == {("02_template_selection", 1), ("03_rigid", 1)}
+
+
 # What a shell, make, YAML and Snakemake take for something else.
 ODD = """it's "1" #2: $HOME `x` ü [a] & (b) 100%"""
 
