@@ -10,6 +10,8 @@ from fundus_helpers.files import written_beside
 
 # A link in the prose of a notebook, no picture.
 LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]+)\]\((?P<target>[^)\s]+)\)")
+# A cell of a table with a date, or with a name that holds one. Its hyphens are no places to break.
+DATED = re.compile(r"(<t[dh][^>]*>)\s*([^\s<>]*\d{4}-\d\d-\d\d[^\s<>]*)\s*(?=</t[dh]>)")
 CAPTION = "Figure: "  # begins what `plotting.with_caption` says of a figure in words
 TEMPLATES = Path(__file__).with_name("templates") / "nbconvert"
 
@@ -73,6 +75,9 @@ def page_without_code(notebook: Path) -> str:
             cell.source = LINK.sub(lambda found: _link(found, notebook), cell.source)
         for output in cell.get("outputs", []):
             words = "".join(output.get("data", {}).get("text/plain", ""))
+            if table := "".join(output.get("data", {}).get("text/html", "")):
+                whole = r'\1<span style="white-space: nowrap">\2</span>'
+                output.data["text/html"] = DATED.sub(whole, table)
             told = words.startswith(CAPTION)
             alternative = words.removeprefix(CAPTION) if told else f"Figure of section: {section}"
             if "metadata" in output:

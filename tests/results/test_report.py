@@ -95,6 +95,18 @@ def test_the_page_of_a_notebook_shows_prose_tables_and_outputs_without_code(exec
     assert "JupyterLab Light" in text and text.rstrip().endswith("</html>")
 
 
+def test_dates_in_tables_do_not_break_and_all_else_stays(executed):
+    notebook = nb.reads(executed.read_text(encoding="utf-8"))
+    cells = '<td class="a">2018-07-12</td><th>a_2018-07-12_L</th><td>see 2018-07-12, or not</td>'
+    notebook.cells.append(shown(text_html=f"<table><tr>{cells}</tr></table>", text_plain="t"))
+    nbformat_write(notebook, executed)
+    text = page_without_code(executed)
+    kept = '<span style="white-space: nowrap">'
+    assert f'<td class="a">{kept}2018-07-12</span></td>' in text
+    assert f"<th>{kept}a_2018-07-12_L</span></th>" in text
+    assert "<td>see 2018-07-12, or not</td>" in text and TABLE in text
+
+
 def test_figures_have_alternative_texts_and_the_title_names_the_eye(executed):
     page = Page(page_without_code(executed))
     alternative = 'Figure of section: Shift & "turn"'
