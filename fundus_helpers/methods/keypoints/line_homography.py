@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import matching
-from fundus_helpers.methods.keypoints.features import find_keypoints
+from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.lines import line_picture
@@ -29,7 +29,7 @@ BLURS = (0.0055, 0.0027)
 STEPS, SMALLEST_STEP = 60, 1e-5
 # Least correlation of the pictures of lines after the homography, if no keypoints agree by
 # themselves: of two eyes at most 0.15, of one eye at least 0.27.
-LEAST_CORRELATION = 0.2
+LEAST_LINE_CORRELATION = 0.2
 
 
 @remembered
@@ -59,14 +59,7 @@ def find_line_homography(
     RegistrationError
         If neither the keypoints agree nor the vessels as a whole.
     """
-    vessels = pair.vessels()
-    sides = []
-    for image, picture, mask in (
-        (pair.fixed, vessels.fixed, pair.fixed_mask),
-        (pair.moving, vessels.moving, pair.moving_mask),
-    ):
-        wide = line_picture(image, mask, half_widths=WIDE_LINES)
-        sides.append([find_keypoints(each, mask, count=count) for each in (picture, wide)])
+    vessels, sides = pair.vessels(), line_keypoints(pair, count)
     each = zip(*sides, strict=True)
     matches = matching.join([matching.mutual_matches(*keypoints) for keypoints in each])
     model, agreeing = matching.robust_homography(matches, radial_constant)
@@ -79,15 +72,40 @@ def find_line_homography(
     model, matches = matching.refine(
         lambda points: points @ matrix[:, :2].T + matrix[:, 2], *sides, radial_constant
     )
-    seen = _agreement(model, vessels) if matching.is_plausible(model) else 0.0
-    if seen < LEAST_CORRELATION:
+    seen = line_agreement(model, vessels) if matching.is_plausible(model) else 0.0
+    if seen < LEAST_LINE_CORRELATION:
         raise RegistrationError(
             "no common vessels were found, bright or dark: another eye, too small an overlap, or a "
             f"mirrored image ({agreeing} keypoints of the vessels agree, {matching.ENOUGH_MATCHES} "
             f"are needed; the vessels as a whole have a correlation of {seen:.2f}, "
-            f"{LEAST_CORRELATION} is needed)"
+            f"{LEAST_LINE_CORRELATION} is needed)"
         )
     return model, matches
+
+
+def line_keypoints(pair: Pair, count: int) -> tuple[list[Keypoints], list[Keypoints]]:
+    """Find keypoints in the pictures of the narrow and of the wide lines of both images.
+
+    Parameters
+    ----------
+    pair : Pair
+        Looks at images.
+    count : int
+        Number of keypoints in each picture.
+
+    Returns
+    -------
+    fixed, moving : list of Keypoints
+        Those of the narrow lines, then those of the wide ones.
+    """
+    vessels, sides = pair.vessels(), []
+    for image, picture, mask in (
+        (pair.fixed, vessels.fixed, pair.fixed_mask),
+        (pair.moving, vessels.moving, pair.moving_mask),
+    ):
+        wide = line_picture(image, mask, half_widths=WIDE_LINES)
+        sides.append([find_keypoints(each, mask, count=count) for each in (picture, wide)])
+    return sides[0], sides[1]
 
 
 def fit_lines(pair: Pair, start: sitk.Transform) -> sitk.Transform:
@@ -128,8 +146,15 @@ def fit_lines(pair: Pair, start: sitk.Transform) -> sitk.Transform:
     return best
 
 
-def _agreement(model: RadialHomography, pair: Pair) -> float:
-    """Return the correlation of the pictures after a homography, less in a small overlap."""
+def line_agreement(model: RadialHomography, pair: Pair) -> float:
+    """Return the correlation of the pictures after a homography, less in a small overlap.
+
+    Parameters
+    ----------
+    model : RadialHomography
+    pair : Pair
+        Looks at vessels.
+    """
     transform = transforms.from_function(model, pair.fixed.shape)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
     share = common.sum() / pair.fixed_mask.sum()

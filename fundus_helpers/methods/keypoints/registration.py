@@ -4,7 +4,6 @@ Keypoints (`matching`) give a homography in the radially corrected plane (`radia
 displacement then follows the vessels only (`following`), so that changes of the retina are kept.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Literal
@@ -20,7 +19,12 @@ from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
-from fundus_helpers.methods.keypoints.line_homography import find_line_homography
+from fundus_helpers.methods.keypoints.line_homography import (
+    LEAST_LINE_CORRELATION,
+    find_line_homography,
+    line_agreement,
+    line_keypoints,
+)
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
@@ -76,7 +80,7 @@ def register(
     look_at : {"either", "images", "vessels"}
         What is registered: the photographs, or pictures of their vessels, bright or dark.
         ``either``: the photographs, or their vessels if nothing common is found in the photographs.
-        ``vessels`` is for photographs of two modalities. Used only without `start`.
+        ``vessels`` is for photographs of two modalities.
     radial_constant : float in [-0.1, 0.5]
         Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
         length is half the longer side of the image. 0: a plain homography.
@@ -162,10 +166,7 @@ def _register(
         transform = _searched(pair, look_at, finish, **how)
     else:
         start = transforms.rescale(start, *(1 / factor for factor in factors))
-        mapping, seen = _near_start(pair, start, **how)
-        # A person has seen that it is the same place.
-        finish = finish if seen else partial(finish, follow_vessels=False)
-        transform = finish(mapping, pair, least_correlation=-1.0)
+        transform = _started(pair, start, look_at, finish, **how)
     return transforms.rescale(transform, *factors)
 
 
@@ -301,36 +302,56 @@ def find_homography(
     return model, matches
 
 
+def _started(
+    pair: Pair,
+    start: sitk.Transform,
+    look_at: str,
+    finish: Callable[..., sitk.Transform],
+    **how: float,
+) -> sitk.Transform:
+    """Refine a start on the images or their vessels; with ``either``, on the first that is seen."""
+    # A person has seen that it is the same place.
+    finish = partial(finish, least_correlation=-1.0)
+    looks = ("images", "vessels") if look_at == "either" else (look_at,)
+    compared = {look: pair if look == "images" else pair.vessels() for look in looks}
+    for look in looks:
+        if model := _near_start(pair, start, look, **how):
+            return finish(model, compared[look])
+    for each in compared.values():
+        aligned = align_vessels(each, transforms.linear_part(start, pair.fixed.shape))
+        if aligned is not None:
+            return finish(partial(_mapped, aligned), each)
+    return finish(partial(_mapped, start), pair, follow_vessels=False)
+
+
+def _mapped(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
+    return transforms.map_points(transform, np.reshape(points, (-1, 2))).reshape(np.shape(points))
+
+
 def _near_start(
-    pair: Pair, start: sitk.Transform, radial_constant: float, count: int
-) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
-    """Refine a start; return the mapping, and whether common vessels were seen."""
-    linear = transforms.linear_part(start, pair.fixed.shape)
-    sides = [
-        [find_keypoints(image, mask, count=count) for image in images]
-        for images, mask in zip(
-            zip(*_maps(pair), strict=True), (pair.fixed_mask, pair.moving_mask), strict=True
+    pair: Pair, start: sitk.Transform, look_at: str, radial_constant: float, count: int
+) -> RadialHomography | None:
+    """Refine a start by matches near the places that it predicts; None if too few agree."""
+    if look_at == "vessels":
+        fixed, moving = line_keypoints(pair, count)
+    else:
+        masks = pair.fixed_mask, pair.moving_mask
+        fixed, moving = (
+            [find_keypoints(image, mask, count=count) for image in images]
+            for images, mask in zip(zip(*_maps(pair), strict=True), masks, strict=True)
         )
-    ]
     # A person may have found that the photograph is turned, however far.
-    turn = transforms.turn_of(transforms.to_matrix(linear))
-    sides[1] = [keypoints.turned(turn) for keypoints in sides[1]]
-
-    def mapping(points: np.ndarray) -> np.ndarray:
-        return transforms.map_points(start, np.reshape(points, (-1, 2))).reshape(np.shape(points))
-
-    with contextlib.suppress(RegistrationError):  # then the vessels as a whole are aligned
-        model, matches = matching.refine(mapping, *sides, radial_constant)
-        by_chance = matching.chance_matches(model, *sides)
-        if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and matching.is_plausible(
-            model
-        ):
-            return model, True
-    aligned = align_vessels(pair, linear)
-    if aligned is None:
-        return mapping, False
-    matrix = transforms.to_matrix(aligned)
-    return lambda points: points @ matrix[:, :2].T + matrix[:, 2], True
+    turn = transforms.turn_of(transforms.to_matrix(transforms.linear_part(start, pair.fixed.shape)))
+    moving = [keypoints.turned(turn) for keypoints in moving]
+    try:
+        model, matches = matching.refine(partial(_mapped, start), fixed, moving, radial_constant)
+    except RegistrationError:  # then the vessels as a whole are aligned
+        return None
+    by_chance = matching.chance_matches(model, fixed, moving)
+    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES):
+        return None
+    alike = look_at == "images" or line_agreement(model, pair.vessels()) >= LEAST_LINE_CORRELATION
+    return model if alike and matching.is_plausible(model) else None
 
 
 def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
