@@ -95,8 +95,9 @@ def line_keypoints(pair: Pair, count: int) -> tuple[list[Keypoints], list[Keypoi
 
     Returns
     -------
-    fixed, moving : list of Keypoints
+    fixed : list of Keypoints
         Those of the narrow lines, then those of the wide ones.
+    moving : list of Keypoints
     """
     vessels, sides = pair.vessels(), []
     for image, picture, mask in (
