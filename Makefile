@@ -213,7 +213,7 @@ benchmark-tuning: .venv/installed  ## Measure the time from the move of a slider
 benchmark-cohort: .venv/installed  ## Measure overhead, time and memory of cohorts: ARGS="--eyes 200"
 	PYTHONPATH=tests $(BIN)/python benchmarks/cohort.py $(ARGS)
 
-benchmark: .venv/installed  ## Measure methods on the pairs of FIRE: FIRE=folder METHODS="names" OUT=fire.csv
+benchmark: .venv/installed  ## Measure methods on the pairs of FIRE, or of a folder with pairs.csv: FIRE=folder METHODS="names" OUT=fire.csv
 	@$(BIN)/fundus benchmark "$$FIRE" "$$OUT" $(if $(METHODS),--methods $(METHODS))
 
 benchmark-verdict: .venv/installed  ## Measure how far verdicts and predicted errors can be trusted: FIRE=folder

@@ -184,12 +184,12 @@ def pseudonyms(options: argparse.Namespace) -> int:
 
 
 def benchmark(options: argparse.Namespace) -> int:
-    """Run methods on the pairs of FIRE and print a table of their results."""
-    from fundus_helpers.loading.fire import read_pairs
+    """Run methods on the pairs of a folder and print a table of their results."""
+    from fundus_helpers.loading.pair_table import read_any_pairs
     from fundus_helpers.methods import METHODS
     from fundus_helpers.runs import fire_benchmark, peers
 
-    pairs = read_pairs(options.folder)
+    pairs = read_any_pairs(options.folder)
     methods = options.methods or [*METHODS, *peers.installed()]
     table = fire_benchmark.run_benchmark(pairs, methods, options.out, jobs=options.jobs)
     formatted = fire_benchmark.tabulate(table).to_string(float_format="{:.3f}".format)
@@ -276,7 +276,7 @@ COMMANDS = {
     ],
     pseudonyms: [],
     benchmark: [
-        ("folder", {"type": Path, "help": "folder of FIRE, with Images and Ground Truth"}),
+        ("folder", {"type": Path, "help": "folder of FIRE, or with pairs.csv"}),
         ("out", {"type": Path, "help": "CSV file of the results; those in it are kept"}),
         (
             "--methods",
@@ -312,7 +312,7 @@ HELP = {
         "(called by `make cohort-dry`; reads Snakemake's summary from standard input)"
     ),
     pseudonyms: "replace the names of patients by pseudonyms",
-    benchmark: "test methods and other programs (peers) on the FIRE photographs",
+    benchmark: "test methods and other programs (peers) on FIRE or other pairs",
     run: "run one notebook without opening it (used by make)",
 }
 PSEUDONYMS = {

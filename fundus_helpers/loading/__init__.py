@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "header": ["PhotographHeader", "read_header"],
         "eye": ["Eye", "LANDMARK_COLUMNS", "load_eye"],
+        "pair_table": ["read_any_pairs"],
         "fire": [
             "FirePair",
             "PUBLISHED",

@@ -8,6 +8,8 @@ from scipy import ndimage
 FINE = 3.0
 # A photograph is black if 99 % of its pixels are darker than this share of the value range.
 BLACK_LEVEL = 0.01
+# Parts of an image with more than this share of the largest part may be the field of view.
+LARGE_PART = 0.3
 # An image whose field of view covers a smaller share than this cannot be registered.
 LEAST_VIEW = 0.05
 
@@ -78,8 +80,23 @@ def field_of_view(image: np.ndarray, *, level: float = 0.1, erosion: float = 0.0
     inside = (labels != labels[0, 0])[1:-1, 1:-1]
     labels, count = ndimage.label(inside)
     if count > 1:
-        inside = labels == np.argmax(np.bincount(labels.ravel())[1:]) + 1
+        inside = labels == _label_of_retina(labels)
     return erode(inside, erosion)
+
+
+def _label_of_retina(labels: np.ndarray) -> int:
+    """Return the label of the largest part; of several large ones, that of the roundest.
+
+    A scan of the retina (OCT) may lie beside the photograph in one file. It is a rectangle.
+    """
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    scores = {}
+    for label in np.flatnonzero(areas > LARGE_PART * areas.max()):
+        places = np.argwhere(labels == label)[:, ::-1].astype(np.float32)
+        _, radius = cv2.minEnclosingCircle(cv2.convexHull(places))
+        scores[int(label)] = areas[label] ** 2 / (np.pi * radius**2)
+    return max(scores, key=scores.__getitem__)
 
 
 def erode(mask: np.ndarray, erosion: float) -> np.ndarray:

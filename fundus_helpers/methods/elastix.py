@@ -15,6 +15,7 @@ from annotated_types import Interval
 from fundus_helpers import transforms
 from fundus_helpers.methods import elastix_run
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, check_choice, check_range, checked
+from fundus_helpers.methods.lines import LookAt
 from fundus_helpers.methods.pair import (
     LEAST_FLEXIBLE_CORRELATION,
     Pair,
@@ -61,6 +62,7 @@ def register(
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
     stages: Sequence[str] = ("affine",),
+    look_at: LookAt = "images",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     metric: Literal["correlation", "mutual_information", "mean_squares"] = "correlation",
@@ -89,6 +91,9 @@ def register(
     stages : sequence of {"rigid", "similarity", "affine", "bspline"}
         Stages in their order; each starts from the result of the one before. B-splines deform the
         image between the nodes of a grid, and need a linear stage first.
+    look_at : {"images", "vessels"}
+        What is registered: the photographs, or pictures of their vessels, bright or dark.
+        ``vessels`` is for photographs of two modalities.
     normalise : bool
         Even out the illumination first. False: the brightness is registered, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
@@ -142,7 +147,8 @@ def register(
     """
     for stage in stages or [stages]:
         check_choice("stage", stage, STAGES)
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
+    how = {"normalise": normalise, "look_at": look_at}
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, **how)
     # elastix does not check this number: outside of these bounds it crashes the whole process.
     check_range("samples", samples, 1, pair.fixed.size)
     begin = find_start(pair, initialisation, start=start, model="rigid")
@@ -172,7 +178,7 @@ def register(
     transform = transforms.compose(*found, begin)
     if normalise:
         least = {"least_correlation": LEAST_FLEXIBLE_CORRELATION} if "bspline" in stages else {}
-        check_result(transform, pair, **least)
+        check_result(transform, pair, modalities=metric == "mutual_information", **least)
     return transform
 
 

@@ -19,6 +19,7 @@ from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.knobs import ImageUnit, check_range, checked
+from fundus_helpers.methods.lines import LookAt
 from fundus_helpers.methods.pair import LEAST_FLEXIBLE_CORRELATION, check_result, prepare_pair
 from fundus_helpers.methods.start import Initialisation, find_start
 from fundus_helpers.transforms import fields
@@ -46,6 +47,7 @@ def tvl1(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
+    look_at: LookAt = "images",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     attachment: Annotated[float, Interval(ge=0.1, le=1000)] = 15.0,
@@ -67,6 +69,9 @@ def tvl1(
     start : sitk.Transform, optional
         A transform that is nearly right, for example from points placed by hand
         (`methods.points.from_points`). It replaces the `initialisation`.
+    look_at : {"images", "vessels"}
+        What is registered: the photographs, or pictures of their vessels, bright or dark.
+        ``vessels`` is for photographs of two modalities.
     normalise : bool
         Even out the illumination first. False: the flow follows the illumination, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
@@ -111,7 +116,8 @@ def tvl1(
         num_iter=iterations,
     )
     images = (fixed, moving, fixed_mask, moving_mask, start)
-    return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
+    how = {"look_at": look_at, "normalise": normalise}
+    return _register(_in_columns_and_rows(flow), *images, initialisation, smoothness, **how)
 
 
 @checked
@@ -122,6 +128,7 @@ def ilk(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
+    look_at: LookAt = "images",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     radius: Annotated[int, Interval(ge=1, le=60), ImageUnit("px")] = 12,
@@ -136,7 +143,7 @@ def ilk(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, start, normalise, initialisation
+    fixed, moving, fixed_mask, moving_mask, start, look_at, normalise, initialisation
         See `tvl1`.
     radius : int in [1, 60] px
         Radius of the window in pixels; its weights are Gaussian. A larger window gives a smoother
@@ -156,7 +163,8 @@ def ilk(
     """
     flow = partial(optical_flow_ilk, radius=radius, num_warp=warps, gaussian=True)
     images = (fixed, moving, fixed_mask, moving_mask, start)
-    return _register(_in_columns_and_rows(flow), *images, normalise, initialisation, smoothness)
+    how = {"look_at": look_at, "normalise": normalise}
+    return _register(_in_columns_and_rows(flow), *images, initialisation, smoothness, **how)
 
 
 @checked
@@ -167,6 +175,7 @@ def dis(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
+    look_at: LookAt = "images",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     patch_size: Annotated[int, Interval(ge=4, le=48), ImageUnit("px")] = 12,
@@ -180,7 +189,7 @@ def dis(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, start, normalise, initialisation
+    fixed, moving, fixed_mask, moving_mask, start, look_at, normalise, initialisation
         See `tvl1`.
     patch_size : int in [4, 48] px
         Side of a patch in pixels. Larger patches are more reliable where there are few vessels,
@@ -215,7 +224,8 @@ def dis(
         return search.calc(*eight_bit, None)
 
     images = (fixed, moving, fixed_mask, moving_mask, start)
-    return _register(flow, *images, normalise, initialisation, smoothness)
+    how = {"look_at": look_at, "normalise": normalise}
+    return _register(flow, *images, initialisation, smoothness, **how)
 
 
 def _in_columns_and_rows(flow: Callable) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
@@ -230,12 +240,15 @@ def _register(
     fixed_mask: np.ndarray | None,
     moving_mask: np.ndarray | None,
     start: sitk.Transform | None,
-    normalise: bool,
     initialisation: str,
     smoothness: float,
+    *,
+    look_at: LookAt,
+    normalise: bool,
 ) -> sitk.Transform:
     """Register by a function that gives the flow (dx, dy) from the fixed to the moving image."""
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
+    how = {"normalise": normalise, "look_at": look_at}
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, **how)
     start = find_start(pair, initialisation, start=start)
     warped = transforms.warp(pair.moving, start, pair.fixed.shape)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, start)

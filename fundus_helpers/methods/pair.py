@@ -1,7 +1,7 @@
 """What all methods have in common: a pair of images is prepared, and the result is checked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from fundus_helpers.loading.light import LEAST_VIEW, erode, field_of_view, norma
 from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.burned_in import BurnedIn, find_burned_in, paint_over
 from fundus_helpers.methods.cache import remembered
+from fundus_helpers.methods.lines import LookAt, line_picture
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.transform import RegistrationError
 
@@ -29,6 +30,9 @@ LEAST_CORRELATION = 0.12
 # A flexible transform (optical flow, B-splines) gives some correlation between any two retinas.
 # Between two photographs of the same retina it gives at least 0.5.
 LEAST_FLEXIBLE_CORRELATION = 0.45
+# Pictures of vessels (`look_at="vessels"`) are less similar: two photographs of one eye have a
+# correlation of at least 0.27, those of two eyes at most 0.22, for every transform.
+LEAST_VESSEL_CORRELATION = 0.15
 
 # Results are checked on images with a longer side of at most this number of pixels.
 CHECK_SIZE = 384
@@ -41,7 +45,8 @@ Method = Callable[..., sitk.Transform]
 class Pair:
     """A fixed and a moving image, float32 in [0, 1], with their masks, bool.
 
-    What is burned into both (`methods.burned_in`) is painted over and left out of the masks.
+    What is burned into both (`methods.burned_in`) is painted over and left out of the masks. If
+    they look at ``vessels``, the images are pictures of the lines (`methods.lines.line_picture`).
     """
 
     fixed: np.ndarray
@@ -49,6 +54,15 @@ class Pair:
     fixed_mask: np.ndarray
     moving_mask: np.ndarray
     burned_in: BurnedIn | None = None
+    look_at: LookAt = "images"
+
+    def vessels(self) -> "Pair":
+        """Return the pair whose images are pictures of the vessels, bright or dark."""
+        if self.look_at == "vessels":
+            return self
+        fixed = line_picture(self.fixed, self.fixed_mask)
+        moving = line_picture(self.moving, self.moving_mask)
+        return replace(self, fixed=fixed, moving=moving, look_at="vessels")
 
 
 def prepare_pair(
@@ -59,6 +73,7 @@ def prepare_pair(
     *,
     normalise: bool = True,
     size: int | None = None,
+    look_at: LookAt = "images",
 ) -> Pair:
     """Check two images and even out their illumination: the first step of every method.
 
@@ -73,6 +88,8 @@ def prepare_pair(
     size : int, optional
         Longer side in pixels. An image is resized to it first, if its own longer side differs by
         more than 10 percent.
+    look_at : {"images", "vessels"}
+        ``vessels``: the result are pictures of the vessels, bright or dark, in place of the images.
 
     Raises
     ------
@@ -88,7 +105,8 @@ def prepare_pair(
     if burned_in.places.any():
         prepared = [prepare_image(*each, normalise, size, burned_in.places) for each in given]
     (fixed, fixed_mask), (moving, moving_mask) = prepared
-    return Pair(fixed, moving, fixed_mask, moving_mask, burned_in)
+    pair = Pair(fixed, moving, fixed_mask, moving_mask, burned_in)
+    return pair.vessels() if look_at == "vessels" else pair
 
 
 def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -149,6 +167,7 @@ def check_result(
     *,
     scale_limit: float = SCALE_LIMIT,
     least_correlation: float = LEAST_CORRELATION,
+    modalities: bool = False,
 ) -> None:
     """Refuse a transform that two photographs of one eye cannot have.
 
@@ -163,6 +182,9 @@ def check_result(
     least_correlation : float
         Smallest correlation of the registered, evenly lit images if they overlap by half. A smaller
         overlap needs a higher correlation. A more flexible transform should get a higher value.
+        For pictures of vessels, the value is limited to `LEAST_VESSEL_CORRELATION`.
+    modalities : bool
+        The images may be of two modalities: if they do not correlate, their vessels may.
 
     Raises
     ------
@@ -170,6 +192,9 @@ def check_result(
         If the fields of view hardly overlap, if scale or shear are larger than between any two
         fundus cameras, or if the registered images do not correlate.
     """
+    if pair.look_at == "vessels":
+        least_correlation = min(least_correlation, LEAST_VESSEL_CORRELATION)
+    given, whole = pair, transform
     pair, transform = _shrunk(pair, transform)
     common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
     share = common.sum() / pair.fixed_mask.sum()
@@ -184,11 +209,19 @@ def check_result(
     warped = transforms.warp(pair.moving, transform, pair.fixed.shape)
     correlation = correlation_inside(pair.fixed, warped, common)
     # In a small overlap, unrelated images can have a high correlation by chance.
-    if correlation < least_correlation * max(1, 0.5 / share) ** 0.25:
+    if correlation < least_correlation * small_overlap_factor(share):
+        if modalities and pair.look_at == "images":
+            check_result(whole, given.vessels(), scale_limit=scale_limit)
+            return
         raise RegistrationError(
             "no vessels are visible, another eye, or the overlap was not found (correlation "
             f"{correlation:.2f} after registration)"
         )
+
+
+def small_overlap_factor(share: float) -> float:
+    """Return by how much the correlation of a small overlap, a share, must be larger."""
+    return max(1, 0.5 / share) ** 0.25
 
 
 def _shrunk(pair: Pair, transform: sitk.Transform) -> tuple[Pair, sitk.Transform]:

@@ -14,6 +14,7 @@ from annotated_types import Interval
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.knobs import ImageUnit, checked
+from fundus_helpers.methods.lines import LookAt
 from fundus_helpers.methods.pair import check_result, prepare_pair
 from fundus_helpers.methods.start import ANGLES, Initialisation, find_start
 
@@ -51,6 +52,7 @@ def register(
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
     model: Literal["translation", "rigid", "similarity", "affine"] = "rigid",
+    look_at: LookAt = "images",
     normalise: bool = True,
     initialisation: Initialisation = "cross_correlation",
     metric: Literal["correlation", "mean_squares", "mutual_information"] = "correlation",
@@ -75,6 +77,9 @@ def register(
     model : {"translation", "rigid", "similarity", "affine"}
         Transform with 2, 3, 4 or 6 parameters. Two photographs rarely have exactly the same
         magnification, so ``similarity`` is the simplest model that fits.
+    look_at : {"images", "vessels"}
+        What is registered: the photographs, or pictures of their vessels, bright or dark.
+        ``vessels`` is for photographs of two modalities.
     normalise : bool
         Even out the illumination first. False: the brightness is registered, not the retina.
     initialisation : {"cross_correlation", "geometry", "moments", "identity"}
@@ -118,7 +123,8 @@ def register(
     RegistrationError
         If an image shows nothing, or if the result is not plausible (`methods.pair.check_result`).
     """
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, normalise=normalise)
+    how = {"normalise": normalise, "look_at": look_at}
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, **how)
     to_pixels = _unit_square(pair.fixed.shape) if balanced else transforms.identity()
     unit = transforms.to_matrix(to_pixels)[0, 0]
     method = sitk.ImageRegistrationMethod()
@@ -140,7 +146,7 @@ def register(
         raise transforms.RegistrationError(f"ITK gave up: {reason}") from error
     transform = transforms.compose(to_pixels.GetInverse(), in_units, to_pixels)
     if normalise:
-        check_result(transform, pair)
+        check_result(transform, pair, modalities=metric == "mutual_information")
     return transform
 
 

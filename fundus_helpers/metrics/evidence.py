@@ -1,6 +1,6 @@
 """Evidence for and against a transform between two photographs, found by any method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.light import gaussian
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
+from fundus_helpers.methods.lines import direction_correlation
 from fundus_helpers.methods.pair import Pair, vessel_correlation
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.fields import GRAIN
@@ -118,6 +119,11 @@ class Evidence:
         See `metrics.predict_error`; in pixels of the fixed image of the pair.
     unlike : float32 ndarray, shape (height, width)
         1 minus the local correlation of the registered images.
+    look_at : {"images", "vessels"}
+        ``vessels``: correlation and predicted error are those of pictures of the vessels.
+    directions : float
+        Correlation of the directions of the vessels (`methods.lines.direction_correlation`); NaN
+        where the evidence looks at images.
     """
 
     keypoints: tuple[int, int]
@@ -131,6 +137,8 @@ class Evidence:
     disagreement: float
     predicted_error: np.ndarray
     unlike: np.ndarray
+    look_at: str = "images"
+    directions: float = np.nan
 
 
 def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
@@ -196,6 +204,38 @@ def gather(
         disagreement=np.nan if backward is None else _disagreement(places, common, backward),
         predicted_error=_predicted(asked, unlike, common),
         unlike=unlike,
+    )
+
+
+def look_at_vessels(evidence: Evidence, transform: sitk.Transform, pair: Pair) -> Evidence:
+    """Compute the evidence of the vessels, bright or dark, in place of that of the images.
+
+    Photographs of two modalities, and of a retina that has changed, have only their vessels in
+    common.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Result of `gather` for this transform and pair.
+    transform, pair
+        See `gather`; the pair looks at images.
+
+    Returns
+    -------
+    Evidence
+        With another correlation and predicted error, and with the correlation of the directions.
+    """
+    vessels, common = pair.vessels(), np.isfinite(evidence.predicted_error)
+    image, picture = (
+        transforms.warp(each, transform, common.shape, interpolation="cubic")
+        for each in (pair.moving, vessels.moving)
+    )
+    return replace(
+        evidence,
+        correlation=vessel_correlation(transform, vessels),
+        directions=direction_correlation(pair.fixed, image, common),
+        predicted_error=predict_error(vessels.fixed, picture, common),
+        look_at="vessels",
     )
 
 

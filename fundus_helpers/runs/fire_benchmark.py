@@ -46,7 +46,8 @@ def run_benchmark(
     Parameters
     ----------
     pairs : sequence of FirePair
-        From `loading.read_pairs`, which reads FIRE's folder, or from `loading.pairs_of_eye`.
+        From `loading.read_pairs`, which reads FIRE's folder, from `loading.read_any_pairs`, or from
+        `loading.pairs_of_eye`.
     methods : sequence of str
         Names in `METHODS`, or names of installed peers (`runs.installed`).
     out : path
@@ -61,9 +62,10 @@ def run_benchmark(
     DataFrame
         The rows of `out` for these pairs and methods. ``landmark_error_px`` and
         ``worst_landmark_error_px`` are the mean and the largest landmark error of the pair (inf for
-        a pair that was refused). ``seconds`` is the time of the method alone, on one thread,
-        without reading the files. ``verdict`` and ``predicted_error_px`` (the mean over the
-        overlap) come from `metrics.judge`, which does not use landmarks.
+        a pair that was refused, NaN for one without landmarks). ``seconds`` is the time of the
+        method alone, on one thread, without reading the files. ``verdict`` and
+        ``predicted_error_px`` (the mean over the overlap) come from `metrics.judge`, which does
+        not use landmarks.
 
     Raises
     ------
@@ -116,8 +118,8 @@ def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict
             moving_mask=masks[1],
             failure=found.reason,
         )
-        errors = np.array([np.inf])
-        if found.transform is not None:
+        errors = np.array([np.inf if len(points[0]) else np.nan])
+        if found.transform is not None and len(points[0]):
             errors = metrics.landmark_errors(found.transform, *points) * factor
         judged = verdict.status, verdict.mean_error * factor
         rows.append(_row(name, pair, errors, found.seconds, *judged))
@@ -133,6 +135,7 @@ def _run_peer(pair: FirePair, name: str, size: int) -> dict[str, object]:
         log.warning("%s: %s", pair.name, error)
         return _row(name, pair, np.array([np.inf]), np.nan, NOT_JUDGED, np.nan)
     errors = np.linalg.norm(mapped - pair.fixed_points, axis=1)
+    errors = errors if len(errors) else np.array([np.nan])
     return _row(name, pair, errors, seconds, NOT_JUDGED, np.nan)
 
 
@@ -144,6 +147,8 @@ def _row(name: str, pair: FirePair, errors: np.ndarray, *rest: object) -> dict[s
 def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     """Summarise the rows of a benchmark like the published tables (`loading.summarise`).
 
+    Errors are of the pairs with landmarks; verdicts and times are of all pairs.
+
     Parameters
     ----------
     table : DataFrame
@@ -154,12 +159,17 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per method, with the best mAUC first. The columns are those of `loading.summarise`;
         ``worst_pair_error_px``, the landmark error of the worst pair with a result; the mean
-        ``seconds``; and the number of ``accepted`` pairs.
+        ``seconds``; the number of ``accepted`` pairs; and, where there are any, the number of pairs
+        ``without_landmarks``.
     """
     rows = {}
     for name, results in table.groupby("method"):
-        finite = results["landmark_error_px"][np.isfinite(results["landmark_error_px"])]
+        known = results[results["landmark_error_px"].notna()]
+        finite = known["landmark_error_px"][np.isfinite(known["landmark_error_px"])]
         more = {"worst_pair_error_px": finite.max(), "seconds": results["seconds"].mean()}
         more |= {"accepted": (results["verdict"] == "accepted").sum()}
-        rows[name] = pd.concat([summarise(results), pd.Series(more)])
+        without = len(results) - len(known)
+        if without:
+            more |= {"without_landmarks": without}
+        rows[name] = pd.concat([summarise(known), pd.Series(more)])
     return pd.DataFrame(rows).T.sort_values(["mAUC", "pooled"], ascending=False)

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from known_transforms import about_the_middle
 
 from fundus_helpers import loading, metrics, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
@@ -280,3 +281,58 @@ def test_real_pairs_are_registered_to_a_pixel_or_two_of_2912(fire_folder):
     if len(found) < len(FIRE_PAIRS):
         pytest.skip("the folder does not hold these pairs")
     assert np.mean([*found.values()]) < 2.2 and max(found.values()) < 5
+
+
+def test_a_negative_is_registered_by_its_vessels_and_accepted(retina, aperture, common):
+    fixed = as_seen_through(retina, project)
+    negative = np.where(aperture, 1 - retina, 0).astype(np.float32)
+    found = register(fixed, negative, radial_constant=0.0)
+    assert errors(found, project, common).mean() < 0.5
+    verdict = metrics.judge(found, fixed, negative)
+    assert verdict.status == "accepted" and verdict.evidence.look_at == "vessels"
+    off = transforms.compose(transforms.from_matrix([[1, 0, 8], [0, 1, 5]]), found)
+    assert metrics.judge(off, fixed, negative).status == "failed"
+
+
+def test_the_negative_of_another_eye_is_refused(retina, aperture):
+    another = np.rot90(np.where(aperture, 1 - retina[:, ::-1], 0)).astype(np.float32)
+    with pytest.raises(RegistrationError, match="no common vessels"):
+        register(retina, another)
+    with pytest.raises(RegistrationError, match="bright or dark"):
+        register(retina, another, look_at="vessels")
+
+
+@pytest.mark.parametrize("degrees, scale", [(100, 1.0), (200, 0.5), (45, 1.8)])
+def test_turned_and_magnified_photographs_are_registered_and_accepted(
+    retina, aperture, degrees, scale
+):
+    matrix = about_the_middle(degrees, scale, (6, -4))
+    true = transforms.from_matrix(matrix)
+    moving = transforms.warp(retina, transforms.invert(true, retina.shape))
+    found = register(retina, moving)
+    seen = transforms.overlap(loading.erode(aperture, 0.03), np.ones_like(aperture), true)
+    off = transforms.displacement(found, retina.shape) - transforms.displacement(true, retina.shape)
+    assert np.median(np.linalg.norm(off, axis=2)[seen]) < 0.3 * max(scale, 1)
+    assert metrics.judge(found, retina, moving).status == "accepted"
+    beside = transforms.compose(found, transforms.from_matrix([[1, 0, 12], [0, 1, 9]]))
+    assert metrics.judge(beside, retina, moving).status == "failed"
+
+
+def test_a_mirrored_photograph_is_refused_at_every_rotation(retina):
+    for quarters in range(4):
+        with pytest.raises(RegistrationError, match="no common vessels"):
+            register(retina, np.ascontiguousarray(np.rot90(retina[:, ::-1], quarters)))
+
+
+def test_what_lies_beside_the_retina_in_one_file_does_not_matter(retina, retina_again):
+    moving = retina_again(about_the_middle(3, 1.02, (9, 5)))
+    scan = np.random.default_rng(0).random((WIDTH, WIDTH), dtype=np.float32) * 0.6
+    scan *= np.hanning(WIDTH)[:, None].astype(np.float32)
+    black = np.zeros((WIDTH, WIDTH // 2), np.float32)
+    true = transforms.from_matrix(about_the_middle(3, 1.02, (9, 5)))
+    for padded in (np.hstack([moving, black]), np.hstack([moving, scan])):
+        found = register(retina, padded)
+        points = np.array([[90.0, 100.0], [150.0, 140.0], [120.0, 60.0]])
+        off = transforms.map_points(found, points) - transforms.map_points(true, points)
+        assert np.linalg.norm(off, axis=1).max() < 1.5
+        assert metrics.judge(found, retina, padded).status == "accepted"

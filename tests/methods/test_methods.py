@@ -149,3 +149,20 @@ def test_real_photographs_are_registered_and_nothing_folds(fire_eye, name, most)
     error = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4, 6, 8])
     assert error <= most  # pixels of 2912
     assert folds == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_vessels_that_are_bright_in_one_and_dark_in_the_other_are_registered(
+    retina, retina_again, aperture, name
+):
+    matrix = about_the_middle(shift=(12, -7))
+    negative = np.where(aperture, 1 - retina_again(matrix), 0).astype(np.float32)
+    found = METHODS[name](retina, negative, look_at="vessels")
+    assert largest_error(found, matrix, aperture) < (1.5 if name not in FREE else 4)
+    try:
+        off = largest_error(METHODS[name](retina, negative, look_at="images"), matrix, aperture)
+    except RegistrationError:
+        off = np.inf
+    assert off > 10  # what the vessels add
+    with pytest.raises(ValueError, match="look_at 'lines' is not one of"):
+        METHODS[name](retina, negative, look_at="lines")

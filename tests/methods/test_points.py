@@ -143,3 +143,20 @@ def test_keypoints_match_near_a_start_that_is_turned_however_far(angle, retina, 
     assert verdict.status == BY_HAND and len(verdict.reasons) == 1, verdict.reasons
     assert verdict.evidence.agreeing > 40
     assert np.linalg.norm(transforms.map_points(found, hand) - true, axis=1).max() < 1
+
+
+def test_keypoints_refine_a_start_by_the_vessels_of_another_modality(
+    retina, retina_again, aperture
+):
+    matrix = about_the_middle(40)
+    negative = np.where(aperture, 1 - retina_again(matrix), 0).astype(np.float32)
+    start = transforms.from_matrix(about_the_middle(41, shift=(3, -2)))
+    points = np.array([[100, 100], [150, 100], [128, 160], [90, 140.0]])
+    true = transforms.map_points(transforms.from_matrix(matrix), points)
+
+    def missed(look_at):
+        found = METHODS["keypoints"](retina, negative, start=start, look_at=look_at)
+        return np.linalg.norm(transforms.map_points(found, points) - true, axis=1).max()
+
+    assert missed("vessels") < 0.5 and missed("either") < 0.5
+    assert missed("images") > 3  # what the vessels add

@@ -8,6 +8,7 @@ import pytest
 from skimage.io import imsave
 
 from fundus_helpers.loading.fire import load_pair, read_pairs
+from fundus_helpers.loading.pair_table import read_any_pairs
 from fundus_helpers.loading.values import resize
 from fundus_helpers.runs import fire_benchmark
 from fundus_helpers.runs.fire_benchmark import COLUMNS, run_benchmark, tabulate
@@ -79,3 +80,26 @@ def test_errors_are_in_pixels_of_the_fixed_photograph_when_sizes_differ(folder, 
     assert np.allclose(rescale_points(loaded[0], factor), points)
     row = run_benchmark([pair], ["similarity"], tmp_path / "out.csv", size=128, jobs=1).iloc[0]
     assert 0 < row["landmark_error_px"] < 2 and 0.2 < row["predicted_error_px"] < 4
+
+
+def test_pairs_of_a_table_are_measured_with_and_without_landmarks(folder, tmp_path):
+    for name in ("S01_1", "S01_2"):
+        (tmp_path / f"{name}.jpg").write_bytes((folder / "Images" / f"{name}.jpg").read_bytes())
+    rows = [f"{x},{y},{x + SHIFT[0]},{y + SHIFT[1]}" for x, y in POINTS]
+    points = "\n".join(["x_fixed,y_fixed,x_moving,y_moving", *rows])
+    (tmp_path / "points.csv").write_text(points)
+    lines = "fixed,moving,landmarks\nS01_1.jpg,S01_2.jpg,points.csv\nS01_2.jpg,S01_1.jpg,\n"
+    (tmp_path / "pairs.csv").write_text(lines)
+    table = run_benchmark(
+        read_any_pairs(tmp_path), ["similarity"], tmp_path / "out.csv", size=128, jobs=1
+    )
+    errors = table.set_index("pair")["landmark_error_px"]
+    assert errors["S01_1 to S01_2"] < 1 and np.isnan(errors["S01_2 to S01_1"])
+    summary = tabulate(table).loc["similarity"]
+    assert summary[["pairs", "accepted", "without_landmarks"]].tolist() == [1, 2, 1]
+    (tmp_path / "pairs.csv").write_text("fixed,moving\nS01_1.jpg,other.jpg\n")
+    with pytest.raises(FileNotFoundError, match=r"other\.jpg: missing, but pairs\.csv names it"):
+        read_any_pairs(tmp_path)
+    (tmp_path / "pairs.csv").write_text("first,second\nS01_1.jpg,S01_2.jpg\n")
+    with pytest.raises(ValueError, match="the columns 'fixed' and 'moving' are needed"):
+        read_any_pairs(tmp_path)

@@ -43,7 +43,7 @@ def glaring(image, rng):
     y, x = np.indices(image.shape) / max(image.shape) - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     glare = 0.9 * np.exp(-((x - 0.15 * np.cos(angle)) ** 2 + (y - 0.15 * np.sin(angle)) ** 2) / 0.4)
-    noise = rng.normal(0, 0.05, image.shape)
+    noise = rng.normal(0, 0.06, image.shape)
     return cv2.GaussianBlur(image, (0, 0), 5) * (1 - glare) + 1.05 * glare + noise
 
 

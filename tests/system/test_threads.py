@@ -1,12 +1,20 @@
-"""The threads of a rule are those of every library that a notebook of it computes with."""
+"""The threads of a rule are those of every library that a notebook of it computes with.
+
+How many there are, and for which processor the library of linear algebra computes, does not change
+a transform.
+"""
 
 import json
 import os
+import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 from small_project import INHERITED, lay_out, run
+
+from fundus_helpers.loading.demo_eye import make_demo_eye
 
 LIBRARIES = """
 import cv2, joblib, numpy, scipy.linalg, sklearn.cluster, torch
@@ -53,3 +61,66 @@ def test_libraries_keep_to_the_threads_of_their_rule(tmp_path, threads, warm):
     found = json.loads((tmp_path / target).read_text())
     assert any("openblas" in name for name in found)
     assert found == dict.fromkeys(found, threads)
+
+
+REGISTER = """
+import json, sys
+import cv2, numpy as np
+import SimpleITK as sitk
+from threadpoolctl import threadpool_info
+import fundus_helpers as fh
+eye = fh.load_eye(sys.argv[1], "demo_colour", "L", shown=False)
+rows, columns = np.mgrid[60:330:45, 60:330:45]
+points = np.column_stack([columns.ravel(), rows.ravel()])
+found = {}
+for name in ("keypoints", "affine"):
+    transform = fh.METHODS[name](eye.images[0], eye.images[-1])
+    found[name] = fh.map_points(transform, points).tolist()
+blas = next(pool for pool in threadpool_info() if pool["internal_api"] == "openblas")
+threads = [cv2.getNumThreads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()]
+print(json.dumps([found, [*threads, blas["num_threads"]], blas["architecture"]]))
+"""
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
+
+
+def mapped(data, threads, **more):
+    """Register two visits in a process of its own; return mapped points, threads and processor."""
+    environment = os.environ | dict.fromkeys(THREADS, str(threads)) | more
+    command = [sys.executable, "-c", REGISTER, str(data)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    points, used, processor = json.loads(ran.stdout.splitlines()[-1])
+    assert used == [threads] * 3
+    return {name: np.array(each) for name, each in points.items()}, processor
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("threads")
+    make_demo_eye(folder, "demo_colour", size=384)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_one_thread(painted):
+    return mapped(painted, 1)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: no library takes more")
+def test_the_transform_is_the_same_with_one_and_with_two_threads(painted, of_one_thread):
+    points, _ = mapped(painted, 2)
+    for name, each in points.items():
+        assert np.abs(each - of_one_thread[0][name]).max() < 0.01, name
+
+
+def test_the_transform_is_the_same_with_the_kernels_of_another_processor(painted, of_one_thread):
+    points, processor = mapped(painted, 1, OPENBLAS_CORETYPE="Nehalem")
+    if processor == of_one_thread[1]:
+        pytest.skip(f"the library of linear algebra has only the kernels of {processor}")
+    for name, each in points.items():
+        assert np.abs(each - of_one_thread[0][name]).max() < 0.01, name

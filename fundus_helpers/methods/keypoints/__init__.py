@@ -7,12 +7,15 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "features": ["Keypoints", "find_keypoints"],
         "following": ["follow_vessels", "limit_area_change"],
+        "line_homography": ["find_line_homography", "fit_lines"],
         "matches": ["Matches"],
         "matching": [
             "chance_matches",
             "guided_matches",
+            "is_plausible",
             "join",
             "mutual_matches",
+            "mutual_neighbours",
             "refine",
             "robust_homography",
         ],
@@ -28,6 +31,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "to_plane",
         ],
         "registration": ["find_homography", "register"],
+        "wide_search": ["find_turn"],
         "vessels": ["vessel_strength", "vessel_weight"],
     },
 )

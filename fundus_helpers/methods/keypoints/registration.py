@@ -4,9 +4,9 @@ Keypoints (`matching`) give a homography in the radially corrected plane (`radia
 displacement then follows the vessels only (`following`), so that changes of the retina are kept.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -14,23 +14,31 @@ import SimpleITK as sitk
 from annotated_types import Interval
 
 from fundus_helpers import transforms
+from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
+from fundus_helpers.methods.keypoints.line_homography import (
+    LEAST_LINE_CORRELATION,
+    find_line_homography,
+    line_agreement,
+    line_keypoints,
+)
 from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
+from fundus_helpers.methods.keypoints.wide_search import find_turn
 from fundus_helpers.methods.knobs import ActsIf, ImageUnit, checked
-from fundus_helpers.methods.pair import SCALE_LIMIT, Pair, check_result, prepare_pair
-from fundus_helpers.methods.start import coarse_alignment
+from fundus_helpers.methods.pair import LEAST_CORRELATION, Pair, check_result, prepare_pair
+from fundus_helpers.methods.start import coarse_alignment, turned_back
 from fundus_helpers.transforms.transform import RegistrationError
 
-# Numbers of matches that agree on a homography. Between unrelated eyes up to 9 matches agree,
-# between the true pairs of FIRE at least 25. If fewer than SURE_MATCHES agree on the images, the
-# keypoints of their vessels are used too, and then ENOUGH_MATCHES must agree.
-SURE_MATCHES, ENOUGH_MATCHES = 50, 15
+# If fewer matches agree on the images, the keypoints of their vessels are used too, and then
+# ENOUGH_MATCHES must agree.
+SURE_MATCHES = 50
 
 # The number of guided matches, divided by the number that a shifted model has by chance, is at most
 # 1.5 between unrelated eyes, and at least 3.6 between true pairs.
@@ -48,6 +56,7 @@ def register(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: sitk.Transform | None = None,
+    look_at: Literal["either", "images", "vessels"] = "either",
     radial_constant: Annotated[float, Interval(ge=-0.1, le=0.5)] = RADIAL_CONSTANT,
     follow_vessels: bool = True,
     changing: np.ndarray | None = None,
@@ -68,6 +77,10 @@ def register(
         A transform that is nearly right, for example from points placed by hand
         (`methods.points.from_points`). It is refined by matches near the places that it predicts,
         or else by the vessels as a whole. Where no vessels can be seen, it is the result.
+    look_at : {"either", "images", "vessels"}
+        What is registered: the photographs, or pictures of their vessels, bright or dark.
+        ``either``: the photographs, or their vessels if nothing common is found in the photographs.
+        ``vessels`` is for photographs of two modalities.
     radial_constant : float in [-0.1, 0.5]
         Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
         length is half the longer side of the image. 0: a plain homography.
@@ -108,28 +121,114 @@ def register(
     RegistrationError
         If an image shows nothing, if too few keypoints agree, or if the result is not plausible.
     """
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=size)
+    if changing is not None and np.shape(changing) != np.shape(fixed):
+        raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
+    knobs = {"protect": protect, "stiffness": stiffness, "change_level": change_level}
+    finish = partial(_finished, follow_vessels=follow_vessels, **knobs)
+    how = {"radial_constant": radial_constant, "count": count}
+    once = partial(_register, changing=changing, finish=finish, look_at=look_at, size=size, **how)
+    masks = fixed_mask, moving_mask
+    if start is not None:
+        return once(fixed, moving, *masks, start=start)
+    pair = prepare_pair(fixed, moving, *masks, size=size)
+    try:
+        return once(fixed, moving, *masks, pair=pair)
+    except RegistrationError as error:
+        failure = error
+    try:
+        return _register_turned(fixed, moving, *masks, pair=pair, once=once, count=count)
+    except RegistrationError as error:
+        raise failure from error  # what is said about the ordinary search says more
+
+
+def _register(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    fixed_mask: np.ndarray | None,
+    moving_mask: np.ndarray | None,
+    *,
+    finish: Callable[..., sitk.Transform],
+    look_at: str,
+    size: int,
+    changing: np.ndarray | None,
+    start: sitk.Transform | None = None,
+    pair: Pair | None = None,
+    **how: float,
+) -> sitk.Transform:
+    """Register images that are turned by at most 30 degrees and magnified by at most 1.5."""
+    if pair is None:
+        pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, size=size)
     if changing is not None:
-        if np.shape(changing) != np.shape(fixed):
-            raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
         changing = _at_size(np.asarray(changing), pair.fixed.shape)
-    factors = [
+    finish = partial(finish, changing=changing)
+    factors = _factors(fixed, moving, pair)
+    if start is None:
+        transform = _searched(pair, look_at, finish, **how)
+    else:
+        start = transforms.rescale(start, *(1 / factor for factor in factors))
+        transform = _started(pair, start, look_at, finish, **how)
+    return transforms.rescale(transform, *factors)
+
+
+def _register_turned(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    fixed_mask: np.ndarray | None,
+    moving_mask: np.ndarray | None,
+    *,
+    pair: Pair,
+    once: Callable[..., sitk.Transform],
+    count: int,
+) -> sitk.Transform:
+    """Register images that are turned and magnified by anything: turn one back, then register."""
+    factors = _factors(fixed, moving, pair)
+    turn = transforms.rescale(find_turn(pair, count=count), *factors)
+    moving = np.asarray(moving, np.float32)
+    moving_mask = field_of_view(moving) if moving_mask is None else np.asarray(moving_mask, bool)
+    back, back_mask = turned_back(moving, moving_mask, turn, np.shape(fixed))
+    return transforms.compose(once(fixed, back, fixed_mask, back_mask), turn)
+
+
+def _factors(fixed: np.ndarray, moving: np.ndarray, pair: Pair) -> list[float]:
+    return [
         max(np.shape(image)) / max(small.shape)
         for image, small in ((fixed, pair.fixed), (moving, pair.moving))
     ]
-    seen, least = True, {}
-    if start is None:
-        mapping, _ = find_homography(pair, radial_constant=radial_constant, count=count)
-    else:
-        start = transforms.rescale(start, *(1 / factor for factor in factors))
-        mapping, seen = _near_start(pair, start, radial_constant, count)
-        least = {"least_correlation": -1.0}  # a person has seen that it is the same place
-    if follow_vessels and seen:
-        knobs = {"protect": protect, "stiffness": stiffness, "change_level": change_level}
-        mapping = _refined(mapping, pair, changing=changing, **knobs)
+
+
+def _searched(
+    pair: Pair, look_at: str, finish: Callable[..., sitk.Transform], **how: float
+) -> sitk.Transform:
+    """Register the images or their vessels; with ``either``, the vessels if the images fail."""
+    if look_at != "vessels":
+        try:
+            return finish(find_homography(pair, **how)[0], pair)
+        except RegistrationError as error:
+            if look_at == "images":
+                raise
+            failure = error
+    try:
+        return finish(find_line_homography(pair, **how)[0], pair.vessels())
+    except RegistrationError as error:
+        if look_at == "vessels":
+            raise
+        raise failure from error  # what is said about the photographs says more
+
+
+def _finished(
+    mapping: Callable[[np.ndarray], np.ndarray],
+    pair: Pair,
+    *,
+    follow_vessels: bool,
+    least_correlation: float = LEAST_CORRELATION,
+    **knobs: object,
+) -> sitk.Transform:
+    """Follow the vessels from a homography, and refuse what is not plausible."""
+    if follow_vessels:
+        mapping = _refined(mapping, pair, **knobs)
     transform = transforms.from_function(mapping, pair.fixed.shape)
-    check_result(transform, pair, **least)
-    return transforms.rescale(transform, *factors)
+    check_result(transform, pair, least_correlation=least_correlation)
+    return transform
 
 
 def _at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -178,9 +277,9 @@ def find_homography(
         matches = matching.join([matching.mutual_matches(*keypoints) for keypoints in both])
         model, agreeing = matching.robust_homography(matches, radial_constant)
         most = max(most, agreeing)
-        if agreeing >= enough and _is_plausible(model):
+        if agreeing >= enough and matching.is_plausible(model):
             model, matches = matching.refine(model, fixed, moving, radial_constant)
-            if _is_plausible(model):
+            if matching.is_plausible(model):
                 return model, matches
     start = coarse_alignment(pair)
     matrix = transforms.to_matrix(start)
@@ -192,7 +291,9 @@ def find_homography(
         WIDE_RADII,
     )
     by_chance = matching.chance_matches(model, fixed, moving)
-    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not _is_plausible(model):
+    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not matching.is_plausible(
+        model
+    ):
         raise RegistrationError(
             "no common vessels were found: another eye, too small an overlap, or a mirrored image "
             f"({most} keypoints agree, {ENOUGH_MATCHES} are needed; around a coarse alignment "
@@ -201,34 +302,56 @@ def find_homography(
     return model, matches
 
 
+def _started(
+    pair: Pair,
+    start: sitk.Transform,
+    look_at: str,
+    finish: Callable[..., sitk.Transform],
+    **how: float,
+) -> sitk.Transform:
+    """Refine a start on the images or their vessels; with ``either``, on the first that is seen."""
+    # A person has seen that it is the same place.
+    finish = partial(finish, least_correlation=-1.0)
+    looks = ("images", "vessels") if look_at == "either" else (look_at,)
+    compared = {look: pair if look == "images" else pair.vessels() for look in looks}
+    for look in looks:
+        if model := _near_start(pair, start, look, **how):
+            return finish(model, compared[look])
+    for each in compared.values():
+        aligned = align_vessels(each, transforms.linear_part(start, pair.fixed.shape))
+        if aligned is not None:
+            return finish(partial(_mapped, aligned), each)
+    return finish(partial(_mapped, start), pair, follow_vessels=False)
+
+
+def _mapped(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
+    return transforms.map_points(transform, np.reshape(points, (-1, 2))).reshape(np.shape(points))
+
+
 def _near_start(
-    pair: Pair, start: sitk.Transform, radial_constant: float, count: int
-) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
-    """Refine a start; return the mapping, and whether common vessels were seen."""
-    linear = transforms.linear_part(start, pair.fixed.shape)
-    sides = [
-        [find_keypoints(image, mask, count=count) for image in images]
-        for images, mask in zip(
-            zip(*_maps(pair), strict=True), (pair.fixed_mask, pair.moving_mask), strict=True
+    pair: Pair, start: sitk.Transform, look_at: str, radial_constant: float, count: int
+) -> RadialHomography | None:
+    """Refine a start by matches near the places that it predicts; None if too few agree."""
+    if look_at == "vessels":
+        fixed, moving = line_keypoints(pair, count)
+    else:
+        masks = pair.fixed_mask, pair.moving_mask
+        fixed, moving = (
+            [find_keypoints(image, mask, count=count) for image in images]
+            for images, mask in zip(zip(*_maps(pair), strict=True), masks, strict=True)
         )
-    ]
     # A person may have found that the photograph is turned, however far.
-    turn = transforms.turn_of(transforms.to_matrix(linear))
-    sides[1] = [keypoints.turned(turn) for keypoints in sides[1]]
-
-    def mapping(points: np.ndarray) -> np.ndarray:
-        return transforms.map_points(start, np.reshape(points, (-1, 2))).reshape(np.shape(points))
-
-    with contextlib.suppress(RegistrationError):  # then the vessels as a whole are aligned
-        model, matches = matching.refine(mapping, *sides, radial_constant)
-        by_chance = matching.chance_matches(model, *sides)
-        if len(matches) >= max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) and _is_plausible(model):
-            return model, True
-    aligned = align_vessels(pair, linear)
-    if aligned is None:
-        return mapping, False
-    matrix = transforms.to_matrix(aligned)
-    return lambda points: points @ matrix[:, :2].T + matrix[:, 2], True
+    turn = transforms.turn_of(transforms.to_matrix(transforms.linear_part(start, pair.fixed.shape)))
+    moving = [keypoints.turned(turn) for keypoints in moving]
+    try:
+        model, matches = matching.refine(partial(_mapped, start), fixed, moving, radial_constant)
+    except RegistrationError:  # then the vessels as a whole are aligned
+        return None
+    by_chance = matching.chance_matches(model, fixed, moving)
+    if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES):
+        return None
+    alike = look_at == "images" or line_agreement(model, pair.vessels()) >= LEAST_LINE_CORRELATION
+    return model if alike and matching.is_plausible(model) else None
 
 
 def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -240,21 +363,6 @@ def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         np.minimum(strength / max(np.quantile(strength, 0.99), 1e-6), 1)
         for strength in (fixed, moving)
     )
-
-
-def _is_plausible(model: RadialHomography) -> bool:
-    """Whether no part of the image is mirrored, or scaled more than SCALE_LIMIT allows."""
-    height, width = model.fixed_shape
-    step = max(height, width) / 8
-    rows, columns = (np.linspace(step, n - step, 5) for n in (height, width))
-    places = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 1, 2)
-    origin, x, y = np.moveaxis(model(places + step / 2 * np.array([[0, 0], [1, 0], [0, 1]])), 1, 0)
-    # The scale is that of images with the same longer side.
-    unit = max(model.fixed_shape) / max(model.moving_shape) / (step / 2)
-    jacobians = np.stack([x - origin, y - origin], axis=2) * unit
-    scales = np.linalg.svd(jacobians, compute_uv=False)
-    within = scales.max() < SCALE_LIMIT and scales.min() > 1 / SCALE_LIMIT
-    return bool(within and np.linalg.det(jacobians).min() > 0)
 
 
 def _refined(
