@@ -54,6 +54,8 @@ def study(data, tmp_path_factory):
 def outliner(study, tmp_path, monkeypatch):
     """Return a function: the panel, with all counted once. Each test saves into its own folder."""
     monkeypatch.setattr(study, "results", tmp_path)
+    # Counted at full size, so that numbers can be compared with what was drawn.
+    monkeypatch.setattr(outlining, "COUNTED_SIZE", 384)
 
     def make(**given):
         made = Outliner(study, "keypoints", **given)
