@@ -9,7 +9,7 @@ import pandas as pd
 
 from fundus_helpers import transforms
 from fundus_helpers.atrophy.border import border_distances
-from fundus_helpers.atrophy.finding.find import Found, find_atrophy
+from fundus_helpers.atrophy.finding.find import SIZE, Found, find_atrophy
 from fundus_helpers.atrophy.finding.hints import Hints
 from fundus_helpers.atrophy.growth import RATES, Growth, growth_rates
 from fundus_helpers.atrophy.intervals import BORDER, Draws, draw_areas, interval, rate_interval
@@ -81,8 +81,10 @@ class Atrophy:
     def shapes(self) -> list[Shape]:
         """The shape of the outline of every visit, on the grid, in `unit`."""
         unit, limits = self.length_unit, {}
-        if self.scale is None:  # what counts in pixels is given in those of the grid
-            limits = {"smoothing": SMOOTHING_PX * unit, "least_focus": LEAST_FOCUS_PX * unit**2}
+        if self.scale is None:
+            size_ratio = max(self.visits.shape) / SIZE
+            limits = {"smoothing": SMOOTHING_PX * unit}
+            limits["least_focus"] = LEAST_FOCUS_PX * (size_ratio * unit) ** 2
         shapes = (measure_shape(mask, unit, **limits) for mask in self.onset.masks)
         return [replace(shape, unit=self.unit) for shape in shapes]
 

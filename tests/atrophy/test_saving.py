@@ -308,12 +308,12 @@ def test_outlines_beside_photographs_are_read_and_bad_ones_named(painted, tmp_pa
 
 
 def test_small_foci_are_counted_alike_with_a_scale_and_without():
-    """A focus of 75 pixels of the grid counts without a scale; shapes tell their unit."""
+    """Without a scale, a focus of 75 pixels of an image of 768 counts; shapes tell their unit."""
     for mm_per_pixel, unit in ((0.01, "mm"), (None, "px")):
         atrophy = follow(mm_per_pixel=mm_per_pixel)
         position = atrophy.onset.position
-        position[5:7, 20:22] = 0  # 4 pixels of the grid: no focus
-        position[70:80, 20:30] = 0  # 100 pixels of the grid
+        position[5, 20] = 0  # one pixel of this grid: no focus
+        position[70:80, 20:30] = 0
         table = atrophy.table()
         assert table["foci"].dropna().eq(2).all()
         assert {shape.unit for shape in atrophy.shapes} == {unit}
