@@ -10,6 +10,7 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.light import gaussian
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
+from fundus_helpers.methods.keypoints.local_search import moved_by
 from fundus_helpers.methods.lines import direction_correlation
 from fundus_helpers.methods.pair import Pair, vessel_correlation
 from fundus_helpers.transforms import fields
@@ -64,10 +65,13 @@ def error_signs(
     -------
     asked : float32 ndarray, shape (height, width)
         Length, in pixels, of the displacement that remains between the vessels of both images.
+        Where a part of the retina was moved, it may be farther than the dense step reaches
+        (`methods.keypoints.local_search`).
     unlike : float32 ndarray, shape (height, width)
         1 minus the local correlation of the images: 0 where they are alike, 1 where they are not.
     """
     asked = np.linalg.norm(following.follow_vessels(fixed, warped, mask), axis=2)
+    asked = np.maximum(asked, moved_by(fixed, warped, mask))
     return asked, 1 - np.clip(_local_correlation(fixed, warped, mask), 0, 1)
 
 

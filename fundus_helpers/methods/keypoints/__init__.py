@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "features": ["Keypoints", "find_keypoints"],
         "following": ["follow_vessels", "limit_area_change"],
         "line_homography": ["find_line_homography", "fit_lines"],
+        "local_search": ["moved_by"],
         "matches": ["Matches"],
         "matching": [
             "chance_matches",
