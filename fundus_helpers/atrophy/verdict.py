@@ -22,10 +22,6 @@ OF_COLOUR = (
     "in colour photographs, the border expansion may be up to 20 % too small, and its interval "
     "does not contain this error (measured on painted eyes)"
 )
-UNKNOWN = (
-    "one visit alone, and its modality is not known, so neither is whether atrophy is darker or "
-    "brighter; name the modality in visits.csv, or lay an outline beside the photograph"
-)
 NOISY = (
     "the photographs are too noisy: only the strongest changes stand out, and most of the atrophy "
     "would be missed; leave out the noisiest visits, or lay outlines beside the photographs"
@@ -52,12 +48,9 @@ def verdict_of(
     reasons : tuple of str
         In plain words; empty if it is accepted.
     """
-    drawn = hints.strokes or any(map(is_outline, found_by))
-    hinted, alone = hints.ellipse or drawn, len(visits.names) == 1
-    if alone and not hinted and not onset.last.any():
+    hinted = hints.ellipse or hints.strokes or any(map(is_outline, found_by))
+    if len(visits.names) == 1 and not hinted and not onset.last.any():
         return FAILED, (ALONE,)
-    if alone and not drawn and visits.modality not in DIRECTIONS:
-        return FAILED, (UNKNOWN,)
     if onset.too_noisy and not hinted:
         return FAILED, (NOISY,)
     words = (
@@ -90,11 +83,12 @@ def doubts_of(found: Found, visits: RegisteredVisits, found_by: Sequence[str]) -
     doubts, last = [], found.onset < len(visits.names)
     if not last.any() or all(map(is_outline, found_by)):
         return doubts
-    if visits.modality not in DIRECTIONS and len(visits.names) > 1:
+    if visits.modality not in DIRECTIONS:
         darker = "darker" if found.direction < 0 else "brighter"
+        most = "of what changed" if len(visits.names) > 1 else "inside the ellipse"
         doubts.append(
             f"the modality is not known: atrophy was taken to be {darker} than healthy retina, as "
-            "most of what changed is; name the modality in visits.csv"
+            f"most {most} is; name the modality in visits.csv"
         )
     if visits.modality == "colour" and len(visits.names) > 1:
         doubts.append(OF_COLOUR)

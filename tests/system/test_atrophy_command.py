@@ -126,8 +126,9 @@ def test_outlines_beside_photographs_and_hints_are_believed_and_others_named(
     growth = json.loads((left / "growth.json").read_text())
     assert growth["hints"]["fovea"] == pytest.approx([x, y], abs=0.01)
     assert growth["scale"].startswith("0.0227 mm per pixel")
-    (remark,) = growth["remarks"]
-    assert "is for 384 x 100 px" in remark and remark in out
+    size, modality = growth["remarks"]  # the names of these files do not say the modality
+    assert "is for 384 x 100 px" in size and size in out
+    assert "the modality is not known" in modality and "darker" in modality
     if status == 0:
         kept = imread(left / f"{DATES[2]}_L_atrophy.png") > 0
         assert 2 * (kept & drawn).sum() / (kept.sum() + drawn.sum()) > 0.95
