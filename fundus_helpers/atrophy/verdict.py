@@ -22,6 +22,10 @@ OF_COLOUR = (
     "in colour photographs, the border expansion may be up to 20 % too small, and its interval "
     "does not contain this error (measured on painted eyes)"
 )
+UNKNOWN = (
+    "nothing darker than the retina around it was found, and the modality is not known; if atrophy "
+    "is brighter here, as in colour photographs, name the modality in visits.csv"
+)
 NOISY = (
     "the photographs are too noisy: only the strongest changes stand out, and most of the atrophy "
     "would be missed; leave out the noisiest visits, or lay outlines beside the photographs"
@@ -49,8 +53,11 @@ def verdict_of(
         In plain words; empty if it is accepted.
     """
     hinted = hints.ellipse or hints.strokes or any(map(is_outline, found_by))
-    if len(visits.names) == 1 and not hinted and not onset.last.any():
-        return FAILED, (ALONE,)
+    if len(visits.names) == 1 and not onset.last.any():
+        if not hinted:
+            return FAILED, (ALONE,)
+        if visits.modality not in DIRECTIONS:
+            return FAILED, (UNKNOWN,)
     if onset.too_noisy and not hinted:
         return FAILED, (NOISY,)
     words = (
@@ -85,10 +92,10 @@ def doubts_of(found: Found, visits: RegisteredVisits, found_by: Sequence[str]) -
         return doubts
     if visits.modality not in DIRECTIONS:
         darker = "darker" if found.direction < 0 else "brighter"
-        most = "of what changed" if len(visits.names) > 1 else "inside the ellipse"
+        alike = "most of what changed is" if len(visits.names) > 1 else "in autofluorescence"
         doubts.append(
             f"the modality is not known: atrophy was taken to be {darker} than healthy retina, as "
-            f"most {most} is; name the modality in visits.csv"
+            f"{alike}; name the modality in visits.csv"
         )
     if visits.modality == "colour" and len(visits.names) > 1:
         doubts.append(OF_COLOUR)

@@ -66,16 +66,20 @@ def test_without_a_modality_the_direction_is_told(level, word):
     assert "visits.csv" in atrophy.remarks[0]
 
 
-@pytest.mark.parametrize(("level", "word"), [(0.5, "darker"), (1.6, "brighter")])
-def test_one_visit_of_unknown_modality_is_outlined_and_the_direction_told(level, word):
+def test_one_visit_of_unknown_modality_is_taken_for_autofluorescence_and_says_so():
     hints = Hints(ellipse=(*MIDDLE, 35.0, 35.0, 0.0))
-    atrophy = follow_atrophy(visits_of(level, modality="", count=1), hints=hints)
-    assert atrophy.verdict == ("accepted", ())
-    y, x = np.indices(SHAPE)
-    true = np.hypot(x - MIDDLE[0], y - MIDDLE[1]) < RADII[0]
-    found = atrophy.onset.last
-    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.95
-    assert f"taken to be {word} than healthy retina, as most inside" in atrophy.remarks[0]
+    atrophy = follow_atrophy(visits_of(0.5, modality="", count=1), hints=hints)
+    assert atrophy.verdict == ("accepted", ()) and atrophy.onset.last.sum() > 1000
+    assert "taken to be darker than healthy retina, as in autofluorescence" in atrophy.remarks[0]
+
+
+def test_one_bright_visit_of_unknown_modality_is_not_called_healthy():
+    hints = Hints(ellipse=(*MIDDLE, 35.0, 35.0, 0.0))
+    atrophy = follow_atrophy(visits_of(1.6, modality="", count=1), hints=hints)
+    status, (reason,) = atrophy.verdict
+    assert status == "failed" and "name the modality in visits.csv" in reason and not atrophy.none
+    known = follow_atrophy(visits_of(1.6, modality="colour", count=1), hints=hints)
+    assert known.verdict == ("accepted", ()) and known.onset.last.sum() > 1000
 
 
 def test_a_scale_says_whether_the_header_or_the_table_gave_it(tmp_path):

@@ -70,7 +70,7 @@ def find_change(
         around atrophy may have changed.
     direction : {-1, 1}, optional
         Known from the modality; None: the direction in which most of the retina changed. For one
-        visit alone, that in which more of the region differs from the retina around it.
+        visit alone it is -1, as in autofluorescence.
     unit : float
         Pixels of the images per pixel of an image of 768.
 
@@ -93,8 +93,7 @@ def find_change(
     count = len(levels)
     nothing = np.full(levels.shape[1:], count, np.int16)
     if count < 2 or not looked_at.any():
-        direction = direction or _direction_inside(smooth[0], everywhere, looked_at)
-        return Change(nothing, np.zeros(nothing.shape, np.float32), direction, 0.0, 0.0)
+        return Change(nothing, np.zeros(nothing.shape, np.float32), direction or -1, 0.0, 0.0)
     noises = _noise_of_tones(smooth, everywhere)
     noise = float(np.median(noises[everywhere]))
     least = np.maximum(TALL * noises, LEAST_STEP)
@@ -134,20 +133,6 @@ def _usual_direction(smooth: np.ndarray, everywhere: np.ndarray, least: np.ndarr
     difference = smooth[-several:].mean(axis=0) - smooth[:several].mean(axis=0)
     changes, least = difference[everywhere], least[everywhere]
     return -1 if (changes < -least).sum() >= (changes > least).sum() else 1
-
-
-def _direction_inside(level: np.ndarray, seen: np.ndarray, region: np.ndarray) -> int:
-    """Return whether more of a region is darker (-1) or brighter (1) than the retina around it.
-
-    What the retina around has of both, such as vessels, is subtracted.
-    """
-    around = seen & ~region
-    if not (region.any() and around.any()):
-        return -1
-    difference = level - np.median(level[around])
-    beyond = [np.maximum(sign * difference - LEAST_STEP, 0) for sign in (-1, 1)]
-    darker, brighter = (each[region].mean() - each[around].mean() for each in beyond)
-    return -1 if darker >= brighter else 1
 
 
 def _steps(smooth: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
