@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from scipy import ndimage
 
 # A wide Gaussian keeps at least this standard deviation, in pixels of its coarser grid.
 FINE = 3.0
@@ -76,12 +75,18 @@ def field_of_view(image: np.ndarray, *, level: float = 0.1, erosion: float = 0.0
     if visible.size == 0:
         return np.zeros(image.shape, bool)
     dark = smooth < max(level * np.median(visible), BLACK_LEVEL)
-    labels, _ = ndimage.label(np.pad(dark, 1, constant_values=True))
+    labels = _connected(np.pad(dark, 1, constant_values=True))[1]
     inside = (labels != labels[0, 0])[1:-1, 1:-1]
-    labels, count = ndimage.label(inside)
+    count, labels = _connected(inside)
     if count > 1:
         inside = labels == _label_of_retina(labels)
     return erode(inside, erosion)
+
+
+def _connected(mask: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return how many connected parts a mask has, and their labels 1, 2, ...; 0 is outside."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    return count - 1, labels
 
 
 def _label_of_retina(labels: np.ndarray) -> int:
@@ -91,8 +96,11 @@ def _label_of_retina(labels: np.ndarray) -> int:
     """
     areas = np.bincount(labels.ravel())
     areas[0] = 0
+    large = np.flatnonzero(areas > LARGE_PART * areas.max())
+    if len(large) == 1:
+        return int(large[0])
     scores = {}
-    for label in np.flatnonzero(areas > LARGE_PART * areas.max()):
+    for label in large:
         places = np.argwhere(labels == label)[:, ::-1].astype(np.float32)
         _, radius = cv2.minEnclosingCircle(cv2.convexHull(places))
         scores[int(label)] = areas[label] ** 2 / (np.pi * radius**2)

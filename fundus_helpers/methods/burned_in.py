@@ -4,6 +4,8 @@ Captions, watermarks, scan lines, rulers and dust on the sensor stand still whil
 behind them. Between two photographs they would support the wrong transform, the identity.
 """
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -111,20 +113,17 @@ def find_burned_in(
         return BurnedIn(np.zeros(shape, bool), 0.0)
     size = min(max(shape), COMPARED_SIZE)
     images = [resize(np.asarray(image, np.float32), size) for image in (fixed, moving)]
-    inside = np.logical_and(
-        *(
-            erode(_retina(mask, image), RIM)
-            for mask, image in zip((fixed_mask, moving_mask), images, strict=True)
-        )
-    )
+    inside = _seen(images, (fixed_mask, moving_mask))
     blocks = _blocks(images, inside)
-    windows = _compare(*images)
-    still = _still(windows, inside)
     places = np.zeros(inside.shape, bool)
-    if _disturbs(still, windows, inside, blocks):
-        places = _drawn(images, _grown(still, WINDOW * size))
-    whole = cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return BurnedIn(whole > 0, blocks)
+    in_place = _compare_in_place(*images)
+    alike = in_place.clear & (in_place.alike > ALIKE) & inside
+    if alike.sum() > LEAST_SPOTS_SHARE * inside.sum():  # the least that can disturb
+        windows = _compare_displaced(in_place)
+        still = _still(windows, alike)
+        if _disturbs(still, windows, inside, blocks):
+            places = _drawn(images, _grown(still, WINDOW * size))
+    return BurnedIn(_at(places, shape), blocks)
 
 
 def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -136,19 +135,44 @@ def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class _InPlace:
+    """The windows around all pixels of two images, compared where they are.
+
+    `images`, `means` and `variances` are of both images; `alike` is the correlation of the windows.
+    """
+
+    images: tuple[np.ndarray, np.ndarray]
+    means: tuple[np.ndarray, np.ndarray]
+    variances: tuple[np.ndarray, np.ndarray]
+    alike: np.ndarray
+    sigma: float
+
+    @property
+    def contrast(self) -> np.ndarray:
+        """The lower of both contrasts."""
+        return np.sqrt(np.minimum(*self.variances))
+
+    @property
+    def clear(self) -> np.ndarray:
+        """Windows whose contrasts can be compared."""
+        contrast = self.contrast
+        gain = np.sqrt(np.maximum(*self.variances)) / contrast
+        return (contrast > CONTRAST) & (gain < LARGEST_GAIN)
+
+
+@dataclass(frozen=True)
 class _Windows:
     """The windows around all pixels of two images, compared; arrays of the shape of the images.
 
     `alike` is the correlation of two windows in place, `least` and `most` the smallest and the
-    largest one after a displacement in eight directions, `contrast` the lower of both contrasts and
-    `gain` the ratio of the higher to the lower one.
+    largest one after a displacement in eight directions, and `contrast` the lower of both
+    contrasts.
     """
 
     alike: np.ndarray
     least: np.ndarray
     most: np.ndarray
     contrast: np.ndarray
-    gain: np.ndarray
 
     @property
     def peak(self) -> np.ndarray:
@@ -156,17 +180,19 @@ class _Windows:
         return self.alike >= self.most - 0.003
 
 
-def _still(windows: _Windows, inside: np.ndarray) -> np.ndarray:
-    """Return the windows that surely show the same at the same pixels."""
-    clear = (windows.contrast > CONTRAST) & (windows.gain < LARGEST_GAIN)
-    sure = (windows.alike > ALIKE) & (windows.least < windows.alike - DROP)
-    return windows.peak & inside & clear & sure
+def _still(windows: _Windows, alike: np.ndarray) -> np.ndarray:
+    """Return the windows, of those that are alike, that surely show the same at the same pixels."""
+    return windows.peak & alike & (windows.least < windows.alike - DROP)
 
 
 def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: float) -> bool:
     """Return whether so much stands still, while the retina moved, that it is burned in."""
+    spots = still & (windows.most < windows.alike - DROP)
+    least = LEAST_STRONG_SHARE * inside.sum(), LEAST_SPOTS_SHARE * inside.sum()
+    if still.sum() <= least[0] and spots.sum() <= least[1]:  # most pairs of photographs
+        return False
     others = inside & ~_grown(still, WINDOW * max(inside.shape))
-    if not (others.any() and still.any()):
+    if not others.any():
         return False
     # Half of the other windows show enough of the retina to tell whether it moved.
     retina = others & (windows.contrast > np.median(windows.contrast[others]))
@@ -175,40 +201,39 @@ def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: 
         return False
     # Lines and letters have a stronger contrast than a retina.
     strong = still & (windows.contrast > STRONG * np.quantile(windows.contrast[others], 0.9))
-    if strong.sum() > LEAST_STRONG_SHARE * inside.sum():
+    if strong.sum() > least[0]:
         return True
     if blocks > BLOCKY / 2:  # their corners stand still
         return False
     # Spots do not move in any direction, unlike a straight line, although the retina around does.
-    spots = still & (windows.most < windows.alike - DROP)
     spots &= _share_around(unmoved, retina) < UNMOVED / 2
-    shares = still.sum() / inside.sum(), spots.sum() / inside.sum()
-    return bool(shares[0] > LEAST_SHARE or shares[1] > LEAST_SPOTS_SHARE)
+    return bool(still.sum() > LEAST_SHARE * inside.sum() or spots.sum() > least[1])
 
 
 def _blocks(images: list[np.ndarray], inside: np.ndarray) -> float:
     """Measure how periodic the edges are that run along rows and columns, in both images."""
-    spectra = [
-        _spectrum_of_edges(turned, mask)
-        for image in images
-        for turned, mask in ((image, inside), (image.T, inside.T))
-    ]
+    spectra = [_spectrum_of_edges(image, inside, axis) for image in images for axis in (0, 1)]
     common = np.min(spectra, axis=0)
     periods = len(common) * 2 / np.maximum(np.arange(len(common)), 1)
     return float(common[(periods > BLOCK_PERIODS[0]) & (periods < BLOCK_PERIODS[1])].max())
 
 
-def _spectrum_of_edges(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    both = inside[:, 1:] & inside[:, :-1]
-    edges = np.minimum(np.abs(np.diff(image, axis=1)), STRONGEST_BLOCK_EDGE)
-    count = both.sum(axis=0)
-    profile = (edges * both).sum(axis=0) / np.maximum(count, 1)
-    profile = profile[count > count.max() / 4].astype(np.float32)
+def _spectrum_of_edges(image: np.ndarray, inside: np.ndarray, axis: int) -> np.ndarray:
+    """Return the spectrum of the edges between neighbours along an axis."""
+    after, before = (np.s_[1:], np.s_[:-1]) if axis == 0 else (np.s_[:, 1:], np.s_[:, :-1])
+    both = (inside[after] & inside[before]).astype(np.float32)
+    edges = cv2.absdiff(image[after], image[before])
+    edges = np.minimum(edges, np.float32(STRONGEST_BLOCK_EDGE)) * both
+    total, count = (
+        cv2.reduce(each, 1 - axis, cv2.REDUCE_SUM).ravel() for each in (edges, both)
+    )
+    profile = total / np.maximum(count, 1)
+    profile = profile[count > count.max() / 4]
     if len(profile) < 4 * BLOCK_PERIODS[1]:
         return np.zeros(SPECTRUM // 2)
     profile -= cv2.GaussianBlur(profile[None], (0, 0), 6)[0]
     spectrum = np.abs(np.fft.rfft(profile * np.hanning(len(profile)), SPECTRUM))[: SPECTRUM // 2]
-    return 4 * spectrum / (len(profile) * (edges[both].mean() + 1e-6))
+    return 4 * spectrum / (len(profile) * (float(total.sum() / count.sum()) + 1e-6))
 
 
 def _drawn(images: list[np.ndarray], places: np.ndarray) -> np.ndarray:
@@ -254,40 +279,51 @@ def _share_around(chosen: np.ndarray, among: np.ndarray) -> np.ndarray:
     return gaussian((chosen & among).astype(np.float32), sigma) / (count + np.float32(1e-3))
 
 
-def _retina(mask: np.ndarray | None, image: np.ndarray) -> np.ndarray:
-    """Return the part of a mask where the retina is seen.
+def _seen(images: list[np.ndarray], masks: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Return where both images show the retina, without the rim, which stands still too.
 
-    The rim of the field of view stands still too. So it is left out, even if the mask goes beyond.
+    The rim is found even if the masks go beyond it. Half the size is sufficient.
     """
-    view = field_of_view(image)
-    if mask is None:
-        return view
-    return view & (resize(np.asarray(mask, np.float32), max(image.shape)) >= 0.5)
+    size = max(images[0].shape) // 2
+    views = [field_of_view(resize(image, size)) for image in images]
+    views += [resize(np.asarray(m, np.float32), size) >= 0.5 for m in masks if m is not None]
+    return _at(erode(np.logical_and.reduce(views), RIM), images[0].shape)
 
 
-def _compare(fixed: np.ndarray, moving: np.ndarray) -> _Windows:
-    size = max(fixed.shape)
-    step = max(round(STEP * size), 1)
+def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
-    def mean(image: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(image, (0, 0), WINDOW * size)
 
-    means = mean(fixed), mean(moving)
-    variances = [
-        np.maximum(mean(image**2) - average**2, 1e-8)
+def _compare_in_place(fixed: np.ndarray, moving: np.ndarray) -> _InPlace:
+    sigma = WINDOW * max(fixed.shape)
+    means = _mean(fixed, sigma), _mean(moving, sigma)
+    variances = tuple(
+        np.maximum(_mean(image**2, sigma) - average**2, 1e-8)
         for image, average in zip((fixed, moving), means, strict=True)
-    ]
-
-    def correlation(*shift: int) -> np.ndarray:
-        # What is rolled in from the opposite border lies outside the field of view without its rim.
-        image, average, variance = (
-            np.roll(array, shift, (0, 1)) for array in (moving, means[1], variances[1])
-        )
-        return (mean(fixed * image) - means[0] * average) / np.sqrt(variances[0] * variance)
-
-    steps = -step, 0, step
-    displaced = [correlation(y, x) for y in steps for x in steps if (y, x) != (0, 0)]
-    low, high = np.sort(np.sqrt(variances), axis=0)
-    return _Windows(
-        correlation(0, 0), np.min(displaced, axis=0), np.max(displaced, axis=0), low, high / low
     )
+    alike = _mean(fixed * moving, sigma) - means[0] * means[1]
+    alike /= np.sqrt(variances[0] * variances[1])
+    return _InPlace((fixed, moving), means, variances, alike, sigma)
+
+
+def _compare_displaced(in_place: _InPlace) -> _Windows:
+    fixed, moving = in_place.images
+    step = max(round(STEP * max(fixed.shape)), 1)
+    scales = [1 / np.sqrt(variance) for variance in in_place.variances]
+    least, most = (np.full(fixed.shape, end, np.float32) for end in (np.inf, -np.inf))
+    for shift in itertools.product((-step, 0, step), repeat=2):
+        if shift == (0, 0):
+            continue
+        # What is rolled in from the opposite border lies outside the field of view without its rim.
+        image, average, scale = (
+            np.roll(array, shift, (0, 1)) for array in (moving, in_place.means[1], scales[1])
+        )
+        found = _mean(fixed * image, in_place.sigma) - in_place.means[0] * average
+        found *= scales[0] * scale
+        np.minimum(least, found, out=least)
+        np.maximum(most, found, out=most)
+    return _Windows(in_place.alike, least, most, in_place.contrast)
+
+
+def _mean(image: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(image, (0, 0), sigma)
