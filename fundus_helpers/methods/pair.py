@@ -196,7 +196,9 @@ def check_result(
         least_correlation = min(least_correlation, LEAST_VESSEL_CORRELATION)
     given, whole = pair, transform
     pair, transform = _shrunk(pair, transform)
-    common = transforms.overlap(pair.fixed_mask, pair.moving_mask, transform)
+    shape = pair.fixed.shape
+    places = transforms.displacement(transform, shape) + fields.pixel_grid(shape)
+    common = pair.fixed_mask & (transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5)
     share = common.sum() / pair.fixed_mask.sum()
     if share < LEAST_OVERLAP:
         raise RegistrationError(f"the fields of view overlap by {share:.0%} after registration")
@@ -206,8 +208,7 @@ def check_result(
             raise RegistrationError(
                 f"not the same retina: magnified by {scales.min():.2f} to {scales.max():.2f}"
             )
-    warped = transforms.warp(pair.moving, transform, pair.fixed.shape)
-    correlation = correlation_inside(pair.fixed, warped, common)
+    correlation = correlation_inside(pair.fixed, transforms.remap(pair.moving, places), common)
     # In a small overlap, unrelated images can have a high correlation by chance.
     if correlation < least_correlation * small_overlap_factor(share):
         if modalities and pair.look_at == "images":

@@ -82,6 +82,7 @@ def follow_vessels(
         weight = weight * ~changing
     full = fixed, warped, weight, inside
     half = tuple(_shrink(gaussian(array, COARSE_BLUR), 2) for array in full)
+    full, half = ((*level, _share_inside(level[3])) for level in (full, half))
     displacement = np.zeros((*_shrink(fixed, NODE_SPACING).shape, 2), np.float32)
     for window in windows:
         level = half if window > COARSE_WINDOW else full
@@ -109,6 +110,7 @@ def _equations(
     warped: np.ndarray,
     weight: np.ndarray,
     inside: np.ndarray,
+    share_inside: np.ndarray,
     displacement: np.ndarray,
     change_level: float | None,
 ) -> np.ndarray:
@@ -125,7 +127,7 @@ def _equations(
     dx, dy = cv2.split(field)
     difference = fixed - moved
     if change_level is not None:
-        weight = weight * _unchanged(difference, inside, change_level)
+        weight = weight * _unchanged(difference * inside, share_inside, change_level)
     # The gradient of the mean of both images: the noise of a single one would bias the result.
     mean = (fixed + moved) / 2
     x, y = (cv2.Scharr(mean, -1, *order, scale=size / 32) for order in ((1, 0), (0, 1)))
@@ -136,15 +138,19 @@ def _equations(
     return np.dstack([cv2.resize(p, nodes, interpolation=cv2.INTER_AREA) for p in products])
 
 
-def _unchanged(difference: np.ndarray, inside: np.ndarray, level: float) -> np.ndarray:
+def _unchanged(difference: np.ndarray, share_inside: np.ndarray, level: float) -> np.ndarray:
     """Return a weight that is low where brightness differs over more than the width of a vessel.
 
     A vessel that is not yet aligned leaves a dark and a bright stripe, whose mean is zero. A lesion
-    that has grown leaves a patch, whose mean is not.
+    that has grown leaves a patch, whose mean is not. `difference` is zero outside the mask.
     """
-    sigma = CHANGE_WIDTH * max(difference.shape)
-    mean = gaussian(difference * inside, sigma) / (gaussian(inside, sigma) + np.float32(0.01))
+    mean = gaussian(difference, CHANGE_WIDTH * max(difference.shape)) / share_inside
     return 1 / (1 + (mean / np.float32(level)) ** 2) ** 2
+
+
+def _share_inside(inside: np.ndarray) -> np.ndarray:
+    """Return the share of the surroundings of each pixel that lies inside the mask."""
+    return gaussian(inside, CHANGE_WIDTH * max(inside.shape)) + np.float32(0.01)
 
 
 def _solve(equations: np.ndarray, window: float, prior: np.ndarray, stiffness: float) -> np.ndarray:

@@ -82,8 +82,11 @@ def from_plane(
     wanted = np.linalg.norm(plane_points, axis=-1, keepdims=True)
     radius = wanted / (1 + constant * np.minimum(wanted, 1) ** 2)
     for _ in range(6):
-        slope = np.maximum(1 + 3 * constant * radius**2, 0.1)
-        radius = radius - (radius * (1 + constant * radius**2) - wanted) / slope
+        squared = constant * radius**2
+        step = (radius * (1 + squared) - wanted) / np.maximum(1 + 3 * squared, 0.1)
+        radius = radius - step
+        if np.abs(step).max(initial=0) < 1e-9:  # the next step would be smaller than 1e-16
+            break
     share = np.divide(radius, wanted, out=np.ones_like(wanted), where=wanted > 0)
     return plane_points * share * half + centre
 

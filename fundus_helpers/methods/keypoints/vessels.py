@@ -51,11 +51,12 @@ def vessel_strength(
     for half_width in half_widths:
         sigma = half_width * max(image.shape)
         smooth = cv2.GaussianBlur(image, (0, 0), sigma)
-        dx, dy = (cv2.Sobel(smooth, -1, *order, ksize=3) / 8 for order in AXES)
-        dxx, dxy = (cv2.Sobel(dx, -1, *order, ksize=3) / 8 for order in AXES)
-        dyy = cv2.Sobel(dy, -1, 0, 1, ksize=3) / 8
-        curvature = (dxx + dyy) / 2 + cv2.magnitude((dxx - dyy) / 2, dxy)
-        answer = sigma**2 * curvature - edge_penalty * sigma * cv2.magnitude(dx, dy)
+        # `scale` makes the slope that of the half width, and half of the second derivatives.
+        dx, dy = (cv2.Sobel(smooth, -1, *order, ksize=3, scale=sigma / 8) for order in AXES)
+        dxx, dxy = (cv2.Sobel(dx, -1, *order, ksize=3, scale=sigma / 16) for order in AXES)
+        dyy = cv2.Sobel(dy, -1, 0, 1, ksize=3, scale=sigma / 16)
+        answer = dxx + dyy + cv2.magnitude(dxx - dyy, 2 * dxy)
+        answer -= np.float32(edge_penalty) * cv2.magnitude(dx, dy)
         np.maximum(strength, answer, out=strength)
     return strength * erode(mask, RIM)
 
@@ -99,4 +100,4 @@ def vessel_weight(
     sigma = BORDER_WIDTH * size
     broad = gaussian((image - np.float32(0.5)) * mask, sigma)
     slope = cv2.magnitude(*(cv2.Sobel(broad, -1, *order, scale=sigma / 8) for order in AXES))
-    return weight / (1 + (slope / edge_level) ** 4)
+    return weight / (1 + ((slope / np.float32(edge_level)) ** 2) ** 2)
