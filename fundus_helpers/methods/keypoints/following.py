@@ -1,7 +1,7 @@
 """A smooth displacement field that follows the vessels only.
 
 The method is the least squares of Lucas and Kanade (IJCAI 1981; with windows as weights, Simoncelli
-et al., CVPR 1991, doi:10.1109/CVPR.1991.139707). It uses windows from a sixth of the image down to
+et al., CVPR 1991, doi:10.1109/CVPR.1991.139707). It uses windows from a tenth of the image down to
 the surroundings of a vessel. Every pixel has a weight: it is high on vessels, and low where there
 are no vessels or where the images differ. In a window without vessels, the displacement of the
 wider window is kept. Where a window holds only one vessel, it determines only the displacement
@@ -18,8 +18,8 @@ from fundus_helpers.methods.keypoints.vessels import vessel_weight
 from fundus_helpers.transforms.fields import area_change, pixel_grid
 from fundus_helpers.transforms.warping import remap
 
-# Standard deviations of the windows, as shares of the longer side: 128, 64, ... 8 px of 728.
-WINDOWS = (0.176, 0.088, 0.044, 0.022, 0.011)
+# Standard deviations of the windows, as shares of the longer side: 64, 32, 16, 12 and 8 px of 728.
+WINDOWS = (0.088, 0.044, 0.022, 0.016, 0.011)
 # Windows wider than this use blurred images of half the size, which allows larger displacements.
 COARSE_WINDOW = 0.03
 COARSE_BLUR = 2.0  # standard deviation in pixels
@@ -41,7 +41,7 @@ def follow_vessels(
     *,
     changing: np.ndarray | None = None,
     protect: bool = True,
-    stiffness: float = 0.1,
+    stiffness: float = 0.25,
     change_level: float = 0.04,
     windows: Sequence[float] = WINDOWS,
 ) -> np.ndarray:

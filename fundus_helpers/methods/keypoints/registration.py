@@ -61,7 +61,7 @@ def register(
     follow_vessels: bool = True,
     changing: np.ndarray | None = None,
     protect: Annotated[bool, ActsIf("follow_vessels")] = True,
-    stiffness: Annotated[float, Interval(ge=0.001, le=100), ActsIf("follow_vessels")] = 0.1,
+    stiffness: Annotated[float, Interval(ge=0.001, le=100), ActsIf("follow_vessels")] = 0.25,
     change_level: Annotated[float, Interval(ge=0.001, le=1), ActsIf("protect")] = 0.04,
     count: Annotated[int, Interval(ge=100, le=20_000)] = 2000,
     size: Annotated[int, Interval(ge=128, le=4096), ImageUnit("px")] = 728,

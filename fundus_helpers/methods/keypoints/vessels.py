@@ -11,6 +11,8 @@ HALF_WIDTHS = (0.0027, 0.0055)
 RIM = 0.005
 # Scale at which the border of a lesion differs from a vessel: 10 px of 728.
 BORDER_WIDTH = 0.0137
+# Where less of the surroundings than about this share is not vessel, the background is not known.
+LEAST_BETWEEN = np.float32(0.02)
 
 AXES = (1, 0), (0, 1)
 
@@ -66,8 +68,8 @@ def vessel_weight(
     mask: np.ndarray,
     *,
     scale: float = 0.04,
-    reach: float = 0.007,
-    edge_level: float = 0.03,
+    reach: float = 0.009,
+    edge_level: float = 0.035,
 ) -> np.ndarray:
     """Compute a weight for following vessels: 1 on and beside them, 0 where there are none.
 
@@ -84,8 +86,8 @@ def vessel_weight(
         lesions.
     edge_level : float
         Height of a border, as a step of grey values on a wide scale, at which the weight is halved.
-        This excludes borders of lesions next to a vessel. Smaller protects fainter borders, but
-        loses the widest vessels.
+        This excludes borders of lesions next to a vessel; vessels themselves are left out of the
+        scale. Smaller protects fainter borders, but loses more vessels.
 
     Returns
     -------
@@ -96,8 +98,9 @@ def vessel_weight(
     width = 2 * round(reach * size) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     weight = gaussian(cv2.dilate(strength, disc), reach / 2 * size)
-    # This wide blur removes most vessels, while the border of a lesion is still a step.
-    sigma = BORDER_WIDTH * size
-    broad = gaussian((image - np.float32(0.5)) * mask, sigma)
+    # The background between the vessels, on a wide scale: the border of a lesion is a step of it.
+    sigma, between = BORDER_WIDTH * size, mask * (1 - weight)
+    broad = gaussian((image - np.float32(0.5)) * between, sigma)
+    broad /= gaussian(between, sigma) + LEAST_BETWEEN
     slope = cv2.magnitude(*(cv2.Sobel(broad, -1, *order, scale=sigma / 8) for order in AXES))
     return weight / (1 + ((slope / np.float32(edge_level)) ** 2) ** 2)
