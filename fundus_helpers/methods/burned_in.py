@@ -224,9 +224,7 @@ def _spectrum_of_edges(image: np.ndarray, inside: np.ndarray, axis: int) -> np.n
     both = (inside[after] & inside[before]).astype(np.float32)
     edges = cv2.absdiff(image[after], image[before])
     edges = np.minimum(edges, np.float32(STRONGEST_BLOCK_EDGE)) * both
-    total, count = (
-        cv2.reduce(each, 1 - axis, cv2.REDUCE_SUM).ravel() for each in (edges, both)
-    )
+    total, count = (cv2.reduce(each, 1 - axis, cv2.REDUCE_SUM).ravel() for each in (edges, both))
     profile = total / np.maximum(count, 1)
     profile = profile[count > count.max() / 4]
     if len(profile) < 4 * BLOCK_PERIODS[1]:

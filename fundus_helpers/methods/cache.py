@@ -2,9 +2,10 @@
 
 Intermediate results that do not depend on the changed knob (even illumination, the coarse
 alignment, keypoints) are computed once. The cache does not change any result. Outside of
-`remembering` nothing is kept.
+`remembering` and `sharing` nothing is kept.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ import joblib
 # The cache holds this many answers, unless told otherwise. The least recently used answer is
 # dropped first.
 MOST = 24
+# What one thread keeps from one `sharing` block to the next: the answers of about two visits, so
+# that those of their template stay.
+MOST_SHARED = 8
 
 
 @dataclass
@@ -51,6 +55,25 @@ def remembering(answers: dict[str, tuple[object, float]], most: int = MOST) -> I
         _MEMORY.reset(token)
 
 
+_SHARED = threading.local()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Inside the block, keep a few answers for the next such block of the same thread.
+
+    The visits of a series have one template: it is evened out, and its keypoints are found, once in
+    every process. Inside `remembering`, the answers are kept there instead.
+    """
+    if _MEMORY.get() is not None:
+        yield
+        return
+    if not hasattr(_SHARED, "answers"):
+        _SHARED.answers = {}
+    with remembering(_SHARED.answers, MOST_SHARED):
+        yield
+
+
 def spared_seconds() -> float:
     """Return the seconds that remembered answers have spared inside this block of `remembering`.
 
@@ -76,7 +99,8 @@ def remembered(function: Callable) -> Callable:
         if memory is None:
             return function(*given, **named)
         answers = memory.answers
-        key = joblib.hash((function.__module__, function.__qualname__, given, named))
+        what = function.__module__, function.__qualname__, given, named
+        key = joblib.hash(what, hash_name="sha1")  # faster than the default
         if key in answers:
             answers[key] = answers.pop(key)  # now it is the one that was used last
             memory.spared += answers[key][1]

@@ -12,7 +12,7 @@ from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.keypoints.local_search import moved_by
 from fundus_helpers.methods.lines import direction_correlation
-from fundus_helpers.methods.pair import Pair, vessel_correlation
+from fundus_helpers.methods.pair import Pair, correlation_inside, vessel_correlation
 from fundus_helpers.transforms import fields
 from fundus_helpers.transforms.fields import GRAIN
 from fundus_helpers.transforms.warping import remap
@@ -24,7 +24,7 @@ BOUND = 1.65  # the error of nine of ten landmarks is below this multiple of the
 WINDOW = 0.03  # of the local correlation, as a share of the longer side
 
 SIZE = 728  # longer side of the images that are examined
-KEYPOINT_SIZE = 512  # see `keypoints.find_keypoints`
+KEYPOINTS = 2000  # in each image, as in a registration, so that they can be remembered
 LEAST_PIXELS = 100  # of an overlap that can be examined
 
 
@@ -148,7 +148,7 @@ class Evidence:
 def keypoints_of(pair: Pair) -> tuple[Keypoints, Keypoints]:
     """Find the keypoints of both images of a pair, the slowest step; needs no transform."""
     sides = (pair.fixed, pair.fixed_mask), (pair.moving, pair.moving_mask)
-    fixed, moving = (find_keypoints(*side, size=KEYPOINT_SIZE) for side in sides)
+    fixed, moving = (find_keypoints(*side, count=KEYPOINTS) for side in sides)
     return fixed, moving
 
 
@@ -200,7 +200,7 @@ def gather(
         keypoints=(len(found[0].points), len(found[1].points)),
         agreeing=len(matching.guided_matches(*found, model, radius)),
         by_chance=matching.chance_matches(model, [found[0]], [found[1]]),
-        correlation=vessel_correlation(transform, pair),
+        correlation=correlation_inside(pair.fixed, remap(pair.moving, places), common),
         overlap=common.sum() / min(pair.fixed_mask.sum(), pair.moving_mask.sum()),
         scales=(scales.min(), scales.max()),
         mirrored=bool(np.linalg.det(linear) < 0),

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.methods import METHODS, Method
-from fundus_helpers.methods.cache import spared_seconds
+from fundus_helpers.methods.cache import sharing, spared_seconds
 from fundus_helpers.methods.knobs import check_names
 from fundus_helpers.methods.points import LEAST_POINTS, from_points
 from fundus_helpers.metrics.verdict import Points
@@ -307,16 +307,17 @@ def register_visit(
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cv2.setNumThreads(1)
-    begin = time.perf_counter() + spared_seconds()
-    points = points if points is not None and "start" not in knobs and _starts(method) else None
-    try:
-        if points is not None:
-            knobs["start"] = from_points(*points, template.shape, image.shape)
-        transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
-        reason = ""
-    except Exception as error:  # any error: one visit must not stop the others
-        transform, reason = None, f"{type(error).__name__}: {error}"
-    seconds = time.perf_counter() + spared_seconds() - begin
+    with sharing():
+        begin = time.perf_counter() + spared_seconds()
+        points = points if points is not None and "start" not in knobs and _starts(method) else None
+        try:
+            if points is not None:
+                knobs["start"] = from_points(*points, template.shape, image.shape)
+            transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
+            reason = ""
+        except Exception as error:  # any error: one visit must not stop the others
+            transform, reason = None, f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() + spared_seconds() - begin
     return Registration(name, transform, reason, seconds, points)
 
 

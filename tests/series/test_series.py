@@ -71,6 +71,24 @@ def test_the_time_of_a_method_counts_what_was_remembered_from_before():
     assert took[0] >= 0.2 > took[1] and len(answers) == 1
 
 
+def test_what_is_found_in_the_template_is_found_once_for_a_series():
+    seen = []
+
+    @remembered
+    def step(image):
+        seen.append(float(image.max()))
+        return seen[-1]
+
+    def method(fixed, moving, *, fixed_mask=None, moving_mask=None):
+        return transforms.from_matrix([[1, 0, step(fixed) + step(moving)], [0, 1, 0]])
+
+    images = [np.full((8, 8), value, np.float32) for value in np.linspace(0.1, 0.9, 20)]
+    template = np.full((8, 8), 1.5, np.float32)
+    found = register_series(method, template, images, "abcdefghijklmnopqrst", jobs=1, shown=False)
+    assert seen.count(1.5) == 1 and len(seen) == 21
+    assert shift_of(found[-1]) == pytest.approx(2.4)
+
+
 def test_every_visit_needs_a_name_and_a_mask():
     image = np.full((8, 8), 0.5, np.float32)
     for names, masks in ((["a"], None), (["a", "b"], [image > 0])):

@@ -99,13 +99,16 @@ def _agreement(
     content = cv2.resize(np.sum(first**2, axis=2), cells, interpolation=cv2.INTER_AREA)
     content = gaussian(content, WINDOW * SIZE / CELL)
     other = gaussian(np.sum(second**2, axis=2), WINDOW * SIZE)
+    first, second = cv2.split(first), cv2.split(second)
     least = LEAST_CONTENT * float(content.mean()) + 1e-6
     grid = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1).T[:, ::-1]
     grid = grid[np.linalg.norm(grid, axis=1) <= radius]
     found = np.empty((len(grid), *cells[::-1]), np.float32)
     for agreement, (dx, dy) in zip(found, grid, strict=True):
         top, left = radius + dy, radius + dx
-        products = np.einsum("ijk,ijk->ij", first, second[top : top + rows, left : left + columns])
+        shifted = (each[top : top + rows, left : left + columns] for each in second)
+        across, along = map(np.multiply, first, shifted)
+        products = np.add(across, along, out=across)
         products = cv2.resize(products, cells, interpolation=cv2.INTER_AREA)
         there = other[top : top + rows, left : left + columns][CELL // 2 :: CELL, CELL // 2 :: CELL]
         agreement[:] = gaussian(products, WINDOW * SIZE / CELL)
