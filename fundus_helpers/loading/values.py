@@ -178,7 +178,7 @@ def to_unit_range(image: np.ndarray, value_range: ValueRange | None = None) -> n
     if (low, high) == (0, 1):
         return image.astype(np.float32)
     if low == 0:
-        return (image / np.float32(high)).astype(np.float32)
+        return (image / np.float32(high)).astype(np.float32, copy=False)
     return ((image - np.float64(low)) / (high - low)).astype(np.float32)
 
 
@@ -239,10 +239,11 @@ def single_channel(
     """
     if channel not in CHANNELS:
         raise ValueError(f"channel {channel!r} is not one of {CHANNELS}")
+    value_range = value_range or _range_alone(image)  # of all channels
+    if image.ndim == 3 and channel == "green":
+        image = image[..., 1]  # first, for a large photograph in floats needs much memory
     image = to_unit_range(image, value_range)
-    if image.ndim == 2:
-        return image
-    return image[..., 1].copy() if channel == "green" else rgb2gray(image).astype(np.float32)
+    return image if image.ndim == 2 else rgb2gray(image).astype(np.float32)
 
 
 def resize(image: np.ndarray, size: int | None) -> np.ndarray:

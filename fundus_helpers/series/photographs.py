@@ -204,7 +204,9 @@ def register_photographs(
         return RegisteredPhotographs(None, verdict, None, factors[0])
     transform = transforms.rescale(forwards.transform, *factors)
     shape = photographs[0].shape[:2]
-    image = transforms.warp(photographs[1], transform, shape, interpolation=interpolation)
+    image = transforms.warp_photograph(
+        photographs[1], transform, shape, interpolation=interpolation
+    )
     return RegisteredPhotographs(transform, verdict, image, factors[0])
 
 

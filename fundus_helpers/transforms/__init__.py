@@ -39,6 +39,14 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "save_by_kind",
             "to_matrix",
         ],
-        "warping": ["as_itk_image", "follow", "overlap", "remap", "warp", "warp_mask"],
+        "warping": [
+            "as_itk_image",
+            "follow",
+            "overlap",
+            "remap",
+            "warp",
+            "warp_mask",
+            "warp_photograph",
+        ],
     },
 )

@@ -11,6 +11,10 @@ INTERPOLATORS = {
     "linear": sitk.sitkLinear,
     "cubic": sitk.sitkBSpline3,
 }
+# What OpenCV can interpolate. Photographs are warped in strips of so many rows. The transform is
+# looked up at so many places along the longer side, at least; it is smooth between them.
+OPENCV_TYPES = ("uint8", "uint16", "int16", "float32", "float64")
+STRIP, PLACES = 256, 768
 OPENCV_INTERPOLATORS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -63,6 +67,59 @@ def warp(
     grid = sitk.Image(width, height, sitk.sitkUInt8)
     kind = INTERPOLATORS[interpolation]
     return sitk.GetArrayFromImage(sitk.Resample(as_itk_image(moving), grid, transform, kind, fill))
+
+
+def warp_photograph(
+    moving: np.ndarray,
+    transform: sitk.Transform,
+    shape: tuple[int, int],
+    *,
+    interpolation: str = "cubic",
+    fill: float = 0.0,
+) -> np.ndarray:
+    """Warp a photograph on disk, which may be large, quickly and in little memory.
+
+    The transform must be smooth, like that of a registration. It is interpolated between pixels of
+    a coarse grid. Positions are rounded to 1/32 pixel.
+
+    Parameters
+    ----------
+    moving, transform, shape, interpolation, fill
+        See `warp`.
+
+    Returns
+    -------
+    ndarray, shape `shape` (and channels), dtype of `moving`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fundus_helpers as fh
+    >>> moving = np.array([[10, 20, 30, 40]], np.uint8)
+    >>> shift = fh.transforms.from_matrix([[1, 0, 2], [0, 1, 0]])
+    >>> fh.transforms.warp_photograph(moving, shift, (1, 4))
+    array([[30, 40,  0,  0]], dtype=uint8)
+    """
+    if interpolation not in OPENCV_INTERPOLATORS or moving.dtype.name not in OPENCV_TYPES:
+        return warp(moving, transform, shape, interpolation=interpolation, fill=fill)
+    height, width = shape
+    spacing = 2 ** max(int(np.log2(max(shape) / PLACES)), 0)  # OpenCV keeps 1/32 of it exactly
+    size = width // spacing + 2, height // spacing + 2
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, size=size, outputSpacing=(spacing, spacing)
+    )
+    nodes = sitk.GetArrayFromImage(field) + spacing * pixel_grid(size[::-1])
+    nodes = nodes.astype(np.float32)
+    warped = np.empty((height, width, *moving.shape[2:]), moving.dtype)
+    last = np.array(moving.shape[1::-1]) - 0.5
+    for top in range(0, height, STRIP):
+        strip = warped[top : top + STRIP]
+        to_nodes = np.array([[1 / spacing, 0, 0], [0, 1 / spacing, top / spacing]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        places = cv2.warpAffine(nodes, to_nodes, strip.shape[1::-1], flags=flags)
+        strip[:] = remap(moving, places, interpolation=interpolation, fill=None)
+        strip[np.any((places < -0.5) | (places > last), axis=2)] = fill
+    return warped
 
 
 def warp_mask(

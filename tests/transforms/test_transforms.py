@@ -298,6 +298,23 @@ def test_beyond_the_edge_a_quick_warp_has_the_fill_or_the_nearest_pixel():
     assert transforms.remap(image, beyond, fill=None).tolist() == [[2, 3]]
 
 
+@MAKERS
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_large_photograph_is_warped_in_strips_as_exactly(make, dtype):
+    shape, transform = (1800, 2400), transforms.rescale(make(), 20)
+    rows, columns = np.indices(shape, np.float32)
+    moving = 120 + 100 * np.stack([np.sin(rows / 9), np.cos(columns / 7), np.sin(rows / 30)], 2)
+    moving = moving.astype(dtype)
+    quick = transforms.warp_photograph(moving, transform, shape)
+    exact = transforms.warp(moving, transform, shape, interpolation="cubic")
+    assert quick.dtype == dtype and quick.shape == exact.shape
+    off = np.abs(quick.astype(float) - exact).max(axis=2)
+    shown = transforms.warp_mask(np.ones(shape, bool), transform)
+    assert off[shown].mean() < 1 and np.quantile(off[shown], 0.999) <= 2  # rounded, cut off
+    assert np.abs(exact.astype(float) - moving).max(axis=2)[shown].mean() > 20
+    assert (~shown).any() and np.mean(quick[~shown] > 0) < 0.01  # the edge itself
+
+
 def test_another_interpolation_is_refused():
     with pytest.raises(ValueError, match="'sinc'.*nearest.*linear.*cubic"):
         transforms.warp(dot_at(5, 5), transforms.identity(), interpolation="sinc")
