@@ -189,7 +189,7 @@ def benchmark(options: argparse.Namespace) -> int:
     from fundus_helpers.methods import METHODS
     from fundus_helpers.runs import fire_benchmark, peers
 
-    pairs = read_any_pairs(options.folder)
+    pairs = read_any_pairs(options.folder, with_wrong=True)
     methods = options.methods or [*METHODS, *peers.installed()]
     table = fire_benchmark.run_benchmark(pairs, methods, options.out, jobs=options.jobs)
     formatted = fire_benchmark.tabulate(table).to_string(float_format="{:.3f}".format)

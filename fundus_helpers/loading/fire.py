@@ -67,7 +67,7 @@ class FirePair:
     moving_points: np.ndarray
 
 
-def read_pairs(folder: Path | str) -> list[FirePair]:
+def read_pairs(folder: Path | str, *, with_wrong: bool = False) -> list[FirePair]:
     """List the pairs in a FIRE folder, which may hold only a part of the dataset.
 
     Parameters
@@ -75,11 +75,13 @@ def read_pairs(folder: Path | str) -> list[FirePair]:
     folder : path
         Holds ``Images/S01_1.jpg`` (fixed), ``Images/S01_2.jpg`` (moving) and
         ``Ground Truth/control_points_S01_1_2.txt`` (lines ``x1 y1 x2 y2``).
+    with_wrong : bool
+        List P37 too, whose landmarks are wrong. Some published results include it.
 
     Returns
     -------
     list of FirePair
-        In the order of their names, without P37, whose landmarks are wrong.
+        In the order of their names.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def read_pairs(folder: Path | str) -> list[FirePair]:
     pairs = []
     for path in sorted(truth.iterdir()):
         found = _POINTS_NAME.fullmatch(path.name)
-        if not found or found[1] in WRONG_LANDMARKS:
+        if not found or (found[1] in WRONG_LANDMARKS and not with_wrong):
             continue
         name, category = found[1], found[2]
         images = [folder / "Images" / f"{name}_{side}.jpg" for side in (1, 2)]

@@ -12,7 +12,7 @@ COLUMNS = ["fixed", "moving"]
 POINTS = ["x_fixed", "y_fixed", "x_moving", "y_moving"]
 
 
-def read_any_pairs(folder: Path | str) -> list[FirePair]:
+def read_any_pairs(folder: Path | str, *, with_wrong: bool = False) -> list[FirePair]:
     r"""List the pairs of a folder: those of its `pairs.csv`, or of FIRE if there is none.
 
     Parameters
@@ -22,6 +22,8 @@ def read_any_pairs(folder: Path | str) -> list[FirePair]:
         landmarks are known, ``landmarks``: a CSV file with the columns ``x_fixed``, ``y_fixed``,
         ``x_moving`` and ``y_moving``, in pixels of the files. Or it is a folder of FIRE
         (`loading.read_pairs`).
+    with_wrong : bool
+        See `loading.read_pairs`.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def read_any_pairs(folder: Path | str) -> list[FirePair]:
     """
     folder = Path(folder)
     if not (folder / TABLE).is_file():
-        return read_pairs(folder)
+        return read_pairs(folder, with_wrong=with_wrong)
     table = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
     if not set(COLUMNS) <= set(table.columns) or table.empty:
         raise ValueError(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fundus_helpers import metrics
 from fundus_helpers.files import written_beside
-from fundus_helpers.loading.fire import FirePair, load_pair, summarise
+from fundus_helpers.loading.fire import WRONG_LANDMARKS, FirePair, load_pair, summarise
 from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.cache import sharing
 from fundus_helpers.metrics.verdict import judge
@@ -144,7 +144,8 @@ def _row(name: str, pair: FirePair, errors: np.ndarray, *rest: object) -> dict[s
 def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     """Summarise the rows of a benchmark like the published tables (`loading.summarise`).
 
-    Errors are of the pairs with landmarks; verdicts and times are of all pairs.
+    Errors are of the pairs with landmarks; verdicts and times are of all pairs. P37 of FIRE, whose
+    landmarks are wrong, counts only in the columns that are named after it.
 
     Parameters
     ----------
@@ -156,11 +157,14 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         One row per method, with the best mAUC first. The columns are those of `loading.summarise`;
         ``worst_pair_error_px``, the landmark error of the worst pair with a result; the mean
-        ``seconds``; the number of ``accepted`` pairs; and, where there are any, the number of pairs
-        ``without_landmarks``.
+        ``seconds``; the number of ``accepted`` pairs; where there are any, the number of pairs
+        ``without_landmarks``; and, where P37 is among the pairs, ``mean_with_P37_px`` and
+        ``failed_with_P37``: the mean landmark error and the number of pairs without a result of all
+        pairs with it.
     """
     rows = {}
-    for name, results in table.groupby("method"):
+    for name, everything in table.groupby("method"):
+        results = everything[~everything["pair"].isin(WRONG_LANDMARKS)]
         known = results[results["landmark_error_px"].notna()]
         finite = known["landmark_error_px"][np.isfinite(known["landmark_error_px"])]
         more = {"worst_pair_error_px": finite.max(), "seconds": results["seconds"].mean()}
@@ -168,5 +172,9 @@ def tabulate(table: pd.DataFrame) -> pd.DataFrame:
         without = len(results) - len(known)
         if without:
             more |= {"without_landmarks": without}
+        if len(everything) > len(results):
+            whole = summarise(everything)
+            more |= {"mean_with_P37_px": whole["mean_landmark_error_px"]}
+            more |= {"failed_with_P37": whole["failed"]}
         rows[name] = pd.concat([summarise(known), pd.Series(more)])
     return pd.DataFrame(rows).T.sort_values(["mAUC", "pooled"], ascending=False)

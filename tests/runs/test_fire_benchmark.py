@@ -47,6 +47,16 @@ def test_a_pair_is_measured_in_its_own_pixels_and_one_that_fails_is_told(folder,
     assert tabulate(table).loc["similarity", ["pairs", "failed"]].tolist() == [2, 1]
 
 
+def test_the_pair_with_wrong_landmarks_counts_only_in_columns_of_its_own():
+    rows = [("S01", "S", 1.0), ("P01", "P", 3.0), ("P37", "P", 20.0), ("A01", "A", np.inf)]
+    table = pd.DataFrame(rows, columns=["pair", "category", "landmark_error_px"])
+    table = table.assign(method="affine", seconds=1.0, verdict="accepted")
+    row = tabulate(table).loc["affine"]
+    assert row["pairs"] == 3 and row["failed"] == row["failed_with_P37"] == 1
+    assert row["mean_landmark_error_px"] == 2 and row["mean_with_P37_px"] == 8
+    assert "mean_with_P37_px" not in tabulate(table[table["pair"] != "P37"])
+
+
 def test_what_is_there_is_not_done_again(folder, tmp_path, monkeypatch):
     out = tmp_path / "out.csv"
     first = run_benchmark(read_pairs(folder), ["similarity"], out, size=128, jobs=1)
