@@ -28,8 +28,9 @@ ANGLES = (-12.0, -6.0, 0.0, 6.0, 12.0)
 DIRECTION_SIZE, DIRECTION_WIDTH = 160, 0.011
 
 # Photographs that are turned by more degrees, or magnified more, are turned back before they are
-# compared. No two cameras differ by more than the last number.
-FAR_TURN, FAR_SCALE, LARGEST_TURNED_SCALE = 10.0, 1.15, 2.6
+# compared. The last number is that of two cameras, 2.5, times 1.41, since sizes are relative to the
+# width of a photograph, and one that is cut to half of its area has a smaller width.
+FAR_TURN, FAR_SCALE, LARGEST_TURNED_SCALE = 10.0, 1.15, 3.6
 
 
 def find_start(
