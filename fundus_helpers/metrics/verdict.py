@@ -30,9 +30,9 @@ USABLE = ACCEPTED, BY_HAND  # verdicts of transforms that can be used
 RANKS = FAILED, DOUBTFUL, ACCEPTED  # from bad to good
 
 # A registration with less than the first value is wrong; with less than the second it is doubtful.
-# Photographs of two different eyes of FIRE, coarsely aligned, had at most 2.4 times as many agreeing
-# keypoints as by chance (50 pairs), and, registered by six methods, a correlation of at most 0.44.
-# Pairs of one eye had at least 3.2 times as many, and 0.50.
+# 50 pairs of two different eyes of FIRE, coarsely aligned, had at most 2.4 times as many agreeing
+# keypoints as by chance. Registered by six methods, such pairs had a correlation of at most 0.44.
+# Pairs of one eye had at least 3.2 times as many keypoints, and 0.50.
 MULTIPLES = 2.0, 2.6  # agreeing keypoints divided by those that agree by chance
 AGREEING = 15, 40
 CORRELATIONS = 0.25, 0.45
