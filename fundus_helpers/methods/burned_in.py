@@ -123,7 +123,7 @@ def find_burned_in(
         still = _still(windows, alike)
         if _disturbs(still, windows, inside, blocks):
             places = _drawn(images, _grown(still, WINDOW * size))
-    return BurnedIn(_at(places, shape), blocks)
+    return BurnedIn(mask_at(places, shape), blocks)
 
 
 def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -285,11 +285,12 @@ def _seen(images: list[np.ndarray], masks: Sequence[np.ndarray | None]) -> np.nd
     size = max(images[0].shape) // 2
     views = [field_of_view(resize(image, size)) for image in images]
     views += [resize(np.asarray(m, np.float32), size) >= 0.5 for m in masks if m is not None]
-    return _at(erode(np.logical_and.reduce(views), RIM), images[0].shape)
+    return mask_at(erode(np.logical_and.reduce(views), RIM), images[0].shape)
 
 
-def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
+def mask_at(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask at another shape; every pixel has the value of the nearest one."""
+    return cv2.resize(mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _compare_in_place(fixed: np.ndarray, moving: np.ndarray) -> _InPlace:

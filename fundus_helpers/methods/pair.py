@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import LEAST_VIEW, erode, field_of_view, normalise_illumination
 from fundus_helpers.loading.values import resize
-from fundus_helpers.methods.burned_in import BurnedIn, find_burned_in, paint_over
+from fundus_helpers.methods.burned_in import BurnedIn, find_burned_in, mask_at, paint_over
 from fundus_helpers.methods.cache import remembered
 from fundus_helpers.methods.lines import LookAt, line_picture
 from fundus_helpers.transforms import fields
@@ -109,10 +109,6 @@ def prepare_pair(
     return pair.vessels() if look_at == "vessels" else pair
 
 
-def _at(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(places.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
-
-
 @remembered
 def prepare_image(
     name: str,
@@ -148,7 +144,7 @@ def prepare_image(
     if size and abs(max(image.shape) / size - 1) > 0.1:  # otherwise resampling only blurs
         image = np.clip(resize(image, size), 0, 1)
         mask = None if mask is None else resize(np.asarray(mask, np.float32), size) >= 0.5
-        burned_in = None if burned_in is None else _at(burned_in, image.shape)
+        burned_in = None if burned_in is None else mask_at(burned_in, image.shape)
     mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
     if mask.mean() < LEAST_VIEW or np.ptp(image[mask]) < 0.01:
         raise RegistrationError(

@@ -41,6 +41,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         ],
         "warping": [
             "as_itk_image",
+            "between_nodes",
             "follow",
             "overlap",
             "remap",

@@ -109,17 +109,39 @@ def warp_photograph(
         transform, sitk.sitkVectorFloat64, size=size, outputSpacing=(spacing, spacing)
     )
     nodes = sitk.GetArrayFromImage(field) + spacing * pixel_grid(size[::-1])
-    nodes = nodes.astype(np.float32)
     warped = np.empty((height, width, *moving.shape[2:]), moving.dtype)
     last = np.array(moving.shape[1::-1]) - 0.5
     for top in range(0, height, STRIP):
         strip = warped[top : top + STRIP]
-        to_nodes = np.array([[1 / spacing, 0, 0], [0, 1 / spacing, top / spacing]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        places = cv2.warpAffine(nodes, to_nodes, strip.shape[1::-1], flags=flags)
+        places = between_nodes(nodes, spacing, strip.shape[:2], top=top)
         strip[:] = remap(moving, places, interpolation=interpolation, fill=None)
         strip[np.any((places < -0.5) | (places > last), axis=2)] = fill
     return warped
+
+
+def between_nodes(
+    nodes: np.ndarray, spacing: int, shape: tuple[int, int], *, top: int = 0
+) -> np.ndarray:
+    """Interpolate a smooth map, linearly, between the pixels at which it is known.
+
+    Parameters
+    ----------
+    nodes : float ndarray, shape (rows, columns, 2)
+        (x, y) that every `spacing`-th pixel is mapped to, from the first pixel to beyond the last.
+    spacing : int
+        Distance between neighbouring nodes in pixels.
+    shape : (height, width)
+        Of the result.
+    top : int
+        Row of the image at which the result begins.
+
+    Returns
+    -------
+    float32 ndarray, shape (height, width, 2)
+    """
+    to_nodes = np.array([[1 / spacing, 0, 0], [0, 1 / spacing, top / spacing]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(nodes.astype(np.float32), to_nodes, shape[::-1], flags=flags)
 
 
 def warp_mask(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 import SimpleITK as sitk
 from annotated_types import Interval
@@ -384,7 +383,5 @@ def _everywhere(model: RadialHomography, shape: tuple[int, int]) -> np.ndarray:
     """Map every pixel to (x, y), float32, by interpolation between every eighth pixel."""
     spacing = 8
     rows, columns = (np.arange(0, n + spacing, spacing) for n in shape)
-    nodes = model(np.stack(np.meshgrid(columns, rows), axis=2)).astype(np.float32)
-    back = np.array([[1 / spacing, 0, 0], [0, 1 / spacing, 0]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(nodes, back, shape[::-1], flags=flags)
+    nodes = model(np.stack(np.meshgrid(columns, rows), axis=2))
+    return transforms.between_nodes(nodes, spacing, shape)
