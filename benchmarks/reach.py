@@ -22,10 +22,9 @@ from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.loading.values import resize, single_channel
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.cache import sharing
 from fundus_helpers.metrics.verdict import judge
 from fundus_helpers.progress import progress
-from fundus_helpers.transforms.transform import RegistrationError
+from fundus_helpers.series.registering import register_visit
 
 SIZE = 768  # longer side in pixels
 TURN, MAGNIFICATION, LEAST_SHOWN = 360.0, (0.4, 2.5), 0.5
@@ -68,18 +67,14 @@ def spoil(image: np.ndarray, case: dict[str, float], seed: int) -> tuple[np.ndar
 
 def examine(name: str, image: np.ndarray, seed: int) -> dict[str, object]:
     """Register one changed copy of a photograph and judge the result."""
-    cv2.setNumThreads(1)
     case = draw_case(np.random.default_rng(seed))
     copy, matrix = spoil(image, case, seed)
     masks = {"fixed_mask": field_of_view(image), "moving_mask": field_of_view(copy)}
     row = {"photograph": name, "seed": seed} | case
-    transform, failure = None, ""
-    with sharing():
-        try:
-            transform = METHODS["keypoints"](image, copy, **masks)
-        except RegistrationError as error:
-            failure = str(error)
-        verdict = judge(transform, image, copy, **masks, failure=failure)
+    sides = {"template_mask": masks["fixed_mask"], "mask": masks["moving_mask"]}
+    found = register_visit(METHODS["keypoints"], image, copy, name, **sides)
+    transform = found.transform
+    verdict = judge(transform, image, copy, **masks, failure=found.reason)
     row |= {"verdict": verdict.status, "error_px": np.nan, "reasons": "; ".join(verdict.reasons)}
     if transform is not None:
         true = transforms.from_matrix(matrix)

@@ -60,10 +60,11 @@ _SHARED = threading.local()
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Inside the block, keep a few answers for the next such block of the same thread.
+    """Inside the block, or a function decorated by it, keep a few answers for the next one.
 
-    The visits of a series have one template: it is evened out, and its keypoints are found, once in
-    every process. Inside `remembering`, the answers are kept there instead.
+    Each thread keeps its own. The visits of a series have one template: it is evened out, and its
+    keypoints are found, once in every process. Inside `remembering`, the answers are kept there
+    instead.
     """
     if _MEMORY.get() is not None:
         yield

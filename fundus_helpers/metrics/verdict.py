@@ -9,6 +9,7 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
+from fundus_helpers.methods.cache import sharing
 from fundus_helpers.methods.pair import (
     LEAST_OVERLAP,
     SCALE_LIMIT,
@@ -109,6 +110,7 @@ class Verdict:
         }
 
 
+@sharing()
 def judge(
     transform: sitk.Transform | None,
     fixed: np.ndarray,

@@ -12,7 +12,6 @@ from fundus_helpers import metrics
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.fire import WRONG_LANDMARKS, FirePair, load_pair, summarise
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.cache import sharing
 from fundus_helpers.metrics.verdict import judge
 from fundus_helpers.progress import progress
 from fundus_helpers.runs import peers
@@ -113,8 +112,7 @@ def _run_methods(pair: FirePair, methods: Sequence[str], size: int) -> list[dict
             METHODS[name], *images, pair.name, template_mask=masks[0], mask=masks[1]
         )
         sides = {"fixed_mask": masks[0], "moving_mask": masks[1]}
-        with sharing():
-            verdict = judge(found.transform, *images, **sides, failure=found.reason)
+        verdict = judge(found.transform, *images, **sides, failure=found.reason)
         errors = np.array([np.inf if len(points[0]) else np.nan])
         if found.transform is not None and len(points[0]):
             errors = metrics.landmark_errors(found.transform, *points) * factor

@@ -11,7 +11,6 @@ import SimpleITK as sitk
 from fundus_helpers import metrics, transforms
 from fundus_helpers.loading.eye import Eye
 from fundus_helpers.loading.light import normalise_illumination
-from fundus_helpers.methods.cache import sharing
 from fundus_helpers.metrics.measures import MEASURES, SIMILARITIES
 from fundus_helpers.metrics.verdict import Verdict, judge
 from fundus_helpers.progress import progress
@@ -106,7 +105,7 @@ def judge_visits(
     by_hand = [None] * len(found) if by_hand is None else by_hand
     places = [i for i in range(len(found)) if visits is None or i in visits]
     tasks = [
-        joblib.delayed(_judge)(
+        joblib.delayed(judge)(
             transform,
             eye.images[template],
             eye.images[i],
@@ -122,12 +121,6 @@ def judge_visits(
     verdicts = progress(verdicts, "visits judged", len(tasks))
     judged = dict(zip(places, verdicts, strict=True))
     return [judged.get(i) for i in range(len(found))]
-
-
-def _judge(*images: object, **more: object) -> Verdict:
-    """Judge one visit; what is found in the template is kept for the next one."""
-    with sharing():
-        return judge(*images, **more)
 
 
 def verdict_table(eye: Eye, verdicts: Sequence[Verdict | None]) -> pd.DataFrame:

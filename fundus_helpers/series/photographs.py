@@ -14,7 +14,6 @@ from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.photographs import read_photograph, save_photograph
 from fundus_helpers.loading.values import ValueRanges, resize, single_channel
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.cache import sharing
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.metrics.verdict import FAILED, Verdict, judge
 from fundus_helpers.series.registering import Registration, register_visit
@@ -190,16 +189,15 @@ def register_photographs(
         backwards = _register(method, images[::-1], masks[::-1], knobs | end)
         backward = backwards.transform
         doubts = [f"with the images exchanged: {backwards.reason}"] if backwards.reason else []
-    with sharing():
-        verdict = judge(
-            forwards.transform,
-            *images,
-            fixed_mask=masks[0],
-            moving_mask=masks[1],
-            backward=backward,
-            failure=forwards.reason,
-            doubts=doubts,
-        )
+    verdict = judge(
+        forwards.transform,
+        *images,
+        fixed_mask=masks[0],
+        moving_mask=masks[1],
+        backward=backward,
+        failure=forwards.reason,
+        doubts=doubts,
+    )
     if verdict.status == FAILED:
         return RegisteredPhotographs(None, verdict, None, factors[0])
     transform = transforms.rescale(forwards.transform, *factors)

@@ -275,6 +275,7 @@ def method_named(method: str | Method) -> Method:
     return METHODS[method]
 
 
+@sharing()
 def register_visit(
     method: Method,
     template: np.ndarray,
@@ -307,17 +308,16 @@ def register_visit(
     """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     cv2.setNumThreads(1)
-    with sharing():
-        begin = time.perf_counter() + spared_seconds()
-        points = points if points is not None and "start" not in knobs and _starts(method) else None
-        try:
-            if points is not None:
-                knobs["start"] = from_points(*points, template.shape, image.shape)
-            transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
-            reason = ""
-        except Exception as error:  # any error: one visit must not stop the others
-            transform, reason = None, f"{type(error).__name__}: {error}"
-        seconds = time.perf_counter() + spared_seconds() - begin
+    begin = time.perf_counter() + spared_seconds()
+    points = points if points is not None and "start" not in knobs and _starts(method) else None
+    try:
+        if points is not None:
+            knobs["start"] = from_points(*points, template.shape, image.shape)
+        transform = method(template, image, fixed_mask=template_mask, moving_mask=mask, **knobs)
+        reason = ""
+    except Exception as error:  # any error: one visit must not stop the others
+        transform, reason = None, f"{type(error).__name__}: {error}"
+    seconds = time.perf_counter() + spared_seconds() - begin
     return Registration(name, transform, reason, seconds, points)
 
 
