@@ -22,7 +22,7 @@ import psutil
 import pytest
 from accessible import grave_findings
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -111,6 +111,7 @@ def serving(folder, command, **environment):
         finally:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(20)
+            print(log.read_text()[-5000:])  # pytest shows it if the test failed
 
 
 def tool(name):
@@ -179,10 +180,15 @@ def wait_for(told, words, seconds=60):
 
 
 def until(browser, condition, seconds=60):
+    """Return what the condition gives once it is true; fail with the text of the page otherwise."""
     waiting = WebDriverWait(
         browser, seconds, 0.1, ignored_exceptions=[StaleElementReferenceException]
     )
-    return waiting.until(lambda _: condition())
+    try:
+        return waiting.until(lambda _: condition())
+    except TimeoutException:
+        text = browser.find_element(By.TAG_NAME, "body").text
+        pytest.fail(f"Waited {seconds} s in vain. The page says: {text[-2000:]!r}")
 
 
 def find(browser, selector):
