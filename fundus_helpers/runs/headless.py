@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import nbformat
@@ -22,7 +22,10 @@ from fundus_helpers.results.page import clear_report
 from fundus_helpers.results.provenance import METRICS_FILE, code_version
 from fundus_helpers.runs.private_folder import private_folder
 
-INLINE = "module://matplotlib_inline.backend_inline"  # figures go into the notebook
+FOR_THE_KERNEL = {
+    "TQDM_DISABLE": "1",  # a saved notebook needs no progress bars
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # the user's may show windows
+}
 # What a new run does not replace: the time that the last run took, from which a plan estimates the
 # next one, and intermediate results, from which a long run that was killed goes on.
 KEPT = ("benchmark.tsv", "partial-*")
@@ -71,10 +74,8 @@ def run_notebook(notebook: Path | str, executed: Path | str, given: Mapping[str,
 
 
 def _execute(notebook: Path, executed: Path, parameters: Mapping[str, object]) -> None:
-    os.environ["TQDM_DISABLE"] = "1"  # a saved notebook needs no progress bars
-    os.environ["MPLBACKEND"] = INLINE  # the user's own may be one that shows windows
     # Kernel and client talk through files that only this user can open, not through network ports.
-    with private_folder("kernel-") as runtime:
+    with private_folder("kernel-") as runtime, _environment(FOR_THE_KERNEL):
         # Papermill writes this file after every cell. The results get it only when complete.
         part = runtime / "executed.ipynb"
         channel = {"transport": "ipc", "connection_file": f"{runtime}/kernel.json"}
@@ -92,6 +93,20 @@ def _execute(notebook: Path, executed: Path, parameters: Mapping[str, object]) -
         finally:
             if part.exists():
                 _keep(part, executed, notebook.parent, parameters)
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the environment, which a kernel inherits, and take them back at the end."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _has_run(notebook: Path, executed: Path, parameters: Mapping[str, object]) -> bool:

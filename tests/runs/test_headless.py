@@ -31,9 +31,7 @@ results: str = "../results"  # of every eye
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path):
-    """Take back what a run sets, and keep the kernel's history out of the home folder."""
-    for name in ("JUPYTER_RUNTIME_DIR", "TQDM_DISABLE"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
+    """Keep the kernel's history out of the home folder."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
@@ -128,6 +126,22 @@ def test_a_run_is_kept_whole_with_its_outputs_and_runs_beside_the_notebook(write
     assert printed(executed) == "007 int 96 notebooks\n"
     assert [path.name for path in executed.parent.iterdir()] == ["done.ipynb"]
     assert notebook.read_bytes() == stored
+
+
+@pytest.mark.parametrize("cell", ["pass", "1 / 0"])
+@pytest.mark.parametrize("own", [None, "0"])
+def test_a_run_leaves_the_environment_of_its_caller_as_it_was(
+    write, tmp_path, monkeypatch, cell, own
+):
+    """A notebook that calls it keeps its progress bars and panels."""
+    if own is None:
+        monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    else:
+        monkeypatch.setenv("TQDM_DISABLE", own)
+    before = dict(os.environ)
+    with contextlib.suppress(PapermillExecutionError):
+        run_notebook(write(cell), tmp_path / "out" / "executed.ipynb", {})
+    assert dict(os.environ) == before
 
 
 def test_a_failed_run_raises_and_is_kept_with_its_traceback(write, tmp_path):

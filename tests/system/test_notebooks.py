@@ -4,7 +4,6 @@ import ast
 import base64
 import io
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -196,9 +195,7 @@ def run(folder, patient, paths, **given):
     copies.mkdir(exist_ok=True)
     given |= {"data": "../data", "results": "../results", "patient": patient}
     with pytest.MonkeyPatch.context() as patch:
-        # What `headless` sets is taken back, and the kernel's history stays here.
-        for name in ("JUPYTER_RUNTIME_DIR", "TQDM_DISABLE"):
-            patch.setenv(name, os.environ.get(name, ""))
+        # The kernel's history stays here.
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
         for path in paths:
             shutil.copy(path, copies)
