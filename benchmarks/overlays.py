@@ -23,6 +23,7 @@ from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.loading.values import resize, single_channel
 from fundus_helpers.methods import METHODS
 from fundus_helpers.metrics.verdict import judge
+from fundus_helpers.progress import progress
 from fundus_helpers.transforms.transform import RegistrationError
 
 DRAWN_SIZE, SIZE = 1456, 768  # px; drawings are made on larger photographs than are registered
@@ -181,8 +182,9 @@ def main() -> None:
         for p in (pairs[i] for i in chosen)
     ]
     tasks += [(f"{i} and {j}", (eyes[i], eyes[j]), None) for i, j in strangers.tolist()]
-    found = joblib.Parallel(n_jobs=-1)(joblib.delayed(examine)(*task) for task in tasks)
-    rows = [pd.DataFrame(each) for each in found]
+    parallel = joblib.Parallel(n_jobs=-1, return_as="generator")
+    found = parallel(joblib.delayed(examine)(*task) for task in tasks)
+    rows = [pd.DataFrame(each) for each in progress(found, "pairs", len(tasks))]
     table = tabulate(pd.concat(rows[: len(chosen)]), pd.concat(rows[len(chosen) :]))
     sys.stdout.write(table.to_string(float_format="{:.1f}".format) + "\n")
 
