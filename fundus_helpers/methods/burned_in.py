@@ -42,7 +42,9 @@ THICKEST = 0.04  # lines of what is burned in are thinner than this share of the
 # The blocks of JPEG are 8 pixels wide, less after the photograph was shrunk. Beyond BLOCKY they
 # hide the retina: landmark errors of FIRE grew from 2 to 10 and more pixels.
 BLOCK_PERIODS = 2.5, 20.0  # pixels
-BLOCKY = 0.8
+# From VISIBLE_BLOCKS on, photographs can be registered by their blocks instead of their vessels.
+BLOCKY, VISIBLE_BLOCKS = 0.8, 0.4
+FUNDAMENTAL = 0.4  # of the clearest period: the blocks themselves, not their halves and thirds
 STRONGEST_BLOCK_EDGE = 0.05  # so that the edges of text and vessels do not hide the blocks
 SPECTRUM = 4096  # length of the Fourier transform
 DRAWN = 0.02  # least difference of a burned-in pixel from the retina around it
@@ -60,11 +62,14 @@ class BurnedIn:
         True where something is burned in. All False if nothing would disturb a registration.
     blocks : float
         How clearly the blocks of a strong JPEG compression are seen in both images: below 0.3 in
-        photographs of usual quality, about 0.5 at quality 40, above 0.9 at quality 10 and below.
+        photographs of usual quality, about 0.5 at quality 20, up to 1.1 at quality 5.
+    block_size : float
+        Width of a block as a share of the longer side; only meaningful where blocks are seen.
     """
 
     places: np.ndarray
     blocks: float
+    block_size: float = 0.0
 
     @property
     def share(self) -> float:
@@ -114,7 +119,7 @@ def find_burned_in(
     size = min(max(shape), COMPARED_SIZE)
     images = [resize(np.asarray(image, np.float32), size) for image in (fixed, moving)]
     inside = _seen(images, (fixed_mask, moving_mask))
-    blocks = _blocks(images, inside)
+    blocks, block_size = _blocks(images, inside)
     places = np.zeros(inside.shape, bool)
     in_place = _compare_in_place(*images)
     alike = in_place.clear & (in_place.alike > ALIKE) & inside
@@ -123,7 +128,7 @@ def find_burned_in(
         still = _still(windows, alike)
         if _disturbs(still, windows, inside, blocks):
             places = _drawn(images, _grown(still, WINDOW * size))
-    return BurnedIn(mask_at(places, shape), blocks)
+    return BurnedIn(mask_at(places, shape), blocks, block_size / size)
 
 
 def paint_over(image: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -203,19 +208,26 @@ def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: 
     strong = still & (windows.contrast > STRONG * np.quantile(windows.contrast[others], 0.9))
     if strong.sum() > least[0]:
         return True
-    if blocks > BLOCKY / 2:  # their corners stand still
+    if blocks > VISIBLE_BLOCKS:  # their corners stand still
         return False
     # Spots do not move in any direction, unlike a straight line, although the retina around does.
     spots &= _share_around(unmoved, retina) < UNMOVED / 2
     return bool(still.sum() > LEAST_SHARE * inside.sum() or spots.sum() > least[1])
 
 
-def _blocks(images: list[np.ndarray], inside: np.ndarray) -> float:
-    """Measure how periodic the edges are that run along rows and columns, in both images."""
+def _blocks(images: list[np.ndarray], inside: np.ndarray) -> tuple[float, float]:
+    """Measure how periodic the edges are that run along rows and columns, in both images.
+
+    Returns this measure, and the period in pixels.
+    """
     spectra = [_spectrum_of_edges(image, inside, axis) for image in images for axis in (0, 1)]
     common = np.min(spectra, axis=0)
     periods = len(common) * 2 / np.maximum(np.arange(len(common)), 1)
-    return float(common[(periods > BLOCK_PERIODS[0]) & (periods < BLOCK_PERIODS[1])].max())
+    possible = (periods > BLOCK_PERIODS[0]) & (periods < BLOCK_PERIODS[1])
+    common, periods = common[possible], periods[possible]  # from the longest period
+    first = np.argmax(common >= FUNDAMENTAL * common.max())
+    lobe = periods > 0.95 * periods[first]
+    return float(common.max()), float(periods[lobe][common[lobe].argmax()])
 
 
 def _spectrum_of_edges(image: np.ndarray, inside: np.ndarray, axis: int) -> np.ndarray:

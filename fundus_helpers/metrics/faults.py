@@ -4,9 +4,11 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+import SimpleITK as sitk
 
+from fundus_helpers import transforms
 from fundus_helpers.loading.light import erode, field_of_view
-from fundus_helpers.methods.burned_in import BLOCKY
+from fundus_helpers.methods.burned_in import BLOCKY, VISIBLE_BLOCKS
 from fundus_helpers.methods.keypoints.features import Keypoints
 from fundus_helpers.methods.keypoints.registration import find_homography
 from fundus_helpers.methods.pair import RIM, Pair
@@ -21,6 +23,9 @@ DARK, WHITE_SHARE, WHITE = 0.08, 0.3, 0.95
 # deviations are shares of the longer side, relative to the median. 40 photographs of six cameras
 # have 0.08 and more, nearly all 0.14; the same blurred over 20 px of 768 have 0.03.
 BLURS, LEAST_CONTRAST = (0.003, 0.012), 0.07
+# A transform lays the blocks of JPEG on each other if this share of the points is displaced by a
+# whole number of blocks, within the second value, a share of a block. By chance one point in nine.
+ON_BLOCKS, OFF_BLOCKS = 0.5, 1 / 6
 
 
 class Examined:
@@ -70,15 +75,34 @@ class Examined:
             return []
         return ["one photograph is the mirror image of the other one; export it again, unmirrored"]
 
-    @property
-    def compressed(self) -> list[str]:
-        """Say so if both photographs are too strongly compressed."""
-        if self.pair.burned_in.blocks < BLOCKY:
+    def compressed(self, transform: sitk.Transform | None = None) -> list[str]:
+        """Say so if both photographs are too strongly compressed.
+
+        Parameters
+        ----------
+        transform : sitk.Transform, optional
+            Of the images of the pair. If it lays the blocks of both photographs on each other, fewer
+            blocks are too many: it may have been found from them.
+        """
+        blocks = self.pair.burned_in.blocks
+        if blocks >= BLOCKY:
+            seen = "that blocks hide the retina"
+        elif blocks >= VISIBLE_BLOCKS and transform is not None and self._on_blocks(transform):
+            seen = "that they may be registered by their blocks instead of their vessels"
+        else:
             return []
         return [
-            "both photographs are so strongly compressed (JPEG) that blocks hide the retina; "
+            f"both photographs are so strongly compressed (JPEG) {seen}; "
             "export them again with less compression"
         ]
+
+    def _on_blocks(self, transform: sitk.Transform) -> bool:
+        """Return whether a transform lays the blocks of both images on each other."""
+        pair = self.pair
+        block = pair.burned_in.block_size * max(pair.fixed.shape)
+        field = transforms.displacement(transform, pair.fixed.shape)[pair.fixed_mask] / block
+        off = np.abs(field - np.round(field)).max(axis=1)
+        return bool(np.mean(off < OFF_BLOCKS) > ON_BLOCKS)
 
     @property
     def burned_in(self) -> list[str]:

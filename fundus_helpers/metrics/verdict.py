@@ -287,7 +287,7 @@ def _judge_pair(
             _failed(examined, [*wrong, *doubts]), predicted_error=error, evidence=evidence
         )
     reasons = [
-        *examined.compressed,
+        *examined.compressed(small),
         *_doubtful(evidence),
         *examined.poor_photographs(failed=False),
         *doubts,
@@ -307,7 +307,7 @@ def _more_convincing(evidence: Evidence, transform: sitk.Transform, pair: Pair) 
 
 def _failed(examined: Examined, numbers: list[str]) -> Verdict:
     """Return the verdict on a failure: first what is wrong in plain words, then the numbers."""
-    plain = [*examined.poor_photographs(failed=True), *examined.compressed, *examined.mirrored]
+    plain = [*examined.poor_photographs(failed=True), *examined.compressed(), *examined.mirrored]
     return Verdict(FAILED, (*plain, *numbers, *examined.burned_in))
 
 

@@ -9,7 +9,7 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.values import single_channel
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.burned_in import BLOCKY, find_burned_in
+from fundus_helpers.methods.burned_in import BLOCKY, VISIBLE_BLOCKS, find_burned_in
 from fundus_helpers.metrics.measures import end_point_error
 from fundus_helpers.metrics.verdict import judge
 from fundus_helpers.transforms.transform import RegistrationError
@@ -130,18 +130,35 @@ def test_a_retina_that_does_not_move_is_accepted(eye, draw):
     assert end_point_error(found, transforms.identity(), field_of_view(eye)) < 0.3
 
 
-def test_photographs_whose_blocks_hide_the_retina_are_doubtful(eye):
-    def compressed(image):
-        stored = cv2.imencode(".jpg", np.uint8(image * 255), [cv2.IMWRITE_JPEG_QUALITY, 5])[1]
-        return cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+def compressed(image, quality):
+    stored = cv2.imencode(".jpg", np.uint8(image * 255), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
 
+
+def test_photographs_whose_blocks_hide_the_retina_are_doubtful(eye):
     fixed, moving = eye, taken_again(eye)
     assert find_burned_in(fixed, moving).blocks < 0.3
-    assert find_burned_in(compressed(fixed), moving).blocks < 0.3  # one alone can be registered
-    fixed, moving = compressed(fixed), compressed(moving)
-    assert find_burned_in(fixed, moving).blocks > BLOCKY
+    assert find_burned_in(compressed(fixed, 5), moving).blocks < 0.3  # one alone can be registered
+    fixed, moving = compressed(fixed, 5), compressed(moving, 5)
+    found = find_burned_in(fixed, moving)
+    assert found.blocks > BLOCKY
+    assert found.block_size * SIZE == pytest.approx(8, rel=0.02)
     verdict = judge(SHIFT, fixed, moving)
     assert verdict.status != "accepted" and any("JPEG" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (16, 0), (-8, 24)])
+def test_photographs_that_may_be_registered_by_their_blocks_are_doubtful(eye, shift):
+    on_blocks = transforms.from_matrix([[1, 0, shift[0]], [0, 1, shift[1]]])
+    moved = transforms.warp(eye, transforms.invert(on_blocks, eye.shape))
+    fixed, moving = compressed(eye, 20), compressed(np.clip(0.93 * moved, 0, 1), 20)
+    assert VISIBLE_BLOCKS < find_burned_in(fixed, moving).blocks < BLOCKY
+    verdict = judge(on_blocks, fixed, moving)
+    assert verdict.status == "doubtful" and "by their blocks" in verdict.reasons[0]
+    # A retina that has moved otherwise was not registered by the blocks.
+    moving = compressed(taken_again(eye), 20)
+    assert VISIBLE_BLOCKS < find_burned_in(fixed, moving).blocks < BLOCKY
+    assert judge(SHIFT, fixed, moving).status == "accepted"
 
 
 @pytest.mark.parametrize("name", ["similarity", "elastix_affine", "dis"])
