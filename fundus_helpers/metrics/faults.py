@@ -81,8 +81,8 @@ class Examined:
         Parameters
         ----------
         transform : sitk.Transform, optional
-            Of the images of the pair. If it lays the blocks of both photographs on each other, fewer
-            blocks are too many: it may have been found from them.
+            Of the images of the pair. If it lays the blocks of both photographs on each other, it
+            may have been found from them. Then weaker compression is too strong, too.
         """
         blocks = self.pair.burned_in.blocks
         if blocks >= BLOCKY:
