@@ -39,9 +39,9 @@ NEIGHBOURHOOD = 0.03  # standard deviation, as a share of the longer side
 # If so many of the other windows stand still, the retina itself did not move.
 UNMOVED = 0.3
 THICKEST = 0.04  # lines of what is burned in are thinner than this share of the longer side
-# The blocks of JPEG are 8 pixels wide, less after the photograph was shrunk. Beyond BLOCKY they
-# hide the retina: landmark errors of FIRE grew from 2 to 10 and more pixels.
+# The blocks of JPEG are 8 pixels wide, less after the photograph was shrunk.
 BLOCK_PERIODS = 2.5, 20.0  # pixels
+# Beyond BLOCKY, blocks hide the retina: landmark errors of FIRE grew from 2 to 10 and more pixels.
 # From VISIBLE_BLOCKS on, photographs can be registered by their blocks instead of their vessels.
 BLOCKY, VISIBLE_BLOCKS = 0.8, 0.4
 FUNDAMENTAL = 0.4  # of the clearest period: the blocks themselves, not their halves and thirds
