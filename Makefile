@@ -84,7 +84,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo book eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-reach benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register clean
+.PHONY: help install demo book eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-reach benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register weights clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -194,6 +194,9 @@ benchmark-clusters: .venv/installed  ## Compare the time of k-means on the direc
 
 benchmark-networks: .venv/installed  ## Train networks on one eye: DATA=folder PATIENT=name EYE=L|R (FIRE=folder: on other eyes too)
 	$(BIN)/python benchmarks/networks.py "$$DATA" "$$PATIENT" "$$EYE" $(if $(FIRE),--fire "$$FIRE")
+
+weights: .venv/installed  ## Train the networks of the package anew on painted retinas, in an hour: SEED=0 (FIRE=folder: measure them)
+	$(BIN)/python benchmarks/weights.py --seed "$(or $(SEED),0)" $(if $(FIRE),--fire "$$FIRE") $(ARGS)
 
 benchmark-series: .venv/installed  ## Measure every method on one eye: DATA=folder PATIENT=name EYE=L|R
 	$(BIN)/python benchmarks/series.py "$$DATA" "$$PATIENT" "$$EYE"

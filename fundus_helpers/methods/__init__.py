@@ -18,6 +18,7 @@ import lazy_loader as lazy
 
 from fundus_helpers.methods import elastix, optical_flow, rigid
 from fundus_helpers.methods.keypoints import registration
+from fundus_helpers.methods.learned import registration as by_networks
 from fundus_helpers.methods.pair import Method
 
 __all__ = ["METHODS", "Method"]
@@ -25,7 +26,7 @@ __getattr__, *_ = lazy.attach(__name__, submodules=["networks"])  # they load Py
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "elastix", "keypoints", "networks", "optical_flow", "rigid"]
+    return [*__all__, "elastix", "keypoints", "learned", "networks", "optical_flow", "rigid"]
 
 
 def _with(function: Method, **knobs: object) -> Method:
@@ -49,6 +50,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
     | {
         f"elastix_{stages[-1]}": _with(elastix.register, stages=stages)
         for stages in (("rigid",), ("similarity",), ("affine",), ("affine", "bspline"))
+    }
+    | {
+        "spatial_transformer": by_networks.spatial_transformer,
+        "voxelmorph": by_networks.voxelmorph,
     }
     | {"keypoints": registration.register}
 )

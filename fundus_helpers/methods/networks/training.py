@@ -49,6 +49,9 @@ class Stage:
         The stage ends after this number of epochs without a smaller loss.
     optimiser : class
         An optimiser of `torch.optim`.
+    steepest : float
+        A gradient that is longer is shortened to this length, so that a rare batch does not undo
+        what was learnt.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Stage:
     learning_rate: float = 1e-3
     patience: int = 10
     optimiser: type[torch.optim.Optimizer] = torch.optim.Adam
+    steepest: float = math.inf
 
 
 def train(
@@ -210,6 +214,8 @@ class _State:
                 )
             self.optimiser.zero_grad()
             loss.backward()
+            if math.isfinite(stage.steepest):
+                nn.utils.clip_grad_norm_(self.network.parameters(), stage.steepest)
             self.optimiser.step()
             values.append(loss.item())
         mean = sum(values) / len(values) if values else math.nan

@@ -1,0 +1,114 @@
+"""Train the networks of the package anew, from painted retinas, and write their card.
+
+The training needs about an hour on two cores. It continues where it was stopped: the folder of the
+checkpoints is kept until the weights are written. To keep the old weights, copy them first.
+"""
+
+import argparse
+import hashlib
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import joblib
+import pandas as pd
+
+from fundus_helpers import __version__
+from fundus_helpers.files import written_beside
+from fundus_helpers.loading.pair_table import read_any_pairs
+from fundus_helpers.methods import learned
+from fundus_helpers.methods.learned.weights import CARD, FILE, Trained, save_trained
+from fundus_helpers.runs.fire_benchmark import run_benchmark, tabulate
+
+METHODS = ("spatial_transformer", "voxelmorph")
+SHOWN = ["S", "P", "A", "mAUC", "pooled", "mean_landmark_error_px", "failed", "accepted", "pairs"]
+TEXT = """# The networks of this package
+
+`{file}` holds the weights of two small networks: `wide` finds where one photograph lies in another,
+`near` corrects what is left. The methods `spatial_transformer` and `voxelmorph` use both.
+
+| | |
+|---|---|
+| learned from | painted retinas only (`retina.py`): no photograph of a patient, no demo eye |
+| seed | {seed} |
+| pairs of the wide network | {wide_pairs:,} photographs of 256 px |
+| pairs of the near network | {near_pairs:,} windows of 224 px, of photographs of 256 to 768 px |
+| training | {minutes:.0f} minutes, one core for each network |
+| weights | {weights:,}, in half precision |
+| version of the package | {version} |
+| SHA-256 | `{checksum}` |
+
+Another training: `make weights` (`SEED=1` for another seed, `FIRE=folder` for the table).
+
+## What they reach
+
+{table}
+
+## Where they fail
+
+- Photographs that are mirrored, turned by more than 35 degrees, or magnified by more than 1.8.
+- Pairs that share less than about an eighth of the field of view.
+- Retinas whose vessels cannot be seen in one of the photographs. What is left is refused by the
+  checks that all methods share, not by the networks.
+"""
+
+
+def train(kind: str, folder: Path, seed: int, share: float) -> tuple[object, float]:
+    """Train one network; return it, and the minutes that it took in this call."""
+    begin = time.perf_counter()
+    teach = {"wide": learned.train_wide, "near": learned.train_near}[kind]
+    epochs = max(1, round(share * teach.__kwdefaults__["epochs"]))
+    network = teach(epochs=epochs, seed=seed, checkpoint=folder / f"{kind}_{seed}.pt")
+    return network, (time.perf_counter() - begin) / 60
+
+
+def measure(fire: str | None) -> str:
+    """Return what the methods reach on a folder of pairs, as a table in Markdown."""
+    if fire is None:
+        return "Not measured in this training: give `FIRE=folder`."
+    with tempfile.TemporaryDirectory() as folder:
+        table = tabulate(run_benchmark(read_any_pairs(fire), METHODS, Path(folder) / "fire.csv"))
+    return markdown(table[[name for name in SHOWN if name in table]].round(3))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Write a table in Markdown."""
+    rows = [["method", *table.columns], ["---"] * (1 + len(table.columns))]
+    rows += [[name, *(f"{value:.4g}" for value in row)] for name, row in table.iterrows()]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def main() -> None:
+    """Train both networks side by side, write the weights and the card, print the card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fire", help="folder of FIRE, or of pairs.csv, to measure the result")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--checkpoints", type=Path, default=Path("weights_in_training"))
+    parser.add_argument("--share", type=float, default=1.0, help="of the epochs, for a trial")
+    options = parser.parse_args()
+    options.checkpoints.mkdir(parents=True, exist_ok=True)
+    given = options.checkpoints, options.seed, options.share
+    tasks = [joblib.delayed(train)(kind, *given) for kind in ("wide", "near")]
+    (wide, wide_minutes), (near, near_minutes) = joblib.Parallel(n_jobs=2)(tasks)
+    save_trained(Trained(wide, near), FILE)
+    text = TEXT.format(
+        file=FILE.name,
+        seed=options.seed,
+        wide_pairs=len(wide.history) * learned.WIDE_STEPS * learned.WIDE_PAIRS,
+        near_pairs=len(near.history) * learned.NEAR_STEPS * learned.NEAR_PAIRS,
+        minutes=max(wide_minutes, near_minutes),
+        weights=sum(p.numel() for network in (wide, near) for p in network.parameters()),
+        version=__version__,
+        checksum=hashlib.sha256(FILE.read_bytes()).hexdigest(),
+        table=measure(options.fire),
+    )
+    with written_beside(CARD) as part:
+        part.write_text(text, encoding="utf-8")
+    shutil.rmtree(options.checkpoints)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

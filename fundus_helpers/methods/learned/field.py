@@ -1,0 +1,74 @@
+"""The smooth field that is left after a homography, from votes."""
+
+import cv2
+import numpy as np
+
+from fundus_helpers import transforms
+from fundus_helpers.methods.learned.votes import Mapping, Votes
+
+# Standard deviation of the blur, in cells of the votes, for smoothness 1.
+WIDTH = 3.0
+# The weight of no displacement at all, as a share of that of usual votes.
+REST = 0.01
+# Votes this far from the trend, in pixels of the finest canvas, count a quarter.
+SCALE = 3.0
+
+
+def smooth_field(votes: Votes, smoothness: float = 1.0) -> np.ndarray:
+    """Average votes to a smooth field.
+
+    A second-degree polynomial fits all votes. What it leaves is averaged by precision over the
+    neighbourhood, and fades where there are no votes.
+
+    Parameters
+    ----------
+    votes : Votes
+    smoothness : float
+        Factor of the width of the average.
+
+    Returns
+    -------
+    float32 ndarray, shape (h, w, 2)
+        Displacements (x, y) on the grid of the votes.
+    """
+    known = votes.weights > 0
+    if known.sum() < 20:
+        return np.zeros_like(votes.steps)
+    x, y = np.moveaxis(votes.points / votes.points.max() * 2 - 1, 2, 0)
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+    weights = votes.weights.astype(np.float64)
+    for _ in range(4):
+        root = np.sqrt(weights[known])[:, None]
+        solution = np.linalg.lstsq(terms[known] * root, votes.steps[known] * root, rcond=None)[0]
+        trend = terms @ solution
+        left = np.linalg.norm(votes.steps - trend, axis=2)
+        weights = votes.weights / (1 + (left / SCALE) ** 2) ** 2
+    sigma = WIDTH * smoothness
+    weight = weights.astype(np.float32)
+    rest = (votes.steps - trend).astype(np.float32) * weight[..., None]
+    total = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    rest = cv2.GaussianBlur(rest, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    floor = REST * float(np.median(votes.weights[known]))
+    return (trend + rest / (total + floor)[..., None]).astype(np.float32)
+
+
+class Bent:
+    """A mapping after which votes are followed: points are displaced, then mapped.
+
+    Parameters
+    ----------
+    mapping : callable
+        The mapping of the look.
+    votes : Votes
+    smoothness : float
+        See `smooth_field`.
+    """
+
+    def __init__(self, mapping: Mapping, votes: Votes, smoothness: float = 1.0) -> None:
+        self.mapping, self.field = mapping, smooth_field(votes, smoothness)
+        self.corner, self.wide = votes.points[0, 0, 0], np.ptp(votes.points[0, :2, 0])
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Map points (x, y), shape (..., 2), in pixels of the canvas."""
+        cells = (points - self.corner) / self.wide
+        return self.mapping(points + transforms.remap(self.field, cells, fill=None))

@@ -1,0 +1,199 @@
+"""Two methods that have learned once and register any eye: no training, no start is needed.
+
+A wide network finds where one photograph lies in the other. A near network then compares the
+nearly registered photographs on finer and finer canvases. Its votes give a homography in the
+radially corrected plane (the spatial transformer), and a smooth field (VoxelMorph).
+
+PyTorch is loaded by the first call, not by the import of this file.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+import SimpleITK as sitk
+from annotated_types import Interval
+
+from fundus_helpers import transforms
+from fundus_helpers.methods import learned, networks
+from fundus_helpers.methods.cache import remembered
+from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homography
+from fundus_helpers.methods.knobs import checked
+from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
+from fundus_helpers.methods.start import coarse_alignment
+from fundus_helpers.transforms.transform import RegistrationError
+
+if TYPE_CHECKING:
+    from fundus_helpers.methods.learned.canvas import Canvas
+    from fundus_helpers.methods.learned.weights import Trained
+
+# The canvases on which the near network looks, in pixels.
+COARSE, FINE, FINEST = (256, 256), 384, 768
+
+Begin = Literal["anywhere", "cross_correlation", "identity"]
+
+
+@checked
+def spatial_transformer(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    *,
+    fixed_mask: np.ndarray | None = None,
+    moving_mask: np.ndarray | None = None,
+    start: Begin | sitk.Transform = "anywhere",
+    look_at: Literal["images", "vessels"] = "images",
+    looks: Annotated[int, Interval(ge=0, le=5)] = 1,
+    trained: object | None = None,
+) -> sitk.Transform:
+    """Register two photographs by a homography that trained networks find.
+
+    Jaderberg et al., *Spatial transformer networks*, NeurIPS 2015, arXiv:1506.02025. The networks
+    have learned from painted retinas only (`learned.train_wide`, `learned.train_near`).
+
+    Parameters
+    ----------
+    fixed, moving : float ndarray in [0, 1], shape (height, width)
+    fixed_mask, moving_mask : bool ndarray, optional
+        True inside the field of view; None: found by `loading.field_of_view`.
+    start : {"anywhere", "cross_correlation", "identity"} or sitk.Transform
+        Start of the registration. ``anywhere``: the wide network compares every place with every
+        other, for shifts of half the width, rotations of 30 degrees and magnifications of 0.6 to
+        1.6. ``cross_correlation`` tries all shifts and some rotations. From the ``identity``,
+        shifts of 1 % of the width are found. A transform that is nearly right is accepted, too,
+        for example from points placed by hand (`methods.points.from_points`).
+    look_at : {"images", "vessels"}
+        What is registered: the photographs, or pictures of their vessels, bright or dark.
+    looks : int in [0, 5]
+        How often the near network looks at half the resolution. Each time it corrects what is left.
+        0: it ends at a third of the resolution, faster and less accurately.
+    trained : learned.Trained, optional
+        None: those of the package. `learned.fine_tune` makes others, for one eye.
+
+    Returns
+    -------
+    sitk.Transform
+        Maps points (x, y) of the fixed image, in pixels, to points of the moving image.
+
+    Raises
+    ------
+    ValueError
+        For images, masks or knobs that are not as described.
+    RegistrationError
+        If an image shows nothing, if too few places agree, or if the result is not plausible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skimage.data import retina
+    >>> import fundus_helpers as fh
+    >>> image = fh.loading.single_channel(retina()[::2, ::2])
+    >>> transform = fh.METHODS["spatial_transformer"](image, image)
+    >>> bool(np.abs(fh.map_points(transform, [[300, 300]]) - 300).max() < 0.1)
+    True
+    """
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, look_at=look_at)
+    with networks.one_thread():
+        canvas, model = _homography(pair, start, looks, trained)
+    return _finished(model, canvas, pair)
+
+
+@checked
+def voxelmorph(
+    fixed: np.ndarray,
+    moving: np.ndarray,
+    *,
+    fixed_mask: np.ndarray | None = None,
+    moving_mask: np.ndarray | None = None,
+    start: Begin | sitk.Transform = "anywhere",
+    look_at: Literal["images", "vessels"] = "images",
+    looks: Annotated[int, Interval(ge=0, le=5)] = 1,
+    smoothness: Annotated[float, Interval(ge=0.25, le=8)] = 1.0,
+    trained: object | None = None,
+) -> sitk.Transform:
+    """Register two photographs by a homography and a smooth field that trained networks find.
+
+    Balakrishnan et al., *VoxelMorph: a learning framework for deformable medical image
+    registration*, IEEE TMI 2019, doi:10.1109/TMI.2019.2897538. Here, the field is the mean of the
+    votes of the near network, weighted by their precision.
+
+    Parameters
+    ----------
+    fixed, moving, fixed_mask, moving_mask, start, look_at, trained
+        See `spatial_transformer`.
+    looks : int in [0, 5]
+        How often the near network looks at the full resolution. Each time it corrects what is
+        left. 0: the homography alone.
+    smoothness : float in [0.25, 8]
+        Factor of the width over which votes are averaged, 1/16 of the image. Smaller follows finer
+        deformations, and more noise.
+
+    Returns
+    -------
+    sitk.Transform
+        Maps points (x, y) of the fixed image, in pixels, to points of the moving image.
+
+    Raises
+    ------
+    ValueError, RegistrationError
+        See `spatial_transformer`.
+    """
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, look_at=look_at)
+    with networks.one_thread():
+        canvas, model = _homography(pair, start, 1, trained)
+        for _ in range(looks):
+            votes = learned.look(_networks(trained).near, canvas, model, FINEST)
+            model = learned.Bent(model, votes, smoothness)
+    return _finished(model, canvas, pair)
+
+
+def _networks(trained: "Trained | None") -> "Trained":
+    return learned.trained() if trained is None else trained
+
+
+@remembered
+def _homography(
+    pair: Pair, start: Begin | sitk.Transform, looks: int, trained: "Trained | None"
+) -> tuple["Canvas", RadialHomography]:
+    """Find the homography, and the canvas whose moving photograph looks like the fixed one."""
+    canvas, found = learned.put_on_canvas(pair), _networks(trained)
+    if start == "anywhere":
+        canvas, model = _anywhere(canvas, found)
+    else:
+        given = {"cross_correlation": coarse_alignment, "identity": lambda _: transforms.identity()}
+        transform = start if isinstance(start, sitk.Transform) else given[start](pair)
+        model = _as_homography(transform, canvas)
+    for size in (*COARSE, *(FINE,) * looks):
+        model = learned.refit(learned.look(found.near, canvas, model, size), model, size)
+    return canvas, model
+
+
+def _anywhere(canvas: "Canvas", found: "Trained") -> tuple["Canvas", RadialHomography]:
+    """Find a start from any shift, of the moving photograph or of its negative."""
+    starts, failure = [], None
+    for side in (canvas, canvas.negative()):
+        try:
+            starts.append((learned.find_start(found.wide, side), side))
+        except RegistrationError as error:
+            failure = failure or error
+    if not starts:
+        raise failure
+    best, canvas = max(starts, key=lambda pair: pair[0].support)
+    return canvas, best.model
+
+
+def _as_homography(transform: sitk.Transform, canvas: "Canvas") -> RadialHomography:
+    """Fit a homography in pixels of the canvas to a transform in pixels of the photographs."""
+    transform = transforms.rescale(transform, *(1 / factor for factor in canvas.factors))
+    height, width = canvas.fixed_shape
+    x, y = np.meshgrid(np.linspace(0, width, 9), np.linspace(0, height, 9))
+    points = np.column_stack([x.ravel(), y.ravel()])
+    mapped = transforms.map_points(transform, points)
+    return fit_homography(Matches(points, mapped, canvas.fixed_shape, canvas.moving_shape))
+
+
+def _finished(model: object, canvas: "Canvas", pair: Pair) -> sitk.Transform:
+    """Make the transform between the photographs, and refuse what is not plausible."""
+    transform = transforms.from_function(model, canvas.fixed_shape, spacing=8)
+    transform = transforms.rescale(transform, *canvas.factors)
+    check_result(transform, pair, modalities=True)
+    return transform

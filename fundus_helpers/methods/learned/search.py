@@ -1,0 +1,114 @@
+"""The first look: where one photograph lies in the other, without knowing anything before."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homography, to_plane
+from fundus_helpers.methods.learned.canvas import SIZE, Canvas
+from fundus_helpers.methods.learned.networks import WideNetwork
+from fundus_helpers.transforms.transform import RegistrationError
+
+# Two cells are a match if the chance that they show the same place is above this.
+LEAST_CHANCE = 0.02
+# Matches agree with a transform if they are this many cells away or less.
+NEAR = 1.5
+FEWEST = 8
+
+
+@dataclass(frozen=True)
+class Start:
+    """A first transform, and how much speaks for it.
+
+    Attributes
+    ----------
+    model : RadialHomography
+        In pixels of the canvas.
+    support : float
+        Sum of the chances of the matches that agree.
+    """
+
+    model: RadialHomography
+    support: float
+
+
+def find_start(network: WideNetwork, canvas: Canvas) -> Start:
+    """Find a transform that is right to a few pixels, from any shift.
+
+    Parameters
+    ----------
+    network : WideNetwork
+    canvas : Canvas
+
+    Raises
+    ------
+    RegistrationError
+        If too few places agree.
+    """
+    with torch.no_grad():
+        chance = network(*canvas.sides_at(network.SIZE))[0].exp().numpy()
+    matches, chances = _matches(chance, canvas, network)
+    if len(matches) >= FEWEST:
+        start = _agreed(matches, chances, NEAR * network.STRIDE * SIZE / network.SIZE)
+        if start is not None:
+            return start
+    raise RegistrationError(
+        "no common vessels were found: another eye, too small an overlap, or a mirrored image "
+        f"({len(matches)} places look alike)"
+    )
+
+
+def _matches(
+    chance: np.ndarray, canvas: Canvas, network: WideNetwork
+) -> tuple[Matches, np.ndarray]:
+    """Return the cells that choose each other, with the chance that they are the same place."""
+    columns = chance.argmax(1)
+    rows = np.arange(len(chance))
+    best = chance[rows, columns]
+    chosen = (chance.argmax(0)[columns] == rows) & (best > LEAST_CHANCE)
+    rows, columns, best = rows[chosen], columns[chosen], best[chosen]
+    side = network.SIZE // network.STRIDE
+    points = [
+        (places + 0.5) * (SIZE / side) - 0.5
+        for places in (_cells(rows, side), _between(chance, rows, columns, side))
+    ]
+    return Matches(*points, canvas.fixed_shape, canvas.moving_shape), best
+
+
+def _cells(indices: np.ndarray, side: int) -> np.ndarray:
+    return np.column_stack([indices % side, indices // side]).astype(float)
+
+
+def _between(chance: np.ndarray, rows: np.ndarray, columns: np.ndarray, side: int) -> np.ndarray:
+    """Return the mean place (column, row) of the 3 x 3 cells around the best ones, by chance."""
+    padded = np.pad(chance[rows].reshape(-1, side, side), ((0, 0), (1, 1), (1, 1)))
+    at, around = np.arange(len(rows)), np.arange(3)
+    y, x = columns // side, columns % side
+    near = padded[at[:, None, None], y[:, None, None] + around[:, None], x[:, None, None] + around]
+    near /= near.sum((1, 2), keepdims=True)
+    step = [(near.sum(axis) * (around - 1)).sum(1) for axis in (1, 2)]
+    return np.column_stack([x, y]) + np.column_stack(step)
+
+
+def _agreed(matches: Matches, chances: np.ndarray, near: float) -> Start | None:
+    """Fit the transform on which most matches agree."""
+    planes = (
+        to_plane(matches.fixed_points, matches.fixed_shape),
+        to_plane(matches.moving_points, matches.moving_shape),
+    )
+    reach = near / (max(matches.moving_shape) / 2)
+    _, agree = cv2.estimateAffine2D(
+        *planes, method=cv2.RANSAC, ransacReprojThreshold=reach, maxIters=5000, confidence=0.9999
+    )
+    if agree is None:
+        return None
+    agree = agree[:, 0] > 0
+    for _ in range(6):
+        if agree.sum() < FEWEST:
+            return None
+        model = fit_homography(matches, chances * agree, error=near / 3)
+        agree = model.residuals(matches) < near
+    return Start(model, float(chances[agree].sum()))
