@@ -31,7 +31,7 @@ TEXT = """# The networks of this package
 
 | | |
 |---|---|
-| learned from | painted retinas only (`retina.py`): no photograph of a patient, no demo eye |
+| learned from | painted retinas only (`painting/retina.py`): no photograph of a patient, no demo eye |
 | seed | {seed} |
 | pairs of the wide network | {wide_pairs:,} photographs of 256 px |
 | pairs of the near network | {near_pairs:,} windows of 224 px, of photographs of 256 to 768 px |

@@ -42,8 +42,8 @@ DOCUMENTED = {
     "dis": optical_flow.dis,
     "elastix": elastix.register,
     "keypoints": keypoints.register,
-    "spatial_transformer": SpatialTransformer(None, 96),
-    "voxelmorph": VoxelMorph(None, None),
+    "trained spatial transformer": SpatialTransformer(None, 96),
+    "trained VoxelMorph": VoxelMorph(None, None),
     "iterated_mean": IteratedMean([], []),
     "elastix_stack": ElastixStack([], []),
 }

@@ -7,10 +7,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
     submod_attrs={
         "canvas": ["Canvas", "put_on_canvas"],
         "field": ["Bent", "smooth_field"],
+        "fine_tuning": ["fine_tune"],
         "networks": ["Encoder", "NearNetwork", "WideNetwork"],
-        "pairs": ["Batch", "Painter", "Window"],
-        "photograph": ["Look", "draw_looks", "photograph"],
-        "retina": ["Retina", "draw_retina"],
+        "painting.pairs": ["Batch", "Painter", "Window"],
+        "painting.photograph": ["Look", "draw_looks", "photograph"],
+        "registration": ["find_homography"],
+        "painting.retina": ["Retina", "draw_retina"],
         "search": ["Start", "find_start"],
         "training": [
             "NEAR_PAIRS",

@@ -154,14 +154,43 @@ def _networks(trained: "Trained | None") -> "Trained":
 def _homography(
     pair: Pair, start: Begin | sitk.Transform, looks: int, trained: "Trained | None"
 ) -> tuple["Canvas", RadialHomography]:
-    """Find the homography, and the canvas whose moving photograph looks like the fixed one."""
-    canvas, found = learned.put_on_canvas(pair), _networks(trained)
-    if start == "anywhere":
-        canvas, model = _anywhere(canvas, found)
-    else:
+    canvas, model = learned.put_on_canvas(pair), None
+    if start != "anywhere":
         given = {"cross_correlation": coarse_alignment, "identity": lambda _: transforms.identity()}
         transform = start if isinstance(start, sitk.Transform) else given[start](pair)
         model = _as_homography(transform, canvas)
+    return find_homography(canvas, _networks(trained), model, looks)
+
+
+def find_homography(
+    canvas: "Canvas", found: "Trained", model: RadialHomography | None = None, looks: int = 1
+) -> tuple["Canvas", RadialHomography]:
+    """Find the homography of two photographs on the canvas.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    found : Trained
+        The networks.
+    model : RadialHomography, optional
+        One that is nearly right, in pixels of the canvas. None: it is found from anywhere.
+    looks : int
+        See `spatial_transformer`.
+
+    Returns
+    -------
+    canvas : Canvas
+        The same, or with the negative of the moving photograph if that looks more like the fixed
+        one.
+    model : RadialHomography
+
+    Raises
+    ------
+    RegistrationError
+        If too few places agree.
+    """
+    if model is None:
+        canvas, model = _anywhere(canvas, found)
     for size in (*COARSE, *(FINE,) * looks):
         model = learned.refit(learned.look(found.near, canvas, model, size), model, size)
     return canvas, model

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fundus_helpers.methods.learned.networks import NearNetwork, WideNetwork
-from fundus_helpers.methods.learned.pairs import Painter, Window
-from fundus_helpers.methods.learned.photograph import USUAL
+from fundus_helpers.methods.learned.painting.pairs import Painter, Window
+from fundus_helpers.methods.learned.painting.photograph import USUAL
 from fundus_helpers.methods.networks.training import Losses, Stage, train
 
 # Steps of an epoch, and pairs of a step.

@@ -74,7 +74,7 @@ def draw_retina(rng: np.random.Generator) -> Retina:
     Examples
     --------
     >>> import numpy as np
-    >>> from fundus_helpers.methods.learned.retina import draw_retina
+    >>> from fundus_helpers.methods.learned.painting.retina import draw_retina
     >>> retina = draw_retina(np.random.default_rng(0))
     >>> [stack.shape for stack, _ in retina.layers]
     [(1216, 1216, 4), (608, 608, 4), (405, 405, 4)]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from fundus_helpers.loading.light import erode, normalise_illumination
-from fundus_helpers.methods.learned.retina import (
+from fundus_helpers.methods.learned.painting.retina import (
     DISC,
     LEVEL,
     SPOTS,

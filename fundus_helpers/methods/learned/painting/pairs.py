@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fundus_helpers.methods.learned.photograph import (
+from fundus_helpers.methods.learned.painting.photograph import (
     USUAL,
     draw_aperture,
     draw_looks,
     even,
     photograph,
 )
-from fundus_helpers.methods.learned.retina import SIDE, Retina, draw_retina
+from fundus_helpers.methods.learned.painting.retina import SIDE, Retina, draw_retina
 from fundus_helpers.methods.networks.augmentation import Motion, random_places
 from fundus_helpers.methods.networks.tensors import Stack, standardised
 
