@@ -7,7 +7,7 @@ from fundus_helpers import transforms
 from fundus_helpers.methods.learned.votes import Mapping, Votes
 
 # Standard deviation of the blur, in cells of the votes, for smoothness 1.
-WIDTH = 3.0
+WIDTH = 1.5
 # The weight of no displacement at all, as a share of that of usual votes.
 REST = 0.01
 # Votes this far from the trend, in pixels of the finest canvas, count a quarter.

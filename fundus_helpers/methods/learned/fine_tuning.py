@@ -16,7 +16,7 @@ from fundus_helpers.methods.learned.canvas import SIZE, nodes, places_of, put_on
 from fundus_helpers.methods.learned.field import Bent
 from fundus_helpers.methods.learned.networks import NearNetwork
 from fundus_helpers.methods.learned.painting.pairs import near_places
-from fundus_helpers.methods.learned.registration import FINEST, find_homography
+from fundus_helpers.methods.learned.registration import FINE, FINEST, find_homography
 from fundus_helpers.methods.learned.votes import look
 from fundus_helpers.methods.learned.weights import Trained, trained
 from fundus_helpers.methods.networks.batches import check_pairs
@@ -109,7 +109,9 @@ def _registered(
     """Return both photographs on the canvas of the fixed one, as `voxelmorph` registers them."""
     canvas = put_on_canvas(prepare_pair(fixed, moving, fixed_mask, moving_mask))
     canvas, model = find_homography(canvas, networks)
-    bent = Bent(model, look(networks.near, canvas, model, FINEST))
+    bent = model
+    for size in (FINE, FINEST):
+        bent = Bent(bent, look(networks.near, canvas, bent, size, both_ways=True))
     return canvas.fixed, canvas.moving.warped(places_of(bent(nodes(SIZE)), SIZE))
 
 

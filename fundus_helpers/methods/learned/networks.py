@@ -77,10 +77,18 @@ class WideNetwork(nn.Module):
         float32 tensor, shape (n, cells, cells)
             Rows are cells of the fixed photograph, columns those of the moving one, row after row.
         """
-        features = [self.encoder(side).flatten(2) for side in (fixed, moving)]
-        likeness = self.sharpness.exp() * torch.einsum("ncx,ncy->nxy", *features)
-        fixed_seen, moving_seen = (self._unseen(side) for side in (fixed, moving))
-        likeness = likeness + fixed_seen[:, :, None] + moving_seen[:, None]
+        return self.compared(self.described(fixed), self.described(moving))
+
+    def described(self, side: Stack) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the features of all cells, shape (n, c, cells), and which cells cannot be seen."""
+        return self.encoder(side).flatten(2), self._unseen(side)
+
+    def compared(
+        self, fixed: tuple[torch.Tensor, ...], moving: tuple[torch.Tensor, ...]
+    ) -> torch.Tensor:
+        """Compute the same as `forward` from two photographs that are `described`."""
+        likeness = self.sharpness.exp() * torch.einsum("ncx,ncy->nxy", fixed[0], moving[0])
+        likeness = likeness + fixed[1][:, :, None] + moving[1][:, None]
         return likeness.log_softmax(1) + likeness.log_softmax(2)
 
     def _unseen(self, side: Stack) -> torch.Tensor:

@@ -21,7 +21,6 @@ from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homogr
 from fundus_helpers.methods.knobs import checked
 from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
 from fundus_helpers.methods.start import coarse_alignment
-from fundus_helpers.transforms.transform import RegistrationError
 
 if TYPE_CHECKING:
     from fundus_helpers.methods.learned.canvas import Canvas
@@ -121,10 +120,10 @@ def voxelmorph(
     fixed, moving, fixed_mask, moving_mask, start, look_at, trained
         See `spatial_transformer`.
     looks : int in [0, 5]
-        How often the near network looks at the full resolution. Each time it corrects what is
-        left. 0: the homography alone.
+        How often the near network looks at the full resolution, after one look at half of it. Each
+        time it corrects what is left. 0: the homography alone.
     smoothness : float in [0.25, 8]
-        Factor of the width over which votes are averaged, 1/16 of the image. Smaller follows finer
+        Factor of the width over which votes are averaged, 1/64 of the image. Smaller follows finer
         deformations, and more noise.
 
     Returns
@@ -140,8 +139,9 @@ def voxelmorph(
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, look_at=look_at)
     with networks.one_thread():
         canvas, model = _homography(pair, start, 1, trained)
-        for _ in range(looks):
-            votes = learned.look(_networks(trained).near, canvas, model, FINEST)
+        near = _networks(trained).near
+        for size in (FINE,) * (looks > 0) + (FINEST,) * looks:
+            votes = learned.look(near, canvas, model, size, both_ways=True)
             model = learned.Bent(model, votes, smoothness)
     return _finished(model, canvas, pair)
 
@@ -190,24 +190,11 @@ def find_homography(
         If too few places agree.
     """
     if model is None:
-        canvas, model = _anywhere(canvas, found)
+        start = learned.find_start(found.wide, canvas)
+        canvas, model = start.canvas, start.model
     for size in (*COARSE, *(FINE,) * looks):
         model = learned.refit(learned.look(found.near, canvas, model, size), model, size)
     return canvas, model
-
-
-def _anywhere(canvas: "Canvas", found: "Trained") -> tuple["Canvas", RadialHomography]:
-    """Find a start from any shift, of the moving photograph or of its negative."""
-    starts, failure = [], None
-    for side in (canvas, canvas.negative()):
-        try:
-            starts.append((learned.find_start(found.wide, side), side))
-        except RegistrationError as error:
-            failure = failure or error
-    if not starts:
-        raise failure
-    best, canvas = max(starts, key=lambda pair: pair[0].support)
-    return canvas, best.model
 
 
 def _as_homography(transform: sitk.Transform, canvas: "Canvas") -> RadialHomography:

@@ -25,18 +25,24 @@ class Start:
 
     Attributes
     ----------
+    canvas : Canvas
+        With the moving photograph or its negative.
     model : RadialHomography
         In pixels of the canvas.
     support : float
         Sum of the chances of the matches that agree.
     """
 
+    canvas: Canvas
     model: RadialHomography
     support: float
 
 
 def find_start(network: WideNetwork, canvas: Canvas) -> Start:
     """Find a transform that is right to a few pixels, from any shift.
+
+    The moving photograph and its negative are compared with the fixed one, since vessels are dark
+    in one modality and bright in another. The one that looks more like it is used.
 
     Parameters
     ----------
@@ -48,17 +54,22 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
     RegistrationError
         If too few places agree.
     """
+    near, starts, most = NEAR * network.STRIDE * SIZE / network.SIZE, [], 0
     with torch.no_grad():
-        chance = network(*canvas.sides_at(network.SIZE))[0].exp().numpy()
-    matches, chances = _matches(chance, canvas, network)
-    if len(matches) >= FEWEST:
-        start = _agreed(matches, chances, NEAR * network.STRIDE * SIZE / network.SIZE)
-        if start is not None:
-            return start
-    raise RegistrationError(
-        "no common vessels were found: another eye, too small an overlap, or a mirrored image "
-        f"({len(matches)} places look alike)"
-    )
+        fixed = network.described(canvas.fixed.at(network.SIZE))
+        for side in (canvas, canvas.negative()):
+            moving = network.described(side.moving.at(network.SIZE))
+            chance = network.compared(fixed, moving)[0].exp().numpy()
+            matches, chances = _matches(chance, side, network)
+            most = max(most, len(matches))
+            if agreed := _agreed(matches, chances, near):
+                starts.append(Start(side, *agreed))
+    if not starts:
+        raise RegistrationError(
+            "no common vessels were found: another eye, too small an overlap, or a mirrored image "
+            f"({most} places look alike, but do not agree)"
+        )
+    return max(starts, key=lambda start: start.support)
 
 
 def _matches(
@@ -93,8 +104,12 @@ def _between(chance: np.ndarray, rows: np.ndarray, columns: np.ndarray, side: in
     return np.column_stack([x, y]) + np.column_stack(step)
 
 
-def _agreed(matches: Matches, chances: np.ndarray, near: float) -> Start | None:
-    """Fit the transform on which most matches agree."""
+def _agreed(
+    matches: Matches, chances: np.ndarray, near: float
+) -> tuple[RadialHomography, float] | None:
+    """Fit the transform on which most matches agree, and sum their chances."""
+    if len(matches) < FEWEST:
+        return None
     planes = (
         to_plane(matches.fixed_points, matches.fixed_shape),
         to_plane(matches.moving_points, matches.moving_shape),
@@ -111,4 +126,4 @@ def _agreed(matches: Matches, chances: np.ndarray, near: float) -> Start | None:
             return None
         model = fit_homography(matches, chances * agree, error=near / 3)
         agree = model.residuals(matches) < near
-    return Start(model, float(chances[agree].sum()))
+    return model, float(chances[agree].sum())

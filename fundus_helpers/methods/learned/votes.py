@@ -40,7 +40,14 @@ class Votes:
     weights: np.ndarray
 
 
-def look(network: NearNetwork, canvas: Canvas, mapping: Mapping, size: int) -> Votes:
+def look(
+    network: NearNetwork,
+    canvas: Canvas,
+    mapping: Mapping,
+    size: int,
+    *,
+    both_ways: bool = False,
+) -> Votes:
     """Compare the fixed photograph with the moving one, warped by a mapping.
 
     Parameters
@@ -52,14 +59,16 @@ def look(network: NearNetwork, canvas: Canvas, mapping: Mapping, size: int) -> V
     size : int
         Side in pixels of the canvas that is looked at. On a finer one less is left in reach, and
         votes are more accurate.
+    both_ways : bool
+        Let the moving photograph vote, too. More accurate, and a third slower.
     """
     fixed, moving = canvas.sides_at(size)
     with torch.no_grad():
         moved = moving.warped(places_of(mapping(nodes(size)), size))
-        votes, precision = network.both_ways(fixed, moved)
+        votes, precision = (network.both_ways if both_ways else network)(fixed, moved)
         cell = network.STRIDE
         seen = functional.avg_pool2d(fixed.masks * moved.masks, cell) > 0.99
-        weights = precision.exp() * seen
+        weights = (2 * precision).exp() * seen  # one over the squared error that is expected
         total = functional.avg_pool2d(weights, AVERAGED)
         steps = functional.avg_pool2d(votes * weights, AVERAGED) / total.clamp_min(1e-6)
     steps = steps[0].permute(1, 2, 0).numpy() * (cell * SIZE / size)
