@@ -7,6 +7,7 @@ radially corrected plane (the spatial transformer), and a smooth field (VoxelMor
 PyTorch is loaded by the first call, not by the import of this file.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homogr
 from fundus_helpers.methods.knobs import checked
 from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
 from fundus_helpers.methods.start import coarse_alignment
+from fundus_helpers.transforms.transform import RegistrationError
 
 if TYPE_CHECKING:
     from fundus_helpers.methods.learned.canvas import Canvas
@@ -40,7 +42,7 @@ def spatial_transformer(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: Begin | sitk.Transform = "anywhere",
-    look_at: Literal["images", "vessels"] = "images",
+    look_at: Literal["either", "images", "vessels"] = "either",
     looks: Annotated[int, Interval(ge=0, le=5)] = 1,
     trained: object | None = None,
 ) -> sitk.Transform:
@@ -60,8 +62,10 @@ def spatial_transformer(
         1.6. ``cross_correlation`` tries all shifts and some rotations. From the ``identity``,
         shifts of 1 % of the width are found. A transform that is nearly right is accepted, too,
         for example from points placed by hand (`methods.points.from_points`).
-    look_at : {"images", "vessels"}
+    look_at : {"either", "images", "vessels"}
         What is registered: the photographs, or pictures of their vessels, bright or dark.
+        ``either``: the photographs; their vessels if that fails, or if vessels are dark in one
+        photograph and bright in the other.
     looks : int in [0, 5]
         How often the near network looks at half the resolution. Each time it corrects what is left.
         0: it ends at a third of the resolution, faster and less accurately.
@@ -90,10 +94,12 @@ def spatial_transformer(
     >>> bool(np.abs(fh.map_points(transform, [[300, 300]]) - 300).max() < 0.1)
     True
     """
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, look_at=look_at)
-    with networks.one_thread():
+
+    def register(pair: Pair) -> tuple[sitk.Transform, bool]:
         canvas, model = _homography(pair, start, looks, trained)
-    return _finished(model, canvas, pair)
+        return _finished(model, canvas, pair), canvas.negated
+
+    return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
 
 
 @checked
@@ -104,7 +110,7 @@ def voxelmorph(
     fixed_mask: np.ndarray | None = None,
     moving_mask: np.ndarray | None = None,
     start: Begin | sitk.Transform = "anywhere",
-    look_at: Literal["images", "vessels"] = "images",
+    look_at: Literal["either", "images", "vessels"] = "either",
     looks: Annotated[int, Interval(ge=0, le=5)] = 1,
     smoothness: Annotated[float, Interval(ge=0.25, le=8)] = 1.0,
     trained: object | None = None,
@@ -136,14 +142,40 @@ def voxelmorph(
     ValueError, RegistrationError
         See `spatial_transformer`.
     """
-    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask, look_at=look_at)
-    with networks.one_thread():
+
+    def register(pair: Pair) -> tuple[sitk.Transform, bool]:
         canvas, model = _homography(pair, start, 1, trained)
         near = _networks(trained).near
         for size in (FINE,) * (looks > 0) + (FINEST,) * looks:
             votes = learned.look(near, canvas, model, size, both_ways=True)
             model = learned.Bent(model, votes, smoothness)
-    return _finished(model, canvas, pair)
+        return _finished(model, canvas, pair), canvas.negated
+
+    return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
+
+
+def _looking_at(
+    look_at: str, pair: Pair, register: Callable[[Pair], tuple[sitk.Transform, bool]]
+) -> sitk.Transform:
+    """Register the photographs or their vessels; `register` also tells if a negative was used."""
+    with networks.one_thread():
+        if look_at == "vessels":
+            return register(pair.vessels())[0]
+        failure, transform = None, None
+        try:
+            transform, negated = register(pair)
+            if look_at == "images" or not negated:
+                return transform
+        except RegistrationError as error:
+            if look_at == "images":
+                raise
+            failure = error
+        try:
+            return register(pair.vessels())[0]
+        except RegistrationError:
+            if failure is None:
+                return transform
+            raise failure from None  # what is said about the photographs says more
 
 
 def _networks(trained: "Trained | None") -> "Trained":
