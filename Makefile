@@ -103,7 +103,7 @@ install: .venv/installed  ## Install everything into .venv
 
 demo: .venv/installed  ## Paint the demo eye and run every notebook on it
 	@$(BIN)/python -c 'import sys; from fundus_helpers import make_demo_eye; make_demo_eye(*sys.argv[1:])' "$$DATA" "$$PATIENT"
-	@$(MAKE) --no-print-directory eye ALL=1 WITH="size=384 epochs=3 article_size=256 field_epochs=2 network_size=192 $(WITH)"
+	@$(MAKE) --no-print-directory eye ALL=1 WITH="size=384 epochs=3 article_size=256 field_epochs=2 $(WITH)"
 
 eye: MOST = $(if $(filter-out 0 no false False,$(ALL)),,1)
 eye: .venv/installed  ## Register and judge one eye, follow its atrophy: DATA=folder PATIENT=name EYE=L|R (ALL=1: every notebook)

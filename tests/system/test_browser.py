@@ -46,7 +46,7 @@ NOTEBOOKS = {
     "03_rigid": ("affine", "iterations", Keys.HOME, 1, {}),
     "04_optical_flow": ("optical_flow_dis", "patch_size", Keys.END, 48, {}),
     "05_simple_elastix": ("elastix_bspline", "bspline_iterations", Keys.HOME, 1, SHORT),
-    "06_spatial_transformer": ("VoxelMorph", "strength", Keys.HOME, 0.0, FEW),
+    "06_spatial_transformer": ("VoxelMorph", "smoothness", Keys.HOME, 0.25, FEW),
     "08_groupwise": ("iterated_mean", "rounds", Keys.HOME, 1, {}),
     "09_retinal_keypoints": ("keypoints", "stiffness", Keys.END, 100, {}),
 }

@@ -206,7 +206,7 @@ def run(folder, patient, paths, **given):
     return folder / "results" / f"{patient}_L"
 
 
-QUICK = "size=192 epochs=4 field_epochs=8 article_size=256 network_size=192"
+QUICK = "size=192 epochs=4 field_epochs=8 article_size=256"
 # Of the demo eye: six visits that lie well apart, and the two that are spoilt.
 VISITS = (
     "2016-03-14 2016-08-29 2017-09-18 2018-07-12 2019-04-08 2020-02-03 2021-08-16 2022-03-21"
