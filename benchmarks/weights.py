@@ -31,7 +31,7 @@ TEXT = """# The networks of this package
 
 | | |
 |---|---|
-| learned from | painted retinas only (`painting/retina.py`): no photograph of a patient, no demo eye |
+| learned from | painted retinas only (`painting/`): no photograph of a patient, no demo eye |
 | seed | {seed} |
 | pairs of the wide network | {wide_pairs:,} photographs of 256 px |
 | pairs of the near network | {near_pairs:,} windows of 224 px, of photographs of 256 to 768 px |
@@ -80,6 +80,24 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
+def write_card(wide: object, near: object, seed: int, minutes: float, fire: str | None) -> str:
+    """Write what the networks learned from and what they reach; return the text."""
+    text = TEXT.format(
+        file=FILE.name,
+        seed=seed,
+        wide_pairs=len(wide.history) * learned.WIDE_STEPS * learned.WIDE_PAIRS,
+        near_pairs=len(near.history) * learned.NEAR_STEPS * learned.NEAR_PAIRS,
+        minutes=minutes,
+        weights=sum(p.numel() for network in (wide, near) for p in network.parameters()),
+        version=__version__,
+        checksum=hashlib.sha256(FILE.read_bytes()).hexdigest(),
+        table=measure(fire),
+    )
+    with written_beside(CARD) as part:
+        part.write_text(text, encoding="utf-8")
+    return text
+
+
 def main() -> None:
     """Train both networks side by side, write the weights and the card, print the card."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,21 +111,9 @@ def main() -> None:
     tasks = [joblib.delayed(train)(kind, *given) for kind in ("wide", "near")]
     (wide, wide_minutes), (near, near_minutes) = joblib.Parallel(n_jobs=2)(tasks)
     save_trained(Trained(wide, near), FILE)
-    text = TEXT.format(
-        file=FILE.name,
-        seed=options.seed,
-        wide_pairs=len(wide.history) * learned.WIDE_STEPS * learned.WIDE_PAIRS,
-        near_pairs=len(near.history) * learned.NEAR_STEPS * learned.NEAR_PAIRS,
-        minutes=max(wide_minutes, near_minutes),
-        weights=sum(p.numel() for network in (wide, near) for p in network.parameters()),
-        version=__version__,
-        checksum=hashlib.sha256(FILE.read_bytes()).hexdigest(),
-        table=measure(options.fire),
-    )
-    with written_beside(CARD) as part:
-        part.write_text(text, encoding="utf-8")
+    minutes = max(wide_minutes, near_minutes)
+    sys.stdout.write(write_card(wide, near, options.seed, minutes, options.fire))
     shutil.rmtree(options.checkpoints)
-    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from known_transforms import about_the_middle, landmark_error, largest_error
+from known_transforms import about_the_middle, errors_in, landmark_error, largest_error
 from safetensors.torch import load_file, save_file
 
 from fundus_helpers import METHODS, transforms
@@ -144,9 +144,11 @@ def test_far_photographs_are_found_from_the_identity(
     retina, retina_again, aperture, name, angle, scale, shift
 ):
     matrix = about_the_middle(angle, scale, shift)
-    moving = retina_again(matrix)
-    common = transforms.overlap(aperture, aperture, transforms.from_matrix(matrix))
-    assert largest_error(METHODS[name](retina, moving), matrix, common) < 2.5
+    true = transforms.from_matrix(matrix)
+    found = METHODS[name](retina, retina_again(matrix))
+    errors = errors_in(found, true, transforms.overlap(aperture, aperture, true))
+    # The homography bends a little, because it is made for the curved retina of an eye.
+    assert errors.mean() < 1.5 and errors.max() < 8
 
 
 def test_equal_photographs_stay_exactly_where_they_are(retina, aperture):
@@ -155,8 +157,8 @@ def test_equal_photographs_stay_exactly_where_they_are(retina, aperture):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_an_eye_is_not_found_in_another_one(eye, retina, name):
-    with pytest.raises(RegistrationError):
+def test_a_mirrored_eye_is_refused(retina, name):
+    with pytest.raises(RegistrationError, match="no common vessels|no vessels"):
         METHODS[name](retina, np.ascontiguousarray(retina[:, ::-1]))
 
 
@@ -164,6 +166,20 @@ def test_an_eye_is_not_found_in_another_one(eye, retina, name):
 def test_real_photographs_are_registered(fire_eye, name, most):
     error = landmark_error(fire_eye, METHODS[name], fire_eye.masks, visits=[2, 4, 6, 8])
     assert error <= most  # pixels of 2912
+
+
+def test_fine_tuning_on_an_eye_does_not_make_it_worse_and_repeats_itself(fire_eye):
+    views = fire_eye.images[:5], fire_eye.masks[:5]
+    first, again = (learned.fine_tune(*views, epochs=2, seed=3, shown=False) for _ in range(2))
+    for name, tensor in first.near.state_dict().items():
+        assert torch.equal(tensor, again.near.state_dict()[name])
+    assert first.wide is learned.trained().wide
+    method = METHODS["voxelmorph"]
+    before = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4])
+    after = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4], trained=first)
+    assert after < before + 0.03
+    with pytest.raises(RegistrationError, match="no pair to learn from"):
+        learned.fine_tune(fire_eye.images[:1], shown=False)
 
 
 def test_votes_lead_from_fixed_to_moving_points(retina, retina_again):

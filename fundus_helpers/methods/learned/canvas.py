@@ -28,8 +28,8 @@ class Canvas:
         What the photographs cover of the canvas, in pixels.
     factors : (float, float)
         Pixels of the fixed and of the moving photograph per pixel of the canvas.
-    negated : bool
-        Whether the moving photograph is the negative of what was given.
+    alike : bool
+        Whether vessels are dark in both photographs, or bright in both, as far as can be told.
     """
 
     fixed: Stack
@@ -37,12 +37,12 @@ class Canvas:
     fixed_shape: tuple[int, int]
     moving_shape: tuple[int, int]
     factors: tuple[float, float]
-    negated: bool = False
+    alike: bool = True
 
     def negative(self) -> "Canvas":
         """Return the pair with the negative of the moving photograph."""
         moving = Stack(-self.moving.images, self.moving.masks)
-        return replace(self, moving=moving, negated=not self.negated)
+        return replace(self, moving=moving, alike=False)
 
     def sides_at(self, size: int) -> tuple[Stack, Stack]:
         """Return both photographs on a coarser canvas."""

@@ -97,7 +97,7 @@ def spatial_transformer(
 
     def register(pair: Pair) -> tuple[sitk.Transform, bool]:
         canvas, model = _homography(pair, start, looks, trained)
-        return _finished(model, canvas, pair), canvas.negated
+        return _finished(model, canvas, pair), canvas.alike
 
     return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
 
@@ -149,7 +149,7 @@ def voxelmorph(
         for size in (FINE,) * (looks > 0) + (FINEST,) * looks:
             votes = learned.look(near, canvas, model, size, both_ways=True)
             model = learned.Bent(model, votes, smoothness)
-        return _finished(model, canvas, pair), canvas.negated
+        return _finished(model, canvas, pair), canvas.alike
 
     return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
 
@@ -157,14 +157,14 @@ def voxelmorph(
 def _looking_at(
     look_at: str, pair: Pair, register: Callable[[Pair], tuple[sitk.Transform, bool]]
 ) -> sitk.Transform:
-    """Register the photographs or their vessels; `register` also tells if a negative was used."""
+    """Register the photographs or their vessels; `register` tells if they look alike."""
     with networks.one_thread():
         if look_at == "vessels":
             return register(pair.vessels())[0]
         failure, transform = None, None
         try:
-            transform, negated = register(pair)
-            if look_at == "images" or not negated:
+            transform, alike = register(pair)
+            if look_at == "images" or alike:
                 return transform
         except RegistrationError as error:
             if look_at == "images":

@@ -1,6 +1,6 @@
 """The first look: where one photograph lies in the other, without knowing anything before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,13 @@ LEAST_CHANCE = 0.02
 # Matches agree with a transform if they are this many cells away or less.
 NEAR = 1.5
 FEWEST = 8
+# Photographs of one eye and one modality have a support of at least 27, pictures of their vessels of
+# at least 61. Those of two eyes have at most 30, an eye and its mirror image at most 8. What is in
+# between is left to the checks after the registration.
+LEAST_SUPPORT = 10.0
+# Below this support, or where the other polarity has more than a share of it, photographs may be of
+# two modalities. In one modality, the other polarity has at most 0.67 of the support.
+SURE_SUPPORT, OTHER_SHARE = 20.0, 0.7
 
 
 @dataclass(frozen=True)
@@ -64,12 +71,15 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
             most = max(most, len(matches))
             if agreed := _agreed(matches, chances, near):
                 starts.append(Start(side, *agreed))
-    if not starts:
+    starts.sort(key=lambda start: -start.support)
+    if not starts or starts[0].support < LEAST_SUPPORT:
         raise RegistrationError(
             "no common vessels were found: another eye, too small an overlap, or a mirrored image "
             f"({most} places look alike, but do not agree)"
         )
-    return max(starts, key=lambda start: start.support)
+    best, other = starts[0], sum(start.support for start in starts[1:])
+    alike = best.support > SURE_SUPPORT and other < OTHER_SHARE * best.support
+    return replace(best, canvas=replace(best.canvas, alike=best.canvas.alike and alike))
 
 
 def _matches(
