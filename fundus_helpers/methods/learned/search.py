@@ -17,9 +17,9 @@ LEAST_CHANCE = 0.02
 # Matches agree with a transform if they are this many cells away or less.
 NEAR = 1.5
 FEWEST = 8
-# Photographs of one eye and one modality have a support of at least 27, pictures of their vessels of
-# at least 61. Those of two eyes have at most 30, an eye and its mirror image at most 8. What is in
-# between is left to the checks after the registration.
+# Photographs of one eye and one modality have a support of at least 27, pictures of their vessels
+# of at least 61. Those of two eyes have at most 30, an eye and its mirror image at most 8. What is
+# in between is left to the checks after the registration.
 LEAST_SUPPORT = 10.0
 # Below this support, or where the other polarity has more than a share of it, photographs may be of
 # two modalities. In one modality, the other polarity has at most 0.67 of the support.
