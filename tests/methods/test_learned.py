@@ -15,6 +15,8 @@ from fundus_helpers.methods.learned.canvas import put_on_canvas
 from fundus_helpers.methods.learned.weights import CARD, FILE
 from fundus_helpers.methods.networks.losses import masked_correlation
 from fundus_helpers.methods.pair import prepare_pair
+from fundus_helpers.metrics.verdict import judge
+from fundus_helpers.series.registering import register_visit
 from fundus_helpers.transforms.transform import RegistrationError
 
 BOTH = ["spatial_transformer", "voxelmorph"]
@@ -148,7 +150,7 @@ def test_far_photographs_are_found_from_the_identity(
     found = METHODS[name](retina, retina_again(matrix))
     errors = errors_in(found, true, transforms.overlap(aperture, aperture, true))
     # The homography bends a little, because it is made for the curved retina of an eye.
-    assert errors.mean() < 1.5 and errors.max() < 8
+    assert errors.mean() < 2 and errors.max() < 8
 
 
 def test_equal_photographs_stay_exactly_where_they_are(retina, aperture):
@@ -157,9 +159,11 @@ def test_equal_photographs_stay_exactly_where_they_are(retina, aperture):
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_a_mirrored_eye_is_refused(retina, name):
-    with pytest.raises(RegistrationError, match="no common vessels|no vessels"):
-        METHODS[name](retina, np.ascontiguousarray(retina[:, ::-1]))
+def test_a_mirrored_eye_fails_and_the_verdict_says_why(retina, name):
+    mirrored = np.ascontiguousarray(retina[:, ::-1])
+    found = register_visit(METHODS[name], retina, mirrored, "mirrored")
+    verdict = judge(found.transform, retina, mirrored, failure=found.reason)
+    assert verdict.status == "failed" and "mirror image" in " ".join(verdict.reasons)
 
 
 @pytest.mark.parametrize(("name", "most"), [("spatial_transformer", 1.5), ("voxelmorph", 1.1)])
