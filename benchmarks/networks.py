@@ -1,6 +1,7 @@
 """Measure the networks: time of training and inference, landmark error and folding.
 
-The networks are trained on the eye itself and, with --fire, on other eyes.
+The networks of the package have learned from painted retinas; they are fine-tuned on the eye. Others
+are trained on the eye itself and, with --fire, on other eyes.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from fundus_helpers.loading.eye import Eye, load_eye
 from fundus_helpers.loading.fire import group_by_eye, read_pairs
 from fundus_helpers.loading.photographs import read_photograph
 from fundus_helpers.loading.values import resize, single_channel
+from fundus_helpers.methods import METHODS, learned
 from fundus_helpers.methods.networks.layers import find_matrices
 from fundus_helpers.methods.networks.spatial_transformer import (
     SpatialTransformer,
@@ -100,6 +102,11 @@ def main() -> None:
     options = parser.parse_args()
     eye = load_eye(options.data, options.patient, options.laterality, size=options.size)
     own, knobs, rows = (eye.images, eye.masks), {"size": options.size}, {}
+    for name in ("spatial_transformer", "voxelmorph"):
+        rows[name] = row(eye, METHODS[name])
+    tuned, seconds = timed(partial(learned.fine_tune, *own))
+    rows["voxelmorph, fine-tuned"] = row(eye, partial(METHODS["voxelmorph"], trained=tuned))
+    rows["voxelmorph, fine-tuned"] |= seconds
     for seed in range(options.seeds):
         affine, seconds = timed(partial(train_spatial_transformer, *own, seed=seed, **knobs))
         rows[f"spatial transformer, seed {seed}"] = row(eye, affine) | seconds
