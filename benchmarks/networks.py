@@ -1,6 +1,6 @@
 """Measure the networks: time of training and inference, landmark error and folding.
 
-The networks of the package have learned from painted retinas; they are fine-tuned on the eye. Others
+The networks of the package have learned from painted retinas, and are fine-tuned on the eye. Others
 are trained on the eye itself and, with --fire, on other eyes.
 """
 
