@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fundus_helpers.methods.networks.layers import neighbour_likeness
 from fundus_helpers.methods.networks.tensors import Stack, pixel_places
 
 IMPOSSIBLE = -100.0  # the logarithm of the chance of a place that cannot be seen
@@ -165,36 +166,27 @@ class NearNetwork(nn.Module):
         precision : float32 tensor, shape (n, 1, h, w)
             Logarithm of one over the error that is expected, in cells.
         """
-        return self._votes(self._compare(self.encoder(fixed), self.encoder(moving)))
+        return self._votes(self._likeness(fixed, moving))
 
     def both_ways(self, fixed: Stack, moving: Stack) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the mean of the votes from fixed to moving points, and of those back, reversed.
 
         The features are compared once. For two equal photographs all votes are exactly zero.
         """
-        likeness = self._compare(self.encoder(fixed), self.encoder(moving))
+        likeness = self._likeness(fixed, moving)
         there, back = self._votes(likeness), self._votes(self._reversed(likeness))
         weights = [precision.exp() for _, precision in (there, back)]
         total = weights[0] + weights[1]
         votes = (there[0] * weights[0] - back[0] * weights[1]) / total
         return votes, (total / 2).log()
 
+    def _likeness(self, fixed: Stack, moving: Stack) -> torch.Tensor:
+        return neighbour_likeness(self.encoder(fixed), self.encoder(moving), self.RADIUS)
+
     def _votes(self, likeness: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         chance = torch.softmax(self.sharpness.exp() * likeness, dim=1)
         votes = torch.einsum("nkhw,ck->nchw", chance, self.offsets)
         return votes, self.trust(likeness).clamp(-4, 4)
-
-    def _compare(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        """Return inner products with all cells in the radius, shape (n, (2 radius + 1)^2, h, w)."""
-        height, width = fixed.shape[2:]
-        padded = functional.pad(moving, [self.RADIUS] * 4)
-        reach = range(2 * self.RADIUS + 1)
-        products = [
-            (fixed * padded[:, :, y : y + height, x : x + width]).sum(1)
-            for y in reach
-            for x in reach
-        ]
-        return _mean_of_neighbours(torch.stack(products, dim=1))
 
     def _reversed(self, likeness: torch.Tensor) -> torch.Tensor:
         """Turn what the fixed cells see in the moving photograph into what those see back."""
@@ -227,14 +219,3 @@ class NearNetwork(nn.Module):
         seen = functional.avg_pool2d(fixed.masks * moving.masks, self.STRIDE) > 0.99
         surprise = precision.exp() * error - 2 * precision
         return (surprise * seen).sum() / seen.sum().clamp_min(1)
-
-
-def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
-    """Average maps over 3 x 3 cells, several times as fast as `avg_pool2d`."""
-    padded = functional.pad(maps, [1, 1, 1, 1])
-    rows = padded[:, :, :-2] + padded[:, :, 1:-1]
-    rows += padded[:, :, 2:]
-    mean = rows[..., :-2] + rows[..., 1:-1]
-    mean += rows[..., 2:]
-    mean /= 9
-    return mean

@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "VelocityNetwork",
             "displaced",
             "find_matrices",
+            "neighbour_likeness",
             "robust_affine",
         ],
         "losses": [

@@ -70,7 +70,8 @@ class AffineNetwork(nn.Module):
 
     def forward(self, fixed: Stack, moving: Stack) -> torch.Tensor:
         """Compute matrices, shape (n, 3, 3), that map fixed to moving points in half widths."""
-        similarity = self._compare(self._features(fixed), self._features(moving))
+        features = self._features(fixed), self._features(moving)
+        similarity = neighbour_likeness(*features, self.radius)
         chance = torch.softmax(self.sharpness.exp() * similarity, dim=1)
         cell = 2 * STRIDE / fixed.size  # in half widths
         votes = torch.einsum("nkhw,ck->nhwc", chance, self.offsets) * cell
@@ -84,17 +85,29 @@ class AffineNetwork(nn.Module):
         # Normalised to length 1; `functional.normalize` takes ten times as long.
         return features * (features.square().sum(1, keepdim=True) + 1e-12).rsqrt()
 
-    def _compare(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        """Return inner products with all cells in the radius, shape (n, (2 radius + 1)^2, h, w)."""
-        height, width = fixed.shape[2:]
-        padded = functional.pad(moving, [self.radius] * 4)
-        reach = range(2 * self.radius + 1)
-        products = [
-            (fixed * padded[:, :, y : y + height, x : x + width]).sum(1)
-            for y in reach
-            for x in reach
-        ]
-        return _mean_of_neighbours(torch.stack(products, dim=1))
+
+def neighbour_likeness(fixed: torch.Tensor, moving: torch.Tensor, radius: int) -> torch.Tensor:
+    """Compare the features of every cell with those of the cells around it, averaged over 3 x 3.
+
+    Parameters
+    ----------
+    fixed, moving : float32 tensor, shape (n, c, h, w)
+        Features of the cells of two photographs.
+    radius : int
+        Number of cells to compare with, in each direction.
+
+    Returns
+    -------
+    float32 tensor, shape (n, (2 radius + 1)^2, h, w)
+        Inner products, row after row of the offsets.
+    """
+    height, width = fixed.shape[2:]
+    padded = functional.pad(moving, [radius] * 4)
+    reach = range(2 * radius + 1)
+    products = [
+        (fixed * padded[:, :, y : y + height, x : x + width]).sum(1) for y in reach for x in reach
+    ]
+    return _mean_of_neighbours(torch.stack(products, dim=1))
 
 
 def _mean_of_neighbours(maps: torch.Tensor) -> torch.Tensor:
