@@ -123,7 +123,7 @@ def voxelmorph(
 
     Parameters
     ----------
-    fixed, moving, fixed_mask, moving_mask, start, look_at, trained
+    fixed, moving, fixed_mask, moving_mask, start, look_at
         See `spatial_transformer`.
     looks : int in [0, 5]
         How often the near network looks at the full resolution, after one look at half of it. Each
@@ -131,6 +131,8 @@ def voxelmorph(
     smoothness : float in [0.25, 8]
         Factor of the width over which votes are averaged, 1/64 of the image. Smaller follows finer
         deformations, and more noise.
+    trained : learned.Trained, optional
+        See `spatial_transformer`.
 
     Returns
     -------

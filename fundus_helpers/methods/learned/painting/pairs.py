@@ -113,8 +113,9 @@ def draw_pair(
 
     Returns
     -------
-    fixed, fixed mask, moving, moving mask : ndarray, shape (size, size)
-        float32 in [0, 1] with even illumination, and bool.
+    tuple of ndarray, shape (size, size)
+        The fixed photograph and its mask, then the moving one and its mask: float32 in [0, 1] with
+        even illumination, and bool.
     """
     size = window.size
     scale = window.scale * np.exp(rng.uniform(-1, 1) * np.log(window.zoom))
