@@ -23,6 +23,7 @@ from fundus_helpers.methods.knobs import (
     checked,
     read_knobs,
 )
+from fundus_helpers.methods.learned import registration as by_networks
 from fundus_helpers.methods.networks.spatial_transformer import SpatialTransformer
 from fundus_helpers.methods.networks.voxelmorph import VoxelMorph
 from fundus_helpers.series.group_methods import ElastixStack, IteratedMean
@@ -42,6 +43,8 @@ DOCUMENTED = {
     "dis": optical_flow.dis,
     "elastix": elastix.register,
     "keypoints": keypoints.register,
+    "spatial_transformer": by_networks.spatial_transformer,
+    "voxelmorph": by_networks.voxelmorph,
     "trained spatial transformer": SpatialTransformer(None, 96),
     "trained VoxelMorph": VoxelMorph(None, None),
     "iterated_mean": IteratedMean([], []),

@@ -56,7 +56,7 @@ def spatial_transformer(
     fixed, moving : float ndarray in [0, 1], shape (height, width)
     fixed_mask, moving_mask : bool ndarray, optional
         True inside the field of view; None: found by `loading.field_of_view`.
-    start : {"anywhere", "cross_correlation", "identity"} or sitk.Transform
+    start : {"anywhere", "cross_correlation", "identity"}
         Start of the registration. ``anywhere``: the wide network compares every place with every
         other, for shifts of half the width, rotations of 30 degrees and magnifications of 0.6 to
         1.6. ``cross_correlation`` tries all shifts and some rotations. From the ``identity``,

@@ -16,7 +16,7 @@ from fundus_helpers.transforms.transform import RegistrationError
 LEAST_CHANCE = 0.02
 # Matches agree with a transform if they are this many cells away or less.
 NEAR = 1.5
-FEWEST = 8
+FEWEST, FITS = 8, 6
 # Photographs of one eye and one modality have a support of at least 27, pictures of their vessels
 # of at least 61. Those of two eyes have at most 30, an eye and its mirror image at most 8. What is
 # in between is left to the checks after the registration.
@@ -24,6 +24,8 @@ LEAST_SUPPORT = 10.0
 # Below this support, or where the other polarity has more than a share of it, photographs may be of
 # two modalities. In one modality, the other polarity has at most 0.67 of the support.
 SURE_SUPPORT, OTHER_SHARE = 20.0, 0.7
+# The other polarity is not tried above this support; that of a wrong polarity is at most 183.
+ENOUGH_SUPPORT = 220.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
             most = max(most, len(matches))
             if agreed := _agreed(matches, chances, near):
                 starts.append(Start(side, *agreed))
+                if starts[-1].support > ENOUGH_SUPPORT:
+                    break
     starts.sort(key=lambda start: -start.support)
     if not starts or starts[0].support < LEAST_SUPPORT:
         raise RegistrationError(
@@ -126,14 +130,16 @@ def _agreed(
     )
     reach = near / (max(matches.moving_shape) / 2)
     _, agree = cv2.estimateAffine2D(
-        *planes, method=cv2.RANSAC, ransacReprojThreshold=reach, maxIters=5000, confidence=0.9999
+        *planes, method=cv2.RANSAC, ransacReprojThreshold=reach, maxIters=5000, confidence=0.999
     )
     if agree is None:
         return None
     agree = agree[:, 0] > 0
-    for _ in range(6):
+    for _ in range(FITS):
         if agree.sum() < FEWEST:
             return None
         model = fit_homography(matches, chances * agree, error=near / 3)
-        agree = model.residuals(matches) < near
+        before, agree = agree, model.residuals(matches) < near
+        if np.array_equal(before, agree):
+            break
     return model, float(chances[agree].sum())
