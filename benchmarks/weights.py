@@ -1,7 +1,7 @@
 """Train the networks of the package anew, from painted retinas, and write their card.
 
-The training needs about an hour on two cores. It continues where it was stopped: the checkpoints are
-kept until the weights are written. To keep the old weights, copy them first.
+The training needs about an hour on two cores. It continues where it was stopped: the checkpoints
+are kept until the weights are written. To keep the old weights, copy them first.
 """
 
 import argparse
