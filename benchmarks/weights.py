@@ -1,7 +1,8 @@
 """Train the networks of the package anew, from painted retinas, and write their card.
 
-The training needs about an hour on two cores. It continues where it was stopped: the checkpoints
-are kept until the weights are written. To keep the old weights, copy them first.
+The training needs about an hour on two cores. On more cores, or with a GPU, several processes paint
+the pairs. It continues where it was stopped: the checkpoints are kept until the weights are
+written. To keep the old weights, copy them first.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from fundus_helpers.methods.learned.weights import CARD, FILE, Trained, save_tra
 from fundus_helpers.runs.fire_benchmark import run_benchmark, tabulate
 
 METHODS = ("spatial_transformer", "voxelmorph")
+KINDS = ("wide", "near")
 SHOWN = ["S", "P", "A", "mAUC", "pooled", "mean_landmark_error_px", "failed", "accepted", "pairs"]
 TEXT = """# The networks of this package
 
@@ -34,7 +36,7 @@ TEXT = """# The networks of this package
 | seed | {seed} |
 | pairs of the wide network | {wide_pairs:,} photographs of 256 px |
 | pairs of the near network | {near_pairs:,} windows of 224 px, of photographs of 256 to 768 px |
-| training | {minutes:.0f} minutes, one core for each network |
+| training | {minutes:.0f} minutes |
 | weights | {weights:,}, in half precision |
 | version of the package | {version} |
 | SHA-256 | `{checksum}` |
@@ -54,12 +56,13 @@ Another training: `make weights` (`SEED=1` for another seed, `FIRE=folder` for t
 """
 
 
-def train(kind: str, folder: Path, seed: int, share: float) -> tuple[object, float]:
+def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> tuple[object, float]:
     """Train one network; return it, and the minutes that it took in this call."""
     begin = time.perf_counter()
     teach = {"wide": learned.train_wide, "near": learned.train_near}[kind]
     epochs = max(1, round(share * teach.__kwdefaults__["epochs"]))
-    network = teach(epochs=epochs, seed=seed, checkpoint=folder / f"{kind}_{seed}.pt")
+    known = {"epochs": epochs, "seed": seed, "checkpoint": folder / f"{kind}_{seed}.pt"}
+    network = teach(**known, cores=painters)
     return network, (time.perf_counter() - begin) / 60
 
 
@@ -106,13 +109,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs, for a trial")
     options = parser.parse_args()
     options.checkpoints.mkdir(parents=True, exist_ok=True)
+    cores = joblib.cpu_count()
     given = options.checkpoints, options.seed, options.share
-    tasks = [joblib.delayed(train)(kind, *given) for kind in ("wide", "near")]
-    (wide, wide_minutes), (near, near_minutes) = joblib.Parallel(n_jobs=2)(tasks)
+    if cores > 2:  # one network after the other, each with painters in other processes
+        taught = [train(kind, *given, cores - 1) for kind in KINDS]
+    else:  # each network paints its own pairs
+        tasks = [joblib.delayed(train)(kind, *given, 1) for kind in KINDS]
+        taught = joblib.Parallel(n_jobs=cores)(tasks)
+    (wide, wide_minutes), (near, near_minutes) = taught
     save_trained(Trained(wide, near), FILE)
-    minutes = max(wide_minutes, near_minutes)
+    minutes = max(wide_minutes, near_minutes) if cores <= 2 else wide_minutes + near_minutes
     sys.stdout.write(write_card(wide, near, options.seed, minutes, options.fire))
-    for kind in ("wide", "near"):  # nothing else of the user's folder is deleted
+    for kind in KINDS:  # nothing else of the user's folder is deleted
         (options.checkpoints / f"{kind}_{options.seed}.pt").unlink()
 
 

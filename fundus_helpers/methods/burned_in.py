@@ -123,8 +123,8 @@ def find_burned_in(
     places = np.zeros(inside.shape, bool)
     in_place = _compare_in_place(*images)
     alike = in_place.clear & (in_place.alike > ALIKE) & inside
-    if alike.sum() > LEAST_SPOTS_SHARE * inside.sum():  # the least that can disturb
-        windows = _compare_displaced(in_place)
+    windows = _compare_displaced(in_place, alike, int(inside.sum()))
+    if windows is not None:
         still = _still(windows, alike)
         if _disturbs(still, windows, inside, blocks):
             places = _drawn(images, _grown(still, WINDOW * size))
@@ -192,9 +192,7 @@ def _still(windows: _Windows, alike: np.ndarray) -> np.ndarray:
 
 def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: float) -> bool:
     """Return whether so much stands still, while the retina moved, that it is burned in."""
-    spots = still & (windows.most < windows.alike - DROP)
-    least = LEAST_STRONG_SHARE * inside.sum(), LEAST_SPOTS_SHARE * inside.sum()
-    if still.sum() <= least[0] and spots.sum() <= least[1]:  # most pairs of photographs
+    if _too_few(still, windows, int(inside.sum())):  # most pairs of photographs
         return False
     others = inside & ~_grown(still, WINDOW * max(inside.shape))
     if not others.any():
@@ -206,13 +204,25 @@ def _disturbs(still: np.ndarray, windows: _Windows, inside: np.ndarray, blocks: 
         return False
     # Lines and letters have a stronger contrast than a retina.
     strong = still & (windows.contrast > STRONG * np.quantile(windows.contrast[others], 0.9))
-    if strong.sum() > least[0]:
+    if strong.sum() > LEAST_STRONG_SHARE * inside.sum():
         return True
     if blocks > VISIBLE_BLOCKS:  # their corners stand still
         return False
     # Spots do not move in any direction, unlike a straight line, although the retina around does.
-    spots &= _share_around(unmoved, retina) < UNMOVED / 2
-    return bool(still.sum() > LEAST_SHARE * inside.sum() or spots.sum() > least[1])
+    spots = _spots(still, windows) & (_share_around(unmoved, retina) < UNMOVED / 2)
+    share = still.sum() / inside.sum(), spots.sum() / inside.sum()
+    return bool(share[0] > LEAST_SHARE or share[1] > LEAST_SPOTS_SHARE)
+
+
+def _spots(still: np.ndarray, windows: _Windows) -> np.ndarray:
+    """Return the windows, of those that stand still, that move in no direction."""
+    return still & (windows.most < windows.alike - DROP)
+
+
+def _too_few(still: np.ndarray, windows: _Windows, count: int) -> bool:
+    """Return whether the windows that stand still, of `count`, are too few to disturb."""
+    few = still.sum() <= LEAST_STRONG_SHARE * count
+    return bool(few and _spots(still, windows).sum() <= LEAST_SPOTS_SHARE * count)
 
 
 def _blocks(images: list[np.ndarray], inside: np.ndarray) -> tuple[float, float]:
@@ -317,7 +327,13 @@ def _compare_in_place(fixed: np.ndarray, moving: np.ndarray) -> _InPlace:
     return _InPlace((fixed, moving), means, variances, alike, sigma)
 
 
-def _compare_displaced(in_place: _InPlace) -> _Windows:
+def _compare_displaced(in_place: _InPlace, alike: np.ndarray, count: int) -> _Windows | None:
+    """Compare windows after displacements; None if those that stand still are too few to disturb.
+
+    Those that are `alike` in place may stand still. With every displacement fewer of them remain.
+    """
+    if alike.sum() <= LEAST_SPOTS_SHARE * count:
+        return None
     fixed, moving = in_place.images
     step = max(round(STEP * max(fixed.shape)), 1)
     scales = [1 / np.sqrt(variance) for variance in in_place.variances]
@@ -333,7 +349,10 @@ def _compare_displaced(in_place: _InPlace) -> _Windows:
         found *= scales[0] * scale
         np.minimum(least, found, out=least)
         np.maximum(most, found, out=most)
-    return _Windows(in_place.alike, least, most, in_place.contrast)
+        windows = _Windows(in_place.alike, least, most, in_place.contrast)
+        if _too_few(alike & windows.peak, windows, count):
+            return None
+    return windows
 
 
 def _mean(image: np.ndarray, sigma: float) -> np.ndarray:

@@ -8,7 +8,8 @@ import torch
 from known_transforms import about_the_middle, errors_in, landmark_error, largest_error
 from safetensors.torch import load_file, save_file
 
-from fundus_helpers import METHODS, transforms
+from fundus_helpers import METHODS, loading, transforms
+from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
 from fundus_helpers.methods import learned
 from fundus_helpers.methods.learned import training, weights
 from fundus_helpers.methods.learned.canvas import put_on_canvas
@@ -86,6 +87,14 @@ def _two(losses):
         yield from losses(generator)
 
     return interrupted
+
+
+def test_pairs_do_not_depend_on_the_number_of_processes(monkeypatch):
+    for name, few in {"NEAR_STEPS": 4, "NEAR_PAIRS": 1, "PAIRS_OF_A_PAINTER": 2}.items():
+        monkeypatch.setattr(training, name, few)
+    one, two = (learned.train_near(epochs=1, cores=cores, shown=False) for cores in (1, 2))
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[name]), name
 
 
 def test_training_lowers_the_loss_of_both_networks(monkeypatch):
@@ -207,3 +216,32 @@ def test_the_field_follows_votes_and_fades_where_there_are_none():
     assert np.abs(found - bump).mean() < 0.25
     nothing = learned.smooth_field(learned.Votes(points, noisy, 0 * weights))
     assert not nothing.any()
+
+
+def test_a_wider_average_is_kept_where_no_vote_counts():
+    axis = np.arange(48) * 16 + 7.5
+    points = np.stack(np.meshgrid(axis, axis), axis=2)
+    steps = np.full((48, 48, 2), 1.0, np.float32)
+    weights = np.ones((48, 48), np.float32)
+    steps[20:28, 20:28], weights[20:28, 20:28] = [6.0, 0.0], 0.01  # the border of a lesion
+    found = learned.smooth_field(learned.Votes(points, steps, weights))
+    assert np.abs(found - 1).max() < 0.5
+
+
+@pytest.mark.parametrize("look", ["demo_autofluorescence", "demo_colour"])
+def test_the_border_of_a_growing_lesion_is_not_followed(tmp_path, look):
+    folder = make_demo_eye(tmp_path, look, seed=11)
+    truth = read_truth(folder)
+    first, *later = [visit["file"] for visit in truth["visits"] if visit["usable"]][:4]
+    images = {
+        name: loading.single_channel(loading.read_photograph(folder / name))
+        for name in (first, *later)
+    }
+    for name in later:
+        lesion = loading.read_photograph(folder / "truth" / f"lesion_{name}") > 0
+        found = METHODS["voxelmorph"](images[first], images[name])
+        carried, exact = (
+            transforms.warp_mask(lesion, transform).sum()
+            for transform in (found, true_transform(truth, first, name))
+        )
+        assert carried == pytest.approx(exact, rel=0.02)

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "train_near",
             "train_wide",
         ],
+        "vessels": ["Vessels"],
         "votes": ["Votes", "look", "refit"],
         "weights": ["Trained", "load_trained", "save_trained", "trained"],
     },

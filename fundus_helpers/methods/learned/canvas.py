@@ -1,6 +1,6 @@
 """A pair of photographs on the square canvas that the networks see."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -38,15 +38,18 @@ class Canvas:
     moving_shape: tuple[int, int]
     factors: tuple[float, float]
     alike: bool = True
+    _coarser: dict[int, tuple[Stack, Stack]] = field(default_factory=dict, repr=False)
 
     def negative(self) -> "Canvas":
         """Return the pair with the negative of the moving photograph."""
         moving = Stack(-self.moving.images, self.moving.masks)
-        return replace(self, moving=moving, alike=False)
+        return replace(self, moving=moving, alike=False, _coarser={})
 
     def sides_at(self, size: int) -> tuple[Stack, Stack]:
-        """Return both photographs on a coarser canvas."""
-        return self.fixed.at(size), self.moving.at(size)
+        """Return both photographs on a coarser canvas. They are kept for another look."""
+        if size not in self._coarser:
+            self._coarser[size] = self.fixed.at(size), self.moving.at(size)
+        return self._coarser[size]
 
 
 def put_on_canvas(pair: Pair) -> Canvas:

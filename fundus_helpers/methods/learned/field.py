@@ -1,4 +1,4 @@
-"""The smooth field that is left after a homography, from votes."""
+"""The smooth field that is left after a homography, from votes on the vessels."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,10 @@ import numpy as np
 from fundus_helpers import transforms
 from fundus_helpers.methods.learned.votes import Mapping, Votes
 
-# Standard deviation of the blur, in cells of the votes, for smoothness 1.
-WIDTH = 1.5
-# The weight of no displacement at all, as a share of that of usual votes.
-REST = 0.01
+# Standard deviations of the averages, in cells of the votes, from wide to narrow, for smoothness 1.
+WIDTHS = (8.0, 4.0, 2.0, 1.5)
+# The weight of a wider average in a narrower one, as a share of the mean weight of the votes.
+HOLD = 0.3
 # Votes this far from the trend, in pixels of the finest canvas, count a quarter.
 SCALE = 3.0
 
@@ -17,14 +17,14 @@ SCALE = 3.0
 def smooth_field(votes: Votes, smoothness: float = 1.0) -> np.ndarray:
     """Average votes to a smooth field.
 
-    A second-degree polynomial fits all votes. What it leaves is averaged by precision over the
-    neighbourhood, and fades where there are no votes.
+    A second-degree polynomial fits all votes. What it leaves is averaged by weight, over narrower
+    and narrower neighbourhoods. Where few votes count, the wider average is kept.
 
     Parameters
     ----------
     votes : Votes
     smoothness : float
-        Factor of the width of the average.
+        Factor of the widths of the averages.
 
     Returns
     -------
@@ -43,13 +43,18 @@ def smooth_field(votes: Votes, smoothness: float = 1.0) -> np.ndarray:
         trend = terms @ solution
         left = np.linalg.norm(votes.steps - trend, axis=2)
         weights = votes.weights / (1 + (left / SCALE) ** 2) ** 2
-    sigma = WIDTH * smoothness
-    weight = weights.astype(np.float32)
-    rest = (votes.steps - trend).astype(np.float32) * weight[..., None]
-    total = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    rest = cv2.GaussianBlur(rest, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-    floor = REST * float(np.median(votes.weights[known]))
-    return (trend + rest / (total + floor)[..., None]).astype(np.float32)
+    weight = weights.astype(np.float32)[..., None]
+    rest, hold = (votes.steps - trend).astype(np.float32), HOLD * float(weight[known].mean())
+    field = np.zeros_like(rest)
+    for width in WIDTHS:
+        total, left = (_blurred(part, width * smoothness) for part in (weight, rest * weight))
+        field = (left + hold * field) / (total + hold)
+    return (trend + field).astype(np.float32)
+
+
+def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return blurred.reshape(values.shape)
 
 
 class Bent:

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 
 from fundus_helpers.methods.learned.canvas import SIZE, nodes, places_of, put_on_canvas
-from fundus_helpers.methods.learned.field import Bent
 from fundus_helpers.methods.learned.networks import NearNetwork
 from fundus_helpers.methods.learned.painting.pairs import near_places
-from fundus_helpers.methods.learned.registration import FINE, FINEST, find_homography
-from fundus_helpers.methods.learned.votes import look
+from fundus_helpers.methods.learned.registration import find_field, find_homography
 from fundus_helpers.methods.learned.weights import Trained, trained
 from fundus_helpers.methods.networks.batches import check_pairs
 from fundus_helpers.methods.networks.tensors import Stack, pixel_places, sample
@@ -109,9 +107,7 @@ def _registered(
     """Return both photographs on the canvas of the fixed one, as `voxelmorph` registers them."""
     canvas = put_on_canvas(prepare_pair(fixed, moving, fixed_mask, moving_mask))
     canvas, model = find_homography(canvas, networks)
-    bent = model
-    for size in (FINE, FINEST):
-        bent = Bent(bent, look(networks.near, canvas, bent, size, both_ways=True))
+    bent = find_field(canvas, networks, model)
     return canvas.fixed, canvas.moving.warped(places_of(bent(nodes(SIZE)), SIZE))
 
 

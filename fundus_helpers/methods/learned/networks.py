@@ -5,6 +5,8 @@ near network compares each cell with the cells around it, in photographs that ar
 registered. Both know the retina by the features that an encoder computes for each cell.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -14,6 +16,10 @@ from fundus_helpers.methods.networks.tensors import Stack, pixel_places
 
 IMPOSSIBLE = -100.0  # the logarithm of the chance of a place that cannot be seen
 ASKED = 256  # cells of a pair that the training of the wide network asks
+# Rows of cells that the near network compares at a time. They fit into the cache of a processor.
+BAND = 32
+
+Votes = tuple[torch.Tensor, torch.Tensor]
 
 
 class Encoder(nn.Module):
@@ -166,24 +172,41 @@ class NearNetwork(nn.Module):
         precision : float32 tensor, shape (n, 1, h, w)
             Logarithm of one over the error that is expected, in cells.
         """
-        return self._votes(self._likeness(fixed, moving))
+        return self._in_bands(self._one_way, fixed, moving)
 
     def both_ways(self, fixed: Stack, moving: Stack) -> tuple[torch.Tensor, torch.Tensor]:
         """Compute the mean of the votes from fixed to moving points, and of those back, reversed.
 
         The features are compared once. For two equal photographs all votes are exactly zero.
         """
-        likeness = self._likeness(fixed, moving)
+        return self._in_bands(self._there_and_back, fixed, moving)
+
+    def _in_bands(
+        self, compare: Callable[[torch.Tensor, torch.Tensor], Votes], fixed: Stack, moving: Stack
+    ) -> Votes:
+        """Compare the features of the photographs, some rows of cells at a time."""
+        features = self.encoder(fixed), self.encoder(moving)
+        reach, parts = 2 * self.RADIUS + 1, []  # rows that the votes of a cell depend on
+        for top in range(0, features[0].shape[2], BAND):
+            above = min(top, reach)
+            rows = slice(top - above, top + BAND + reach)
+            found = compare(*(side[:, :, rows] for side in features))
+            parts.append([values[:, :, above : above + BAND] for values in found])
+        votes, precision = (torch.cat(bands, dim=2) for bands in zip(*parts, strict=True))
+        return votes, precision
+
+    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> Votes:
+        return self._votes(neighbour_likeness(fixed, moving, self.RADIUS))
+
+    def _there_and_back(self, fixed: torch.Tensor, moving: torch.Tensor) -> Votes:
+        likeness = neighbour_likeness(fixed, moving, self.RADIUS)
         there, back = self._votes(likeness), self._votes(self._reversed(likeness))
         weights = [precision.exp() for _, precision in (there, back)]
         total = weights[0] + weights[1]
         votes = (there[0] * weights[0] - back[0] * weights[1]) / total
         return votes, (total / 2).log()
 
-    def _likeness(self, fixed: Stack, moving: Stack) -> torch.Tensor:
-        return neighbour_likeness(self.encoder(fixed), self.encoder(moving), self.RADIUS)
-
-    def _votes(self, likeness: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _votes(self, likeness: torch.Tensor) -> Votes:
         chance = torch.softmax(self.sharpness.exp() * likeness, dim=1)
         votes = torch.einsum("nkhw,ck->nchw", chance, self.offsets)
         return votes, self.trust(likeness).clamp(-4, 4)

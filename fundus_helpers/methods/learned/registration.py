@@ -26,6 +26,7 @@ from fundus_helpers.transforms.transform import RegistrationError
 
 if TYPE_CHECKING:
     from fundus_helpers.methods.learned.canvas import Canvas
+    from fundus_helpers.methods.learned.field import Bent
     from fundus_helpers.methods.learned.weights import Trained
 
 # The canvases on which the near network looks, in pixels.
@@ -119,7 +120,8 @@ def voxelmorph(
 
     Balakrishnan et al., *VoxelMorph: a learning framework for deformable medical image
     registration*, IEEE TMI 2019, doi:10.1109/TMI.2019.2897538. Here, the field is the mean of the
-    votes of the near network, weighted by their precision.
+    votes of the near network on the vessels, weighted by their precision. The border of a lesion
+    has no vote, since it moves as the lesion grows.
 
     Parameters
     ----------
@@ -147,10 +149,8 @@ def voxelmorph(
 
     def register(pair: Pair) -> tuple[sitk.Transform, bool]:
         canvas, model = _homography(pair, start, 1, trained)
-        near = _networks(trained).near
-        for size in (FINE,) * (looks > 0) + (FINEST,) * looks:
-            votes = learned.look(near, canvas, model, size, both_ways=True)
-            model = learned.Bent(model, votes, smoothness)
+        if looks > 0:
+            model = find_field(canvas, _networks(trained), model, looks, smoothness)
         return _finished(model, canvas, pair), canvas.alike
 
     return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
@@ -229,6 +229,34 @@ def find_homography(
     for size in (*COARSE, *(FINE,) * looks):
         model = learned.refit(learned.look(found.near, canvas, model, size), model, size)
     return canvas, model
+
+
+def find_field(
+    canvas: "Canvas",
+    found: "Trained",
+    model: RadialHomography,
+    looks: int = 1,
+    smoothness: float = 1.0,
+) -> "Bent":
+    """Find the smooth field that a homography leaves on the vessels.
+
+    Parameters
+    ----------
+    canvas, found, model
+        See `find_homography`.
+    looks, smoothness
+        See `voxelmorph`.
+
+    Returns
+    -------
+    Bent
+        Maps points of the fixed photograph to the moving one, in pixels of the canvas.
+    """
+    vessels, bent = learned.Vessels.of(canvas), model
+    for size in (FINE, *(FINEST,) * looks):
+        votes = learned.look(found.near, canvas, bent, size, both_ways=True)
+        bent = learned.Bent(bent, vessels.weighted(votes, bent), smoothness)
+    return bent
 
 
 def _as_homography(transform: sitk.Transform, canvas: "Canvas") -> RadialHomography:

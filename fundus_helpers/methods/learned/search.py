@@ -65,9 +65,9 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
     """
     near, starts, most = NEAR * network.STRIDE * SIZE / network.SIZE, [], 0
     with torch.no_grad():
-        fixed = network.described(canvas.fixed.at(network.SIZE))
+        fixed = network.described(canvas.sides_at(network.SIZE)[0])
         for side in (canvas, canvas.negative()):
-            moving = network.described(side.moving.at(network.SIZE))
+            moving = network.described(side.sides_at(network.SIZE)[1])
             chance = network.compared(fixed, moving)[0].exp().numpy()
             matches, chances = _matches(chance, side, network)
             most = max(most, len(matches))

@@ -1,14 +1,21 @@
-"""The training of the networks: painted pairs only, no photograph of a patient."""
+"""The training of the networks: painted pairs only, no photograph of a patient.
 
-from collections.abc import Iterator
+Several painters draw the pairs of an epoch, each with retinas of its own. They may work in several
+processes, beside the network; the pairs are the same for every number of processes.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import torch
+from joblib import Parallel, delayed
 from torch import nn
 
 from fundus_helpers.methods.learned.networks import NearNetwork, WideNetwork
-from fundus_helpers.methods.learned.painting.pairs import Painter, Window
+from fundus_helpers.methods.learned.painting.pairs import Batch, Painter, Window
 from fundus_helpers.methods.learned.painting.photograph import USUAL
+from fundus_helpers.methods.networks.tensors import one_thread
 from fundus_helpers.methods.networks.training import Losses, Stage, train
 
 # Steps of an epoch, and pairs of a step.
@@ -17,10 +24,17 @@ NEAR_STEPS, NEAR_PAIRS = 300, 6
 NEAR_WINDOW = 224  # pixels
 # Sides in pixels of the canvases on which the near network is used, from coarse to fine.
 CANVASES = (256, 384, 768)
+PAIRS_OF_A_PAINTER = 240
 
 
 def train_wide(
-    *, epochs: int = 34, seed: int = 0, checkpoint: Path | str | None = None, shown: bool = True
+    *,
+    epochs: int = 34,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+    cores: int = 1,
+    device: str | None = None,
+    shown: bool = True,
 ) -> WideNetwork:
     """Train the network that finds photographs far apart, in about 45 minutes on one core.
 
@@ -28,22 +42,35 @@ def train_wide(
     ----------
     epochs : int
         Passes of 100 steps with 12 new pairs each.
-    seed, checkpoint, shown
+    seed, checkpoint
         See `networks.train`.
+    cores : int
+        Processes that paint pairs. 1: this process does both, first one, then the other.
+    device : str, optional
+        ``cpu`` or ``cuda``; None: a GPU if there is one.
+    shown : bool
+        Show a progress bar.
     """
-    network = _started(WideNetwork, seed)
+    device = _device(device)
+    network = _started(WideNetwork, seed).to(device)
+    windows = [Window(network.SIZE, network.SIZE / USUAL)] * WIDE_STEPS
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        painter, window = _painter(generator), Window(network.SIZE, network.SIZE / USUAL)
-        for _ in range(WIDE_STEPS):
-            pairs = painter.wide(window, WIDE_PAIRS)
+        for pairs in _painted("wide", windows, WIDE_PAIRS, generator, cores):
+            pairs = pairs.to(device)
             yield network.loss(pairs.fixed, pairs.moving, pairs.truth, generator)
 
     return _trained(network, "wide", losses, epochs, seed, checkpoint, shown)
 
 
 def train_near(
-    *, epochs: int = 26, seed: int = 0, checkpoint: Path | str | None = None, shown: bool = True
+    *,
+    epochs: int = 26,
+    seed: int = 0,
+    checkpoint: Path | str | None = None,
+    cores: int = 1,
+    device: str | None = None,
+    shown: bool = True,
 ) -> NearNetwork:
     """Train the network that corrects what is nearly registered, in about 45 minutes on one core.
 
@@ -51,19 +78,25 @@ def train_near(
     ----------
     epochs : int
         Passes of 300 steps with 6 new pairs each.
-    seed, checkpoint, shown
-        See `networks.train`.
+    seed, checkpoint, cores, device, shown
+        See `train_wide`.
     """
-    network = _started(NearNetwork, seed)
+    device = _device(device)
+    network = _started(NearNetwork, seed).to(device)
+    windows = [
+        Window(NEAR_WINDOW, CANVASES[step % len(CANVASES)] / USUAL) for step in range(NEAR_STEPS)
+    ]
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        painter = _painter(generator)
-        for step in range(NEAR_STEPS):
-            window = Window(NEAR_WINDOW, CANVASES[step % len(CANVASES)] / USUAL)
-            pairs = painter.near(window, NEAR_PAIRS)
+        for pairs in _painted("near", windows, NEAR_PAIRS, generator, cores):
+            pairs = pairs.to(device)
             yield network.loss(pairs.fixed, pairs.moving, pairs.truth)
 
     return _trained(network, "near", losses, epochs, seed, checkpoint, shown)
+
+
+def _device(device: str | None) -> str:
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _started(kind: type[nn.Module], seed: int) -> nn.Module:
@@ -72,8 +105,24 @@ def _started(kind: type[nn.Module], seed: int) -> nn.Module:
         return kind()
 
 
-def _painter(generator: torch.Generator) -> Painter:
-    return Painter(int(torch.randint(2**31, (1,), generator=generator)))
+def _painted(
+    kind: str, windows: Sequence[Window], count: int, generator: torch.Generator, cores: int
+) -> Iterator[Batch]:
+    """Paint the pairs of an epoch, `count` for each window, in the order of the windows."""
+    each = max(PAIRS_OF_A_PAINTER // count, 1)
+    parts = [windows[first : first + each] for first in range(0, len(windows), each)]
+    seeds = torch.randint(2**31, (len(parts),), generator=generator).tolist()
+    tasks = (delayed(_paint)(kind, *task, count) for task in zip(seeds, parts, strict=True))
+    for batches in Parallel(n_jobs=cores, return_as="generator", pre_dispatch="2*n_jobs")(tasks):
+        yield from batches
+
+
+@one_thread()
+def _paint(kind: str, seed: int, windows: Sequence[Window], count: int) -> list[Batch]:
+    cv2.setNumThreads(1)  # a painter that uses several threads hinders the others
+    draw = {"wide": Painter.wide, "near": Painter.near}[kind]
+    painter = Painter(seed)
+    return [draw(painter, window, count) for window in windows]
 
 
 def _trained(
@@ -87,4 +136,4 @@ def _trained(
 ) -> nn.Module:
     stage = Stage(name, epochs, losses, 2e-3, patience=epochs, steepest=1.0)
     network.history = train(network, [stage], seed=seed, checkpoint=checkpoint, shown=shown)
-    return network
+    return network.cpu()

@@ -14,8 +14,8 @@ from fundus_helpers.methods.learned.networks import NearNetwork
 
 Mapping = Callable[[np.ndarray], np.ndarray]
 
-# Votes are averaged over squares of this many cells.
-AVERAGED = 4
+# Votes are averaged over squares of this many pixels of the canvas of the look.
+AVERAGED = 8
 # The weight of a vote falls to one quarter at this distance from the model, in pixels of the
 # canvas of the look.
 SCALE = 1.0
@@ -69,10 +69,10 @@ def look(
         cell = network.STRIDE
         seen = functional.avg_pool2d(fixed.masks * moved.masks, cell) > 0.99
         weights = (2 * precision).exp() * seen  # one over the squared error that is expected
-        total = functional.avg_pool2d(weights, AVERAGED)
-        steps = functional.avg_pool2d(votes * weights, AVERAGED) / total.clamp_min(1e-6)
+        total = functional.avg_pool2d(weights, AVERAGED // cell)
+        steps = functional.avg_pool2d(votes * weights, AVERAGED // cell) / total.clamp_min(1e-6)
     steps = steps[0].permute(1, 2, 0).numpy() * (cell * SIZE / size)
-    wide = cell * AVERAGED * SIZE / size
+    wide = AVERAGED * SIZE / size
     axis = (np.arange(len(steps)) + 0.5) * wide - 0.5
     return Votes(np.stack(np.meshgrid(axis, axis), axis=2), steps, total[0, 0].numpy())
 

@@ -22,7 +22,7 @@ from fundus_helpers.methods.networks.augmentation import Motion, random_places
 from fundus_helpers.methods.networks.tensors import Stack, standardised
 
 # Retinas that are kept at a time; one is replaced by a new one for every few pairs.
-KEPT, PAIRS_PER_RETINA = 24, 24
+KEPT, PAIRS_PER_RETINA = 8, 24
 # A pair is drawn again if less than this share of the fixed photograph is seen by the moving one.
 LEAST_SHARED = 0.12
 
@@ -42,6 +42,10 @@ class Batch:
     fixed: Stack
     moving: Stack
     truth: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Move the tensors to a device."""
+        return Batch(self.fixed.to(device), self.moving.to(device), self.truth.to(device))
 
 
 @dataclass(frozen=True)

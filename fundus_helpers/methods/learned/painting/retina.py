@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 # Side of a retina in its own pixels. A photograph of usual magnification shows about 768 of them.
-SIDE = 1216
+SIDE = 1224
 # The layers are kept at these resolutions, so that small photographs show no aliasing.
 SHRUNK = (1, 2, 3)
 # Cells of the textures in pixels, from grain to clouds.
@@ -77,7 +77,7 @@ def draw_retina(rng: np.random.Generator) -> Retina:
     >>> from fundus_helpers.methods.learned.painting.retina import draw_retina
     >>> retina = draw_retina(np.random.default_rng(0))
     >>> [stack.shape for stack, _ in retina.layers]
-    [(1216, 1216, 4), (608, 608, 4), (405, 405, 4)]
+    [(1224, 1224, 4), (612, 612, 4), (408, 408, 4)]
     """
     centre = rng.uniform(0.1, 0.9, 2) * SIDE
     radius = rng.uniform(38, 75) * np.exp(rng.normal(0, 0.06, 2))
@@ -89,20 +89,19 @@ def draw_retina(rng: np.random.Generator) -> Retina:
         *(texture(SIDE, cell * np.exp(rng.normal(0, 0.25)), rng) for cell in CELLS),
     ]
     layers[TEXTURES[2]] += _draw_choroid(rng)
-    layers = [layer.astype(np.float32) for layer in layers]
-    stacks = np.dstack(layers[:4]), np.dstack(layers[4:])
-    sides = [round(SIDE / factor) for factor in SHRUNK]
-    return Retina(
-        tuple(
-            tuple(cv2.resize(stack, (side, side), None, 0, 0, cv2.INTER_AREA) for stack in stacks)
-            for side in sides
-        )
-    )
+    layers = [layer.astype(np.float32, copy=False) for layer in layers]
+    stacks = cv2.merge(layers[:4]), cv2.merge(layers[4:])
+    return Retina(tuple(tuple(_shrunk(stack, factor) for stack in stacks) for factor in SHRUNK))
+
+
+def _shrunk(stack: np.ndarray, factor: int) -> np.ndarray:
+    side = SIDE // factor
+    return cv2.resize(stack, (side, side), interpolation=cv2.INTER_AREA) if factor > 1 else stack
 
 
 def texture(side: int, cell: float, rng: np.random.Generator) -> np.ndarray:
     """Draw smooth noise with standard deviation of about 1 and grains of `cell` pixels."""
-    coarse = rng.standard_normal((int(side / cell) + 4,) * 2).astype(np.float32)
+    coarse = rng.standard_normal((int(side / cell) + 2,) * 2).astype(np.float32)
     coarse = cv2.GaussianBlur(coarse, (0, 0), 0.5) / np.float32(0.55)
     wide = (max(round(len(coarse) * cell), side),) * 2
     return cv2.resize(coarse, wide, interpolation=cv2.INTER_CUBIC)[:side, :side]
@@ -165,12 +164,18 @@ def _painted(
 
 def _draw_disc(centre: np.ndarray, radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the optic disc (0 to 1) with its cup."""
-    y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    reach = 1.6 * radius.max()  # beyond, the disc is darker than 1/1000
+    (left, top), (right, bottom) = (
+        np.clip(centre + side * reach, 0, SIDE).astype(int) for side in (-1, 1)
+    )
+    y, x = np.ogrid[top:bottom, left:right]
     away = np.hypot((x - centre[0]) / radius[0], (y - centre[1]) / radius[1])
-    disc = 1 / (1 + np.exp(np.clip((away - 1) / rng.uniform(0.02, 0.08), -30, 30)))
-    shift = (centre + radius * rng.uniform(-0.25, 0.25, 2)).astype(np.float32)
-    cup = np.exp(-(((x - shift[0]) ** 2 + (y - shift[1]) ** 2) / (0.45 * radius.mean()) ** 2))
-    return disc * (0.6 + 0.4 * cup)
+    disc = 1 / (1 + np.exp((away - 1) / rng.uniform(0.02, 0.08)))
+    shift = centre + radius * rng.uniform(-0.25, 0.25, 2)
+    cup = np.exp(-((x - shift[0]) ** 2 + (y - shift[1]) ** 2) / (0.45 * radius.mean()) ** 2)
+    canvas = np.zeros((SIDE, SIDE), np.float32)
+    canvas[top:bottom, left:right] = disc * (0.6 + 0.4 * cup)
+    return canvas
 
 
 def _draw_spots(rng: np.random.Generator) -> np.ndarray:
