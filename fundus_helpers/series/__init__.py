@@ -26,7 +26,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "method_table",
             "outcome_records",
         ],
-        "photographs": ["RegisteredPhotographs", "clear_saved", "register_photographs"],
+        "photographs": [
+            "RegisteredPhotographs",
+            "clear_saved",
+            "register_pairs",
+            "register_photographs",
+        ],
         "registering": [
             "Registration",
             "by_way_of_frame",

@@ -1,21 +1,27 @@
 """Registration of two photographs in one call: transform, verdict and registered photograph."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.files import written_beside
 from fundus_helpers.loading.light import field_of_view
-from fundus_helpers.loading.photographs import read_photograph, save_photograph
+from fundus_helpers.loading.photographs import (
+    UnusableImageError,
+    read_photograph,
+    save_photograph,
+)
 from fundus_helpers.loading.values import ValueRanges, resize, single_channel
 from fundus_helpers.methods import METHODS
 from fundus_helpers.methods.knobs import check_choice
 from fundus_helpers.metrics.verdict import FAILED, Verdict, judge
+from fundus_helpers.progress import progress
 from fundus_helpers.series.registering import Registration, register_visit
 
 # What `RegisteredPhotographs.save` writes, with every ending that it may have.
@@ -206,6 +212,72 @@ def register_photographs(
         photographs[1], transform, shape, interpolation=interpolation
     )
     return RegisteredPhotographs(transform, verdict, image, factors[0])
+
+
+def register_pairs(
+    pairs: Sequence[tuple[Path | str, Path | str]],
+    method: str = "keypoints",
+    *,
+    jobs: int = -1,
+    shown: bool = True,
+    **knobs: object,
+) -> Iterator[RegisteredPhotographs]:
+    """Register many pairs of photographs, several at a time.
+
+    Parameters
+    ----------
+    pairs : sequence of (fixed, moving)
+        Files that `loading.read_photograph` accepts.
+    method : str
+        A name in `fundus_helpers.METHODS`.
+    jobs : int
+        Number of processes; -1: one per core. The results do not depend on it.
+    shown : bool
+        Show a progress bar.
+    **knobs
+        Parameters of `register_photographs` and of the method.
+
+    Yields
+    ------
+    RegisteredPhotographs
+        One per pair, in the order of the pairs. A pair that cannot be registered, or a file that is
+        not a photograph, gets the verdict ``failed`` with the reason; the others go on.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method or channel.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import fundus_helpers as fh
+    >>> from skimage import data, io
+    >>> retina = data.retina()[::4, ::4]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first, second, missing = (Path(folder, name) for name in ("1.png", "2.png", "3.png"))
+    ...     io.imsave(first, retina)
+    ...     io.imsave(second, np.roll(retina, (5, 8), axis=(0, 1)))
+    ...     pairs = [(first, missing), (first, second)]
+    ...     done = list(fh.series.register_pairs(pairs, "voxelmorph", jobs=1, shown=False))
+    >>> [each.verdict.status for each in done]
+    ['failed', 'accepted']
+    """
+    check_choice("method", method, METHODS)
+    tasks = [joblib.delayed(_register_or_fail)(*pair, method, knobs) for pair in pairs]
+    done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    yield from progress(done, "pairs", len(tasks), shown=shown)
+
+
+def _register_or_fail(
+    fixed: Path | str, moving: Path | str, method: str, knobs: dict[str, object]
+) -> RegisteredPhotographs:
+    try:
+        return register_photographs(fixed, moving, method, **knobs)
+    except UnusableImageError as error:
+        return RegisteredPhotographs(None, Verdict(FAILED, (str(error),)), None, 1.0)
 
 
 def _register(

@@ -17,7 +17,7 @@ from fundus_helpers.loading.light import normalise_illumination
 from fundus_helpers.loading.photographs import UnusableImageError, read_photograph
 from fundus_helpers.loading.values import single_channel
 from fundus_helpers.results.pair import PICTURES
-from fundus_helpers.series.photographs import register_photographs
+from fundus_helpers.series.photographs import register_pairs, register_photographs
 
 MATRIX = about_the_middle(4, shift=(6, -3))
 
@@ -43,6 +43,26 @@ def test_points_map_between_the_files_as_they_are(files):
     )
     assert np.abs(transforms.map_points(done.transform, points) - expected).max() < 1
     assert done.verdict.status == "accepted"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_many_pairs_are_registered_as_each_alone_and_a_bad_file_stops_none(files, tmp_path, jobs):
+    (broken := tmp_path / "broken.png").write_bytes(b"no photograph")
+    pairs = [(files / "fixed.png", each) for each in (broken, files / "moving.png")]
+    pairs += [(tmp_path / "missing.png", files / "moving.png"), pairs[1]]
+    done = list(register_pairs(pairs, "voxelmorph", jobs=jobs, shown=False, both_ways=False))
+    assert [each.verdict.status for each in done] == ["failed", "accepted", "failed", "accepted"]
+    assert "broken.png" in done[0].verdict.reasons[0]
+    assert "missing.png" in done[2].verdict.reasons[0]
+    alone = register_photographs(*pairs[1], "voxelmorph", both_ways=False)
+    points = np.array([[80.0, 90], [170, 100]])
+    for each in (done[1], done[3]):
+        found, expected = (
+            transforms.map_points(t, points) for t in (each.transform, alone.transform)
+        )
+        assert np.abs(found - expected).max() < 1e-6
+    with pytest.raises(ValueError, match="magic"):
+        next(register_pairs(pairs, "magic"))
 
 
 def test_a_start_is_in_pixels_of_the_files_and_works_both_ways(files):
