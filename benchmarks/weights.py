@@ -1,8 +1,8 @@
 """Train the networks of the package anew, from painted retinas, and write their card.
 
-The training needs about an hour on two cores. On more cores, or with a GPU, several processes paint
-the pairs. It continues where it was stopped: the checkpoints are kept until the weights are
-written. To keep the old weights, copy them first.
+The training needs about an hour on two cores. On more cores, several processes paint the pairs. A
+GPU is used if there is one. The training continues where it was stopped: the checkpoints are kept
+until the weights are written. To keep the old weights, copy them first.
 """
 
 import argparse
@@ -61,8 +61,8 @@ def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> tu
     begin = time.perf_counter()
     teach = {"wide": learned.train_wide, "near": learned.train_near}[kind]
     epochs = max(1, round(share * teach.__kwdefaults__["epochs"]))
-    known = {"epochs": epochs, "seed": seed, "checkpoint": folder / f"{kind}_{seed}.pt"}
-    network = teach(**known, cores=painters)
+    checkpoint = folder / f"{kind}_{seed}.pt"
+    network = teach(epochs=epochs, seed=seed, checkpoint=checkpoint, painters=painters)
     return network, (time.perf_counter() - begin) / 60
 
 
@@ -101,7 +101,7 @@ def write_card(wide: object, near: object, seed: int, minutes: float, fire: str 
 
 
 def main() -> None:
-    """Train both networks side by side, write the weights and the card, print the card."""
+    """Train both networks, write the weights and the card, print the card."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fire", help="folder of FIRE, or of pairs.csv, to measure the result")
     parser.add_argument("--seed", type=int, default=0)
@@ -118,7 +118,7 @@ def main() -> None:
         taught = joblib.Parallel(n_jobs=cores)(tasks)
     (wide, wide_minutes), (near, near_minutes) = taught
     save_trained(Trained(wide, near), FILE)
-    minutes = max(wide_minutes, near_minutes) if cores <= 2 else wide_minutes + near_minutes
+    minutes = max(wide_minutes, near_minutes) if cores == 2 else wide_minutes + near_minutes
     sys.stdout.write(write_card(wide, near, options.seed, minutes, options.fire))
     for kind in KINDS:  # nothing else of the user's folder is deleted
         (options.checkpoints / f"{kind}_{options.seed}.pt").unlink()

@@ -330,7 +330,8 @@ def _compare_in_place(fixed: np.ndarray, moving: np.ndarray) -> _InPlace:
 def _compare_displaced(in_place: _InPlace, alike: np.ndarray, count: int) -> _Windows | None:
     """Compare windows after displacements; None if those that stand still are too few to disturb.
 
-    Those that are `alike` in place may stand still. With every displacement fewer of them remain.
+    Those that are `alike` in place may stand still. Each displacement can only remove some of them,
+    so the comparison may end early.
     """
     if alike.sum() <= LEAST_SPOTS_SHARE * count:
         return None

@@ -231,22 +231,23 @@ def register_pairs(
     method : str
         A name in `fundus_helpers.METHODS`.
     jobs : int
-        Number of processes; -1: one per core. The results do not depend on it.
+        Number of processes; -1: one per core. The results are the same for every number.
     shown : bool
         Show a progress bar.
     **knobs
         Parameters of `register_photographs` and of the method.
 
-    Yields
-    ------
-    RegisteredPhotographs
-        One per pair, in the order of the pairs. A pair that cannot be registered, or a file that is
-        not a photograph, gets the verdict ``failed`` with the reason; the others go on.
+    Returns
+    -------
+    iterator of RegisteredPhotographs
+        One per pair, in the order of the pairs. The registration begins when it is iterated over. A
+        pair that cannot be registered, or a file that is not a photograph, gets the verdict
+        ``failed`` with the reason; the others go on.
 
     Raises
     ------
     ValueError
-        For an unknown method or channel.
+        For an unknown method.
 
     Examples
     --------
@@ -267,8 +268,12 @@ def register_pairs(
     """
     check_choice("method", method, METHODS)
     tasks = [joblib.delayed(_register_or_fail)(*pair, method, knobs) for pair in pairs]
-    done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    yield from progress(done, "pairs", len(tasks), shown=shown)
+
+    def registered() -> Iterator[RegisteredPhotographs]:
+        done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
+        yield from progress(done, "pairs", len(tasks), shown=shown)
+
+    return registered()
 
 
 def _register_or_fail(
@@ -277,7 +282,10 @@ def _register_or_fail(
     try:
         return register_photographs(fixed, moving, method, **knobs)
     except UnusableImageError as error:
-        return RegisteredPhotographs(None, Verdict(FAILED, (str(error),)), None, 1.0)
+        reason = str(error)
+    except Exception as error:  # any error: one pair must not stop the others
+        reason = f"{type(error).__name__}: {error}"
+    return RegisteredPhotographs(None, Verdict(FAILED, (reason,)), None, 1.0)
 
 
 def _register(

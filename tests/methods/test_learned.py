@@ -92,7 +92,10 @@ def _two(losses):
 def test_pairs_do_not_depend_on_the_number_of_processes(monkeypatch):
     for name, few in {"NEAR_STEPS": 4, "NEAR_PAIRS": 1, "PAIRS_OF_A_PAINTER": 2}.items():
         monkeypatch.setattr(training, name, few)
-    one, two = (learned.train_near(epochs=1, cores=cores, shown=False) for cores in (1, 2))
+    one, two = (
+        learned.train_near(epochs=1, painters=painters, device="cpu", shown=False)
+        for painters in (1, 2)
+    )
     for name, tensor in one.state_dict().items():
         assert torch.equal(tensor, two.state_dict()[name]), name
 
@@ -221,11 +224,29 @@ def test_the_field_follows_votes_and_fades_where_there_are_none():
 def test_a_wider_average_is_kept_where_no_vote_counts():
     axis = np.arange(48) * 16 + 7.5
     points = np.stack(np.meshgrid(axis, axis), axis=2)
-    steps = np.full((48, 48, 2), 1.0, np.float32)
-    weights = np.ones((48, 48), np.float32)
+    bump = np.exp(-(((points - 375) / 200) ** 2).sum(2))[..., None] * [2.0, -1.0]
+    steps, weights = bump.astype(np.float32), np.ones((48, 48), np.float32)
     steps[20:28, 20:28], weights[20:28, 20:28] = [6.0, 0.0], 0.01  # the border of a lesion
     found = learned.smooth_field(learned.Votes(points, steps, weights))
-    assert np.abs(found - 1).max() < 0.5
+    wrong = np.linalg.norm(found - bump, axis=2)[20:28, 20:28]
+    assert wrong.max() < 0.7
+
+
+def test_votes_count_on_vessels_dark_or_bright_and_not_at_all_where_there_are_none(retina):
+    axis = np.arange(96) * 8 + 3.5
+    points = np.stack(np.meshgrid(axis, axis), axis=2)
+    even = np.ones((96, 96), np.float32)
+    votes = learned.Votes(points, np.zeros((96, 96, 2), np.float32), even)
+    weights = {}
+    for name, image in {"dark": retina, "bright": 1 - retina}.items():
+        canvas = put_on_canvas(prepare_pair(image, image))
+        weights[name] = learned.Vessels.of(canvas).weighted(votes, lambda points: points).weights
+        assert weights[name].max() > 0.8 and np.median(weights[name]) < 0.2
+    assert np.corrcoef(weights["dark"].ravel(), weights["bright"].ravel())[0, 1] > 0.95
+    y, x = np.mgrid[:256, :256]
+    plain = np.float32(0.5 + 0.1 * np.sin(x / 25) * np.sin(y / 25))  # clouds, no vessel
+    canvas = put_on_canvas(prepare_pair(plain, plain))
+    assert not learned.Vessels.of(canvas).weighted(votes, lambda points: points).weights.any()
 
 
 @pytest.mark.parametrize("look", ["demo_autofluorescence", "demo_colour"])
@@ -233,6 +254,7 @@ def test_the_border_of_a_growing_lesion_is_not_followed(tmp_path, look):
     folder = make_demo_eye(tmp_path, look, seed=11)
     truth = read_truth(folder)
     first, *later = [visit["file"] for visit in truth["visits"] if visit["usable"]][:4]
+    assert len(later) == 3
     images = {
         name: loading.single_channel(loading.read_photograph(folder / name))
         for name in (first, *later)

@@ -62,7 +62,8 @@ def test_many_pairs_are_registered_as_each_alone_and_a_bad_file_stops_none(files
         )
         assert np.abs(found - expected).max() < 1e-6
     with pytest.raises(ValueError, match="magic"):
-        next(register_pairs(pairs, "magic"))
+        register_pairs(pairs, "magic")
+    assert not list(register_pairs([], shown=False))
 
 
 def test_a_start_is_in_pixels_of_the_files_and_works_both_ways(files):

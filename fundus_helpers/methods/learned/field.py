@@ -8,7 +8,7 @@ from fundus_helpers.methods.learned.votes import Mapping, Votes
 
 # Standard deviations of the averages, in cells of the votes, from wide to narrow, for smoothness 1.
 WIDTHS = (8.0, 4.0, 2.0, 1.5)
-# The weight of a wider average in a narrower one, as a share of the mean weight of the votes.
+# How strongly a wider average holds the narrower one, as a share of the mean weight of the votes.
 HOLD = 0.3
 # Votes this far from the trend, in pixels of the finest canvas, count a quarter.
 SCALE = 3.0
@@ -47,8 +47,8 @@ def smooth_field(votes: Votes, smoothness: float = 1.0) -> np.ndarray:
     rest, hold = (votes.steps - trend).astype(np.float32), HOLD * float(weight[known].mean())
     field = np.zeros_like(rest)
     for width in WIDTHS:
-        total, left = (_blurred(part, width * smoothness) for part in (weight, rest * weight))
-        field = (left + hold * field) / (total + hold)
+        total, step = (_blurred(part, width * smoothness) for part in (weight, rest * weight))
+        field = (step + hold * field) / (total + hold)
     return (trend + field).astype(np.float32)
 
 
@@ -58,7 +58,7 @@ def _blurred(values: np.ndarray, sigma: float) -> np.ndarray:
 
 
 class Bent:
-    """A mapping after which votes are followed: points are displaced, then mapped.
+    """A mapping and a smooth field: points are moved by the field first, then mapped.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ from fundus_helpers.transforms.transform import RegistrationError
 WINDOW, WINDOWS, STEPS = 224, 4, 8
 # A window counts if this share of it is seen in both photographs.
 LEAST_SEEN = 0.5
+TRIES = 1000  # before the pairs are refused, because they overlap too little
 
 
 def fine_tune(
@@ -130,7 +131,7 @@ def _window(
     registered: Sequence[tuple[Stack, Stack]], rng: np.random.Generator
 ) -> tuple[Stack, Stack, torch.Tensor]:
     """Cut the same window out of both photographs of a pair, one of them displaced."""
-    while True:
+    for _ in range(TRIES):
         sides = registered[int(rng.integers(len(registered)))]
         sides = sides[::-1] if rng.uniform() < 0.5 else sides
         truth, share = near_places(WINDOW, rng), WINDOW / SIZE
@@ -145,3 +146,7 @@ def _window(
         )
         if (fixed.masks * moving.masks).mean() > LEAST_SEEN:
             return fixed, moving, truth
+    raise RegistrationError(
+        f"no window of {WINDOW} px of 768 is seen in both photographs of a pair: give pairs that "
+        "overlap more"
+    )

@@ -16,10 +16,10 @@ from fundus_helpers.methods.networks.tensors import Stack, pixel_places
 
 IMPOSSIBLE = -100.0  # the logarithm of the chance of a place that cannot be seen
 ASKED = 256  # cells of a pair that the training of the wide network asks
-# Rows of cells that the near network compares at a time. They fit into the cache of a processor.
+# Rows of cells that the near network compares at a time. So few stay in the cache of the processor.
 BAND = 32
 
-Votes = tuple[torch.Tensor, torch.Tensor]
+RawVotes = tuple[torch.Tensor, torch.Tensor]  # displacements and precision
 
 
 class Encoder(nn.Module):
@@ -182,8 +182,8 @@ class NearNetwork(nn.Module):
         return self._in_bands(self._there_and_back, fixed, moving)
 
     def _in_bands(
-        self, compare: Callable[[torch.Tensor, torch.Tensor], Votes], fixed: Stack, moving: Stack
-    ) -> Votes:
+        self, compare: Callable[[torch.Tensor, torch.Tensor], RawVotes], fixed: Stack, moving: Stack
+    ) -> RawVotes:
         """Compare the features of the photographs, some rows of cells at a time."""
         features = self.encoder(fixed), self.encoder(moving)
         reach, parts = 2 * self.RADIUS + 1, []  # rows that the votes of a cell depend on
@@ -195,10 +195,10 @@ class NearNetwork(nn.Module):
         votes, precision = (torch.cat(bands, dim=2) for bands in zip(*parts, strict=True))
         return votes, precision
 
-    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> Votes:
+    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> RawVotes:
         return self._votes(neighbour_likeness(fixed, moving, self.RADIUS))
 
-    def _there_and_back(self, fixed: torch.Tensor, moving: torch.Tensor) -> Votes:
+    def _there_and_back(self, fixed: torch.Tensor, moving: torch.Tensor) -> RawVotes:
         likeness = neighbour_likeness(fixed, moving, self.RADIUS)
         there, back = self._votes(likeness), self._votes(self._reversed(likeness))
         weights = [precision.exp() for _, precision in (there, back)]
@@ -206,7 +206,7 @@ class NearNetwork(nn.Module):
         votes = (there[0] * weights[0] - back[0] * weights[1]) / total
         return votes, (total / 2).log()
 
-    def _votes(self, likeness: torch.Tensor) -> Votes:
+    def _votes(self, likeness: torch.Tensor) -> RawVotes:
         chance = torch.softmax(self.sharpness.exp() * likeness, dim=1)
         votes = torch.einsum("nkhw,ck->nchw", chance, self.offsets)
         return votes, self.trust(likeness).clamp(-4, 4)

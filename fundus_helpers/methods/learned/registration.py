@@ -120,8 +120,8 @@ def voxelmorph(
 
     Balakrishnan et al., *VoxelMorph: a learning framework for deformable medical image
     registration*, IEEE TMI 2019, doi:10.1109/TMI.2019.2897538. Here, the field is the mean of the
-    votes of the near network on the vessels, weighted by their precision. The border of a lesion
-    has no vote, since it moves as the lesion grows.
+    votes of the near network on the vessels, weighted by their precision. Elsewhere they
+    hardly count: the border of a lesion moves as the lesion grows.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def voxelmorph(
         How often the near network looks at the full resolution, after one look at half of it. Each
         time it corrects what is left. 0: the homography alone.
     smoothness : float in [0.25, 8]
-        Factor of the width over which votes are averaged, 1/64 of the image. Smaller follows finer
-        deformations, and more noise.
+        Factor of the widths over which votes are averaged; the narrowest is 1/64 of the image.
+        Smaller follows finer deformations, and more noise.
     trained : learned.Trained, optional
         See `spatial_transformer`.
 
@@ -242,9 +242,14 @@ def find_field(
 
     Parameters
     ----------
-    canvas, found, model
-        See `find_homography`.
-    looks, smoothness
+    canvas : Canvas
+    found : Trained
+        The networks.
+    model : RadialHomography
+        In pixels of the canvas.
+    looks : int
+        Looks at the full resolution, after one at half of it.
+    smoothness : float
         See `voxelmorph`.
 
     Returns

@@ -24,6 +24,7 @@ NEAR_STEPS, NEAR_PAIRS = 300, 6
 NEAR_WINDOW = 224  # pixels
 # Sides in pixels of the canvases on which the near network is used, from coarse to fine.
 CANVASES = (256, 384, 768)
+# Pairs that a painter draws before its retinas are given up; one task of a process.
 PAIRS_OF_A_PAINTER = 240
 
 
@@ -32,7 +33,7 @@ def train_wide(
     epochs: int = 34,
     seed: int = 0,
     checkpoint: Path | str | None = None,
-    cores: int = 1,
+    painters: int = 1,
     device: str | None = None,
     shown: bool = True,
 ) -> WideNetwork:
@@ -44,8 +45,9 @@ def train_wide(
         Passes of 100 steps with 12 new pairs each.
     seed, checkpoint
         See `networks.train`.
-    cores : int
-        Processes that paint pairs. 1: this process does both, first one, then the other.
+    painters : int
+        Processes that paint pairs, beside this one. 1: this process paints, too, before each part
+        of the training. The pairs do not depend on it.
     device : str, optional
         ``cpu`` or ``cuda``; None: a GPU if there is one.
     shown : bool
@@ -56,7 +58,7 @@ def train_wide(
     windows = [Window(network.SIZE, network.SIZE / USUAL)] * WIDE_STEPS
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for pairs in _painted("wide", windows, WIDE_PAIRS, generator, cores):
+        for pairs in _painted("wide", windows, WIDE_PAIRS, generator, painters):
             pairs = pairs.to(device)
             yield network.loss(pairs.fixed, pairs.moving, pairs.truth, generator)
 
@@ -68,7 +70,7 @@ def train_near(
     epochs: int = 26,
     seed: int = 0,
     checkpoint: Path | str | None = None,
-    cores: int = 1,
+    painters: int = 1,
     device: str | None = None,
     shown: bool = True,
 ) -> NearNetwork:
@@ -78,7 +80,7 @@ def train_near(
     ----------
     epochs : int
         Passes of 300 steps with 6 new pairs each.
-    seed, checkpoint, cores, device, shown
+    seed, checkpoint, painters, device, shown
         See `train_wide`.
     """
     device = _device(device)
@@ -88,7 +90,7 @@ def train_near(
     ]
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
-        for pairs in _painted("near", windows, NEAR_PAIRS, generator, cores):
+        for pairs in _painted("near", windows, NEAR_PAIRS, generator, painters):
             pairs = pairs.to(device)
             yield network.loss(pairs.fixed, pairs.moving, pairs.truth)
 
@@ -106,14 +108,14 @@ def _started(kind: type[nn.Module], seed: int) -> nn.Module:
 
 
 def _painted(
-    kind: str, windows: Sequence[Window], count: int, generator: torch.Generator, cores: int
+    kind: str, windows: Sequence[Window], count: int, generator: torch.Generator, painters: int
 ) -> Iterator[Batch]:
     """Paint the pairs of an epoch, `count` for each window, in the order of the windows."""
     each = max(PAIRS_OF_A_PAINTER // count, 1)
     parts = [windows[first : first + each] for first in range(0, len(windows), each)]
     seeds = torch.randint(2**31, (len(parts),), generator=generator).tolist()
     tasks = (delayed(_paint)(kind, *task, count) for task in zip(seeds, parts, strict=True))
-    for batches in Parallel(n_jobs=cores, return_as="generator", pre_dispatch="2*n_jobs")(tasks):
+    for batches in Parallel(n_jobs=painters, return_as="generator", pre_dispatch="2*n_jobs")(tasks):
         yield from batches
 
 

@@ -57,8 +57,8 @@ def look(
     mapping : callable
         Maps points (x, y) of the fixed photograph, in pixels of the canvas, to moving points.
     size : int
-        Side in pixels of the canvas that is looked at. On a finer one less is left in reach, and
-        votes are more accurate.
+        Side in pixels of the canvas that is looked at. On a finer one, only smaller
+        displacements are found, but more accurately.
     both_ways : bool
         Let the moving photograph vote, too. More accurate, and a third slower.
     """

@@ -21,7 +21,7 @@ from fundus_helpers.methods.learned.painting.retina import SIDE, Retina, draw_re
 from fundus_helpers.methods.networks.augmentation import Motion, random_places
 from fundus_helpers.methods.networks.tensors import Stack, standardised
 
-# Retinas that are kept at a time; one is replaced by a new one for every few pairs.
+# Retinas that a painter keeps; after every 24 pairs, one is replaced by a new one.
 KEPT, PAIRS_PER_RETINA = 8, 24
 # A pair is drawn again if less than this share of the fixed photograph is seen by the moving one.
 LEAST_SHARED = 0.12

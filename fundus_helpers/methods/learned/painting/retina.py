@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 # Side of a retina in its own pixels. A photograph of usual magnification shows about 768 of them.
-SIDE = 1224
+SIDE = 1224  # a multiple of 6, for `SHRUNK`
 # The layers are kept at these resolutions, so that small photographs show no aliasing.
 SHRUNK = (1, 2, 3)
 # Cells of the textures in pixels, from grain to clouds.
@@ -164,7 +164,7 @@ def _painted(
 
 def _draw_disc(centre: np.ndarray, radius: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw the optic disc (0 to 1) with its cup."""
-    reach = 1.6 * radius.max()  # beyond, the disc is darker than 1/1000
+    reach = 1.6 * radius.max()  # beyond, the value of the disc is below 1/1000
     (left, top), (right, bottom) = (
         np.clip(centre + side * reach, 0, SIDE).astype(int) for side in (-1, 1)
     )
