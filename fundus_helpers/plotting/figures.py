@@ -212,7 +212,7 @@ def flows(
 def error_bars(ax: Axes, errors: Mapping[str, Sequence[float]], *, unit: str = "px") -> Axes:
     """Draw the errors of several methods on a logarithmic axis, with their means.
 
-    There is one dot per visit, and a bar at the mean of each method.
+    There is one dot per visit, and a bar at the mean of each method, whose value is on the right.
 
     Parameters
     ----------
@@ -227,11 +227,12 @@ def error_bars(ax: Axes, errors: Mapping[str, Sequence[float]], *, unit: str = "
         jitter = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else 0
         ax.plot(values, row + jitter, "o", color="0.55", markersize=4)
         ax.plot([np.nanmean(values)] * 2, [row - 0.3, row + 0.3], color="tab:blue", linewidth=3)
-        ax.annotate(f" {np.nanmean(values):.2f}", (np.nanmean(values), row + 0.3), fontsize=9)
+        beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
+        ax.text(1.01, row, f"{np.nanmean(values):.2f}", **beside)
     ax.set_yticks(range(len(errors)), list(errors))
     ax.invert_yaxis()
     ax.set_xscale("log")
-    ax.set_xlabel(f"landmark error ({unit}); one dot per visit, bar: mean")
+    ax.set_xlabel(f"landmark error ({unit}); one dot per visit, bar and number: mean")
     return ax
 
 
