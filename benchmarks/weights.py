@@ -56,14 +56,12 @@ Another training: `make weights` (`SEED=1` for another seed, `FIRE=folder` for t
 """
 
 
-def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> tuple[object, float]:
-    """Train one network; return it, and the minutes that it took in this call."""
-    begin = time.perf_counter()
+def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> object:
+    """Train one network."""
     teach = {"wide": learned.train_wide, "near": learned.train_near}[kind]
     epochs = max(1, round(share * teach.__kwdefaults__["epochs"]))
     checkpoint = folder / f"{kind}_{seed}.pt"
-    network = teach(epochs=epochs, seed=seed, checkpoint=checkpoint, painters=painters)
-    return network, (time.perf_counter() - begin) / 60
+    return teach(epochs=epochs, seed=seed, checkpoint=checkpoint, painters=painters)
 
 
 def measure(fire: str | None) -> str:
@@ -109,16 +107,15 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs, for a trial")
     options = parser.parse_args()
     options.checkpoints.mkdir(parents=True, exist_ok=True)
-    cores = joblib.cpu_count()
+    cores, begin = joblib.cpu_count(), time.perf_counter()
     given = options.checkpoints, options.seed, options.share
     if cores > 2:  # one network after the other, each with painters in other processes
-        taught = [train(kind, *given, cores - 1) for kind in KINDS]
+        wide, near = [train(kind, *given, cores - 1) for kind in KINDS]
     else:  # each network paints its own pairs
         tasks = [joblib.delayed(train)(kind, *given, 1) for kind in KINDS]
-        taught = joblib.Parallel(n_jobs=cores)(tasks)
-    (wide, wide_minutes), (near, near_minutes) = taught
+        wide, near = joblib.Parallel(n_jobs=cores)(tasks)
+    minutes = (time.perf_counter() - begin) / 60
     save_trained(Trained(wide, near), FILE)
-    minutes = max(wide_minutes, near_minutes) if cores == 2 else wide_minutes + near_minutes
     sys.stdout.write(write_card(wide, near, options.seed, minutes, options.fire))
     for kind in KINDS:  # nothing else of the user's folder is deleted
         (options.checkpoints / f"{kind}_{options.seed}.pt").unlink()

@@ -339,6 +339,7 @@ def _compare_displaced(in_place: _InPlace, alike: np.ndarray, count: int) -> _Wi
     step = max(round(STEP * max(fixed.shape)), 1)
     scales = [1 / np.sqrt(variance) for variance in in_place.variances]
     least, most = (np.full(fixed.shape, end, np.float32) for end in (np.inf, -np.inf))
+    windows = _Windows(in_place.alike, least, most, in_place.contrast)
     for shift in itertools.product((-step, 0, step), repeat=2):
         if shift == (0, 0):
             continue
@@ -350,7 +351,6 @@ def _compare_displaced(in_place: _InPlace, alike: np.ndarray, count: int) -> _Wi
         found *= scales[0] * scale
         np.minimum(least, found, out=least)
         np.maximum(most, found, out=most)
-        windows = _Windows(in_place.alike, least, most, in_place.contrast)
         if _too_few(alike & windows.peak, windows, count):
             return None
     return windows

@@ -222,13 +222,14 @@ def error_bars(ax: Axes, errors: Mapping[str, Sequence[float]], *, unit: str = "
     unit : str
         Unit of the errors.
     """
+    beside = ax.get_yaxis_transform()  # x in shares of the width, y in rows
     for row, values in enumerate(errors.values()):
         values = np.asarray(values, float)
         jitter = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else 0
         ax.plot(values, row + jitter, "o", color="0.55", markersize=4)
-        ax.plot([np.nanmean(values)] * 2, [row - 0.3, row + 0.3], color="tab:blue", linewidth=3)
-        beside = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": 9}
-        ax.text(1.01, row, f"{np.nanmean(values):.2f}", **beside)
+        mean = np.nanmean(values)
+        ax.plot([mean] * 2, [row - 0.3, row + 0.3], color="tab:blue", linewidth=3)
+        ax.text(1.01, row, f"{mean:.2f}", transform=beside, va="center", fontsize=9)
     ax.set_yticks(range(len(errors)), list(errors))
     ax.invert_yaxis()
     ax.set_xscale("log")

@@ -42,14 +42,18 @@ class Canvas:
 
     def negative(self) -> "Canvas":
         """Return the pair with the negative of the moving photograph."""
-        moving = Stack(-self.moving.images, self.moving.masks)
-        return replace(self, moving=moving, alike=False, _coarser={})
+        coarser = {size: (side, _negative(other)) for size, (side, other) in self._coarser.items()}
+        return replace(self, moving=_negative(self.moving), alike=False, _coarser=coarser)
 
     def sides_at(self, size: int) -> tuple[Stack, Stack]:
         """Return both photographs on a coarser canvas. They are kept for another look."""
         if size not in self._coarser:
             self._coarser[size] = self.fixed.at(size), self.moving.at(size)
         return self._coarser[size]
+
+
+def _negative(side: Stack) -> Stack:
+    return Stack(-side.images, side.masks)
 
 
 def put_on_canvas(pair: Pair) -> Canvas:

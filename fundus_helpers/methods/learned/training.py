@@ -15,7 +15,7 @@ from torch import nn
 from fundus_helpers.methods.learned.networks import NearNetwork, WideNetwork
 from fundus_helpers.methods.learned.painting.pairs import Batch, Painter, Window
 from fundus_helpers.methods.learned.painting.photograph import USUAL
-from fundus_helpers.methods.networks.tensors import one_thread
+from fundus_helpers.methods.networks.tensors import device_or_best, one_thread
 from fundus_helpers.methods.networks.training import Losses, Stage, train
 
 # Steps of an epoch, and pairs of a step.
@@ -53,7 +53,7 @@ def train_wide(
     shown : bool
         Show a progress bar.
     """
-    device = _device(device)
+    device = device_or_best(device)
     network = _started(WideNetwork, seed).to(device)
     windows = [Window(network.SIZE, network.SIZE / USUAL)] * WIDE_STEPS
 
@@ -83,7 +83,7 @@ def train_near(
     seed, checkpoint, painters, device, shown
         See `train_wide`.
     """
-    device = _device(device)
+    device = device_or_best(device)
     network = _started(NearNetwork, seed).to(device)
     windows = [
         Window(NEAR_WINDOW, CANVASES[step % len(CANVASES)] / USUAL) for step in range(NEAR_STEPS)
@@ -95,10 +95,6 @@ def train_near(
             yield network.loss(pairs.fixed, pairs.moving, pairs.truth)
 
     return _trained(network, "near", losses, epochs, seed, checkpoint, shown)
-
-
-def _device(device: str | None) -> str:
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _started(kind: type[nn.Module], seed: int) -> nn.Module:

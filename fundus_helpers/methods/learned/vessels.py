@@ -5,10 +5,10 @@ A network cannot tell the border of a lesion that has grown from a border that w
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from fundus_helpers import transforms
+from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.keypoints.vessels import vessel_strength, vessel_weight
 from fundus_helpers.methods.learned.canvas import SIZE, Canvas
 from fundus_helpers.methods.learned.votes import Mapping, Votes
@@ -59,10 +59,7 @@ class Vessels:
             All weights are 0 if hardly any vessels are seen.
         """
         side = len(votes.weights)
-        here, there = (
-            cv2.resize(weights, (side, side), interpolation=cv2.INTER_AREA)
-            for weights in (self.fixed, self.moving)
-        )
+        here, there = (resize(weights, side) for weights in (self.fixed, self.moving))
         places = (mapping(votes.points) + 0.5) * (side / SIZE) - 0.5
         both = here * transforms.remap(there, places)  # 0 beyond the moving photograph
         weights = votes.weights * (EVERYWHERE + both).astype(np.float32)
@@ -73,11 +70,7 @@ class Vessels:
 
 def _vessels(photograph: Stack) -> np.ndarray:
     image, mask = (tensor[0, 0].numpy() for tensor in (photograph.images, photograph.masks))
-    image, inside = 0.5 + DEVIATION * _shrunk(image, SOUGHT), _shrunk(mask, SOUGHT) > 0.9
-    coarse = _shrunk(image, SOUGHT // 2), _shrunk(mask, SOUGHT // 2) > 0.9
+    image, inside = 0.5 + DEVIATION * resize(image, SOUGHT), resize(mask, SOUGHT) > 0.9
+    coarse = resize(image, SOUGHT // 2), resize(mask, SOUGHT // 2) > 0.9
     dark, bright = (vessel_strength(each, coarse[1]).sum() for each in (coarse[0], 1 - coarse[0]))
     return vessel_weight(image if dark >= bright else 1 - image, inside)
-
-
-def _shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)

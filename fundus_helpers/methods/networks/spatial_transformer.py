@@ -21,6 +21,7 @@ from fundus_helpers.methods.networks.augmentation import Motion
 from fundus_helpers.methods.networks.batches import check_pairs, made_up_pairs, real_pairs
 from fundus_helpers.methods.networks.layers import AffineNetwork, find_matrices
 from fundus_helpers.methods.networks.tensors import (
+    device_or_best,
     even_stack,
     level_sizes,
     matrix_to_transform,
@@ -217,7 +218,7 @@ def train_spatial_transformer(
     sizes, pairs = level_sizes(size), check_pairs(pairs, len(images))
     needed = (BYTES_PER_PIXEL + BYTES_KEPT * len(images)) * sizes[-1] ** 2
     require_memory(needed, f"training at {size} px on {len(images)} photographs")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_or_best(device)
     stack = stack_of(images, masks, sizes[-1])
     with torch.random.fork_rng():
         torch.manual_seed(seed)

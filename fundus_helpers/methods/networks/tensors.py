@@ -213,6 +213,11 @@ def enlarged(field: torch.Tensor, size: int) -> torch.Tensor:
     return functional.interpolate(field, size=(size, size), mode="bicubic", align_corners=False)
 
 
+def device_or_best(device: torch.device | str | None) -> torch.device | str:
+    """Return the device that is given; None: a GPU if there is one, else the processor."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Make torch use one thread inside a ``with`` block or a decorated function.

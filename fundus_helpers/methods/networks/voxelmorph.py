@@ -26,6 +26,7 @@ from fundus_helpers.methods.networks.losses import (
 )
 from fundus_helpers.methods.networks.tensors import (
     Stack,
+    device_or_best,
     even_stack,
     field_to_transform,
     one_thread,
@@ -226,7 +227,7 @@ def train_voxelmorph(
         See `networks.train`.
     """
     check_choice("likeness", likeness, LIKENESSES)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_or_best(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = VelocityNetwork(grid).to(device)

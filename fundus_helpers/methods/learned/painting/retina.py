@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fundus_helpers.loading.values import resize
+
 # Side of a retina in its own pixels. A photograph of usual magnification shows about 768 of them.
 SIDE = 1224  # a multiple of 6, for `SHRUNK`
 # The layers are kept at these resolutions, so that small photographs show no aliasing.
@@ -91,12 +93,8 @@ def draw_retina(rng: np.random.Generator) -> Retina:
     layers[TEXTURES[2]] += _draw_choroid(rng)
     layers = [layer.astype(np.float32, copy=False) for layer in layers]
     stacks = cv2.merge(layers[:4]), cv2.merge(layers[4:])
-    return Retina(tuple(tuple(_shrunk(stack, factor) for stack in stacks) for factor in SHRUNK))
-
-
-def _shrunk(stack: np.ndarray, factor: int) -> np.ndarray:
-    side = SIDE // factor
-    return cv2.resize(stack, (side, side), interpolation=cv2.INTER_AREA) if factor > 1 else stack
+    sides = [SIDE // factor for factor in SHRUNK]
+    return Retina(tuple(tuple(resize(stack, side) for stack in stacks) for side in sides))
 
 
 def texture(side: int, cell: float, rng: np.random.Generator) -> np.ndarray:
