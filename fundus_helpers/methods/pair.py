@@ -8,7 +8,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.light import LEAST_VIEW, erode, field_of_view, normalise_illumination
+from fundus_helpers.loading.light import (
+    LEAST_VIEW,
+    erode,
+    field_of_view,
+    gaussian,
+    normalise_illumination,
+)
 from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.burned_in import BurnedIn, find_burned_in, mask_at, paint_over
 from fundus_helpers.methods.cache import remembered
@@ -36,6 +42,8 @@ LEAST_VESSEL_CORRELATION = 0.15
 
 # Results are checked on images with a longer side of at most this number of pixels.
 CHECK_SIZE = 384
+# Standard deviation of the window of a local correlation, as a share of the longer side.
+LOCAL_WINDOW = 0.03
 
 # A registration method: (fixed, moving, *, fixed_mask=None, moving_mask=None, **knobs).
 Method = Callable[..., sitk.Transform]
@@ -251,3 +259,32 @@ def correlation_inside(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) 
     fixed, warped = (cv2.GaussianBlur(image, (0, 0), sigma)[mask] for image in (fixed, warped))
     spread = fixed.std() * warped.std()
     return float(np.mean((fixed - fixed.mean()) * (warped - warped.mean())) / max(spread, 1e-9))
+
+
+def local_correlation(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the correlation of two evenly lit images of one grid around every pixel.
+
+    Parameters
+    ----------
+    fixed, warped : float32 ndarray in [0, 1], shape (height, width)
+    mask : bool ndarray, shape (height, width)
+        The overlap of both fields of view.
+
+    Returns
+    -------
+    float32 ndarray in [-1, 1], shape (height, width)
+    """
+    size = max(mask.shape)
+    # Zero is the background inside the mask; it is also used outside of it and beyond the edges.
+    fixed, warped = (
+        np.where(mask, cv2.GaussianBlur(image, (0, 0), fields.GRAIN * size) - np.float32(0.5), 0)
+        for image in (fixed, warped)
+    )
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        return gaussian(image, LOCAL_WINDOW * size)
+
+    means = mean(fixed), mean(warped)
+    spread = (mean(fixed**2) - means[0] ** 2) * (mean(warped**2) - means[1] ** 2)
+    covariance = mean(fixed * warped) - means[0] * means[1]
+    return covariance / np.maximum(np.sqrt(np.maximum(spread, 0)), np.float32(1e-6))

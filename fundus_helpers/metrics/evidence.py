@@ -7,21 +7,23 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.light import gaussian
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
-from fundus_helpers.methods.keypoints.local_search import moved_by
+from fundus_helpers.methods.keypoints.moved_parts import moved_by
 from fundus_helpers.methods.lines import direction_correlation
-from fundus_helpers.methods.pair import Pair, correlation_inside, vessel_correlation
+from fundus_helpers.methods.pair import (
+    Pair,
+    correlation_inside,
+    local_correlation,
+    vessel_correlation,
+)
 from fundus_helpers.transforms import fields
-from fundus_helpers.transforms.fields import GRAIN
 from fundus_helpers.transforms.warping import remap
 
 # The predicted error is LEAST + ASKED * (remaining displacement of the vessels) + UNLIKE * (1 - the
 # local correlation). LEAST and UNLIKE are shares of the longer side.
 LEAST, ASKED, UNLIKE = 0.00019, 0.92, 0.0019
 BOUND = 1.65  # the error of nine of ten landmarks is below this multiple of the prediction
-WINDOW = 0.03  # of the local correlation, as a share of the longer side
 
 SIZE = 728  # longer side of the images that are examined
 KEYPOINTS = 2000  # in each image, as in a registration, so that they can be remembered
@@ -66,30 +68,13 @@ def error_signs(
     asked : float32 ndarray, shape (height, width)
         Length, in pixels, of the displacement that remains between the vessels of both images.
         Where a part of the retina was moved, it may be farther than the dense step reaches
-        (`methods.keypoints.local_search`).
+        (`methods.keypoints.moved_parts`).
     unlike : float32 ndarray, shape (height, width)
         1 minus the local correlation of the images: 0 where they are alike, 1 where they are not.
     """
     asked = np.linalg.norm(following.follow_vessels(fixed, warped, mask), axis=2)
     asked = np.maximum(asked, moved_by(fixed, warped, mask))
-    return asked, 1 - np.clip(_local_correlation(fixed, warped, mask), 0, 1)
-
-
-def _local_correlation(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    size = max(mask.shape)
-    # Zero is the background inside the mask; it is also used outside of it and beyond the edges.
-    fixed, warped = (
-        np.where(mask, cv2.GaussianBlur(image, (0, 0), GRAIN * size) - np.float32(0.5), 0)
-        for image in (fixed, warped)
-    )
-
-    def mean(image: np.ndarray) -> np.ndarray:
-        return gaussian(image, WINDOW * size)
-
-    means = mean(fixed), mean(warped)
-    spread = (mean(fixed**2) - means[0] ** 2) * (mean(warped**2) - means[1] ** 2)
-    covariance = mean(fixed * warped) - means[0] * means[1]
-    return covariance / np.maximum(np.sqrt(np.maximum(spread, 0)), np.float32(1e-6))
+    return asked, 1 - np.clip(local_correlation(fixed, warped, mask), 0, 1)
 
 
 @dataclass(frozen=True)

@@ -336,21 +336,3 @@ def test_what_lies_beside_the_retina_in_one_file_does_not_matter(retina, retina_
         off = transforms.map_points(found, points) - transforms.map_points(true, points)
         assert np.linalg.norm(off, axis=1).max() < 1.5
         assert metrics.judge(found, retina, padded).status == "accepted"
-
-
-@pytest.mark.parametrize("amount", [(3.5, 0), (0, -7)])
-@pytest.mark.parametrize("middle", [(150, 90), (110, 170)])
-def test_the_predicted_error_sees_where_a_part_of_the_retina_was_moved(retina, amount, middle):
-    """By 40 and 80 px of 2912: beyond the reach of the dense step."""
-    places, radius = pixels(), 28.0
-
-    def bump(points):
-        far = np.minimum(np.linalg.norm(points - middle, axis=-1, keepdims=True) / radius, 1)
-        return points - (1 + np.cos(np.pi * far)) / 2 * amount
-
-    fixed, still = as_seen_through(retina, bump), transforms.identity()
-    predicted = metrics.judge(still, fixed, retina).predicted_error
-    inside = np.linalg.norm(places - middle, axis=2) < radius / 2
-    assert 0.5 < predicted[inside].mean() / errors(still, bump, inside).mean() < 2
-    around = np.linalg.norm(places - middle, axis=2) > 2 * radius
-    assert np.nanmedian(predicted[around]) < 0.5

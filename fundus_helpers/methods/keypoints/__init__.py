@@ -8,7 +8,6 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "features": ["Keypoints", "find_keypoints"],
         "following": ["follow_vessels", "limit_area_change"],
         "line_homography": ["find_line_homography", "fit_lines"],
-        "local_search": ["moved_by"],
         "matches": ["Matches"],
         "matching": [
             "chance_matches",
@@ -20,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "refine",
             "robust_homography",
         ],
+        "moved_parts": ["find_moved", "follow_moved", "moved_by"],
         "radial": [
             "RADIAL_CONSTANT",
             "RadialHomography",

@@ -26,6 +26,7 @@ from fundus_helpers.methods.keypoints.line_homography import (
 )
 from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
+from fundus_helpers.methods.keypoints.moved_parts import follow_moved
 from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
@@ -365,13 +366,24 @@ def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _refined(
-    model: RadialHomography, pair: Pair, **knobs: object
+    model: RadialHomography,
+    pair: Pair,
+    *,
+    protect: bool,
+    changing: np.ndarray | None,
+    **knobs: float,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Add the displacement that aligns the vessels to a homography."""
+    knobs = {"protect": protect, "changing": changing, **knobs}
     places = _everywhere(model, pair.fixed.shape)
     warped = transforms.remap(pair.moving, places, interpolation="cubic", fill=None)
     seen = transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5
-    field = following.follow_vessels(pair.fixed, warped, pair.fixed_mask & seen, **knobs)
+    mask = pair.fixed_mask & seen
+    field = following.follow_vessels(pair.fixed, warped, mask, **knobs)
+    if protect:
+        dense = partial(following.follow_vessels, **knobs)
+        mask = mask if changing is None else mask & ~changing
+        field = follow_moved(pair.fixed, warped, mask, field, dense)
 
     def mapping(points: np.ndarray) -> np.ndarray:
         return model(points + transforms.remap(field, points, fill=None))
