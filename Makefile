@@ -84,7 +84,7 @@ SNAKEMAKE = $(BIN)/snakemake --workflow-profile "workflow/profiles/$(PROFILE)" \
 	$(if $(ELLIPSE),"ellipse=$$ELLIPSE") $(if $(FOVEA),"fovea=$$FOVEA") \
 	$(if $(filter-out 0 no false False,$(FIRST_FREE)),first_free=True) $(if $(MM_PER_PIXEL),"mm_per_pixel=$(MM_PER_PIXEL)") $(WITH)
 
-.PHONY: help install demo book eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-reach benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register weights clean
+.PHONY: help install demo book eye atrophy pdf stack visits cohort cohort-report cohort-dry lab app test lint picture benchmark-template benchmark-series benchmark-groupwise benchmark-clusters benchmark-networks benchmark-verdict benchmark-overlays benchmark-reach benchmark-displaced benchmark-atrophy benchmark-by-hand benchmark-tuning benchmark-cohort benchmark schema register weights clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this help
@@ -227,6 +227,9 @@ benchmark-overlays: .venv/installed  ## Measure verdicts on photographs with tex
 
 benchmark-reach: .venv/installed  ## Measure keypoints on photographs that are turned, magnified and cropped: FIRE=folder
 	@$(BIN)/python benchmarks/reach.py "$$FIRE" $(ARGS)
+
+benchmark-displaced: .venv/installed  ## Measure how closely a part of the retina that was moved is followed: FIRE=folder
+	@$(BIN)/python benchmarks/displaced.py "$$FIRE" $(ARGS)
 
 schema: .venv/installed  ## Write the schema of metrics.json into docs/ again
 	@$(BIN)/python -c 'import json, fundus_helpers as fh; print(json.dumps(fh.results.metrics_schema(), indent=1))' > docs/metrics.schema.json

@@ -1,0 +1,149 @@
+"""How closely a part of the retina that was moved is followed, and whether it is seen if it is not.
+
+``make benchmark-displaced FIRE=folder`` displaces a region of the moving photograph of pairs of
+FIRE smoothly, by 20, 40 and 80 px of 2912. Half of the displacement is left at a distance of 150 px
+from its middle. Each pair is registered by keypoints. The landmarks in the region tell how closely
+the displacement is followed. Then the displacement is left in place, as if nothing had been
+followed, and the predicted error is compared with the true one.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+import cv2
+import joblib
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from fundus_helpers import transforms
+from fundus_helpers.loading.fire import FirePair, read_pairs
+from fundus_helpers.loading.photographs import read_photograph
+from fundus_helpers.loading.values import resize, single_channel
+from fundus_helpers.methods import METHODS
+from fundus_helpers.metrics.verdict import judge
+from fundus_helpers.progress import progress
+from fundus_helpers.transforms.fields import pixel_grid
+
+FIRE_SIZE, SIZE = 2912, 1456  # longer sides: of the photographs, and of those that are registered
+AMOUNTS = (20, 40, 80)  # px of 2912
+RADIUS = 300  # px of 2912; nothing is displaced beyond it
+CLOSE = 5.0  # px of 2912
+
+
+def bump(points: np.ndarray, middle: np.ndarray, shift: np.ndarray, radius: float) -> np.ndarray:
+    """Return displacements at points (x, y): `shift` in the middle, zero beyond the radius."""
+    far = np.minimum(np.linalg.norm(points - middle, axis=-1, keepdims=True) / radius, 1)
+    return (1 + np.cos(np.pi * far)) / 2 * shift
+
+
+def displace(image: np.ndarray, moved_by: partial) -> np.ndarray:
+    """Return an image that shows at x what was at x - moved_by(x)."""
+    places = pixel_grid(image.shape) - moved_by(pixel_grid(image.shape))
+    moved = cv2.remap(image, *cv2.split(places.astype(np.float32)), cv2.INTER_CUBIC)
+    return np.clip(moved, 0, 1)
+
+
+def displaced_points(points: np.ndarray, moved_by: partial) -> np.ndarray:
+    """Return where points (x, y) of an image lie after `displace`."""
+    moved = points
+    for _ in range(200):  # the displacement changes by less than its distance: this converges
+        moved = points + moved_by(moved)
+    return moved
+
+
+def measure(pair: FirePair, seed: int) -> list[dict[str, object]]:
+    """Displace a region of one pair by every amount, register it, and judge what is left."""
+    factor = SIZE / FIRE_SIZE
+    fixed, moving = (
+        resize(single_channel(read_photograph(path)), SIZE)
+        for path in (pair.fixed_path, pair.moving_path)
+    )
+    points, targets = pair.fixed_points * factor, pair.moving_points * factor
+    rng = np.random.default_rng(seed)
+    middle, angle = well_inside(points, targets, rng), rng.uniform(0, 2 * np.pi)
+    still = METHODS["keypoints"](fixed, moving)
+    plain = errors(still, points, targets)
+    rows = []
+    for amount in AMOUNTS:
+        shift = factor * amount * np.array([np.cos(angle), np.sin(angle)])
+        moved_by = partial(bump, middle=middle, shift=shift, radius=factor * RADIUS)
+        displaced, places = displace(moving, moved_by), displaced_points(targets, moved_by)
+        inside = np.linalg.norm(moved_by(places), axis=1) >= factor * amount / 2
+        found = METHODS["keypoints"](fixed, displaced)
+        error = errors(found, points, places)
+        predicted, true = left_in_place(still, fixed, displaced, moved_by)
+        rows.append(
+            {
+                "pair": pair.name,
+                "amount_px": amount,
+                "landmarks": int(inside.sum()),
+                "plain_px": plain[inside].mean(),
+                "inside_px": error[inside].mean(),
+                "close": (error[inside] <= CLOSE).mean(),
+                "elsewhere_plain_px": plain[~inside].mean(),
+                "elsewhere_px": error[~inside].mean(),
+                "verdict": judge(found, fixed, displaced).status,
+                "left_predicted_px": predicted,
+                "left_true_px": true,
+            }
+        )
+    return rows
+
+
+def well_inside(points: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw one of the three landmarks that lie farthest inside both photographs."""
+    centre = (SIZE - 1) / 2
+    far = [np.linalg.norm(each - centre, axis=1) for each in (points, targets)]
+    return targets[np.argsort(np.maximum(*far))[rng.integers(0, 3)]]
+
+
+def errors(transform: sitk.Transform, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return landmark errors in pixels of 2912."""
+    off = transforms.map_points(transform, points) - targets
+    return np.linalg.norm(off, axis=1) * FIRE_SIZE / SIZE
+
+
+def left_in_place(
+    still: sitk.Transform, fixed: np.ndarray, displaced: np.ndarray, moved_by: partial
+) -> tuple[float, float]:
+    """Return the mean predicted and true error in the region, in px of 2912, if it is not followed.
+
+    The region is where at least half of the displacement is left.
+    """
+    predicted = judge(still, fixed, displaced).predicted_error
+    mapped = pixel_grid(fixed.shape) + transforms.displacement(still, fixed.shape)
+    true = np.linalg.norm(moved_by(mapped), axis=2)
+    inside = true >= true.max() / 2
+    scale = FIRE_SIZE / SIZE
+    return scale * float(np.nanmean(predicted[inside])), scale * float(true[inside].mean())
+
+
+def main() -> None:
+    """Run the benchmark and print its tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("fire", type=Path, help="folder of FIRE")
+    parser.add_argument("--pairs", type=int, default=24, help="pairs of FIRE, of all classes")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one per core")
+    options = parser.parse_args()
+    pairs = read_pairs(options.fire)
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, options.pairs).round().astype(int))
+    tasks = [joblib.delayed(measure)(pairs[i], int(i)) for i in chosen]
+    done = joblib.Parallel(n_jobs=options.jobs, return_as="generator_unordered")(tasks)
+    table = pd.DataFrame([row for rows in progress(done, "pairs", len(tasks)) for row in rows])
+    table = table.sort_values(["amount_px", "pair"])
+    seen = table["left_predicted_px"] >= table["left_true_px"] / 2
+    summary = table.assign(
+        accepted=table["verdict"] == "accepted",
+        within=table["inside_px"] <= CLOSE,
+        seen_if_left=seen,
+    )
+    sys.stdout.write(table.to_string(index=False, float_format="{:.1f}".format) + "\n\n")
+    summary = summary.drop(columns=["pair", "verdict"]).groupby("amount_px").mean()
+    sys.stdout.write(summary.to_string(float_format="{:.2f}".format) + "\n")
+
+
+if __name__ == "__main__":
+    main()
