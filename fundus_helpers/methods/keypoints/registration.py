@@ -85,14 +85,16 @@ def register(
         Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
         length is half the longer side of the image. 0: a plain homography.
     follow_vessels : bool
-        Correct the homography by a smooth displacement. False: the homography alone.
+        Correct the homography by a smooth displacement. Parts of the retina that were moved
+        farther, for example by surgery, are followed too. False: the homography alone.
     changing : bool ndarray, shape (height, width) of the fixed image, optional
         True where the retina may have changed, for example at a lesion and around it. There the
         displacement is interpolated from the surroundings. Visible differences are left out in any
         case.
     protect : bool
         Follow the vessels only. False: the displacement also follows the border of a lesion and
-        hides its growth. Use False only to show this effect. Used only with `follow_vessels`.
+        hides its growth, and moved parts are not followed. Use False only to show this effect. Used
+        only with `follow_vessels`.
     stiffness : float in [0.001, 100]
         A larger value makes the displacement smoother. It then follows the vessels less closely.
         Used only with `follow_vessels`.
@@ -366,23 +368,17 @@ def _maps(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _refined(
-    model: RadialHomography,
-    pair: Pair,
-    *,
-    protect: bool,
-    changing: np.ndarray | None,
-    **knobs: float,
+    model: RadialHomography, pair: Pair, **knobs: object
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Add the displacement that aligns the vessels to a homography."""
-    knobs = {"protect": protect, "changing": changing, **knobs}
     places = _everywhere(model, pair.fixed.shape)
     warped = transforms.remap(pair.moving, places, interpolation="cubic", fill=None)
     seen = transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5
     mask = pair.fixed_mask & seen
-    field = following.follow_vessels(pair.fixed, warped, mask, **knobs)
-    if protect:
-        dense = partial(following.follow_vessels, **knobs)
-        mask = mask if changing is None else mask & ~changing
+    dense = partial(following.follow_vessels, **knobs)
+    field = dense(pair.fixed, warped, mask)
+    if knobs["protect"] and pair.look_at == "images":
+        mask = mask if knobs["changing"] is None else mask & ~knobs["changing"]
         field = follow_moved(pair.fixed, warped, mask, field, dense)
 
     def mapping(points: np.ndarray) -> np.ndarray:
