@@ -21,6 +21,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.graph import pixel_graph
 
 from fundus_helpers.loading.light import erode, gaussian
+from fundus_helpers.methods.keypoints.following import limit_area_change
 from fundus_helpers.methods.keypoints.vessels import HALF_WIDTHS, vessel_strength, vessel_weight
 from fundus_helpers.methods.lines import RIM, STRONGEST, line_directions
 from fundus_helpers.methods.pair import local_correlation
@@ -56,6 +57,7 @@ MARGIN = 4  # cells around a part may be changed; what is farther away stands st
 LEAST_LOCAL_CORRELATION = 0.58  # of the photographs in the part
 REMAINING = 0.9  # 1 minus this correlation must fall to this share of its value before
 SEARCHES, DENSE_STEPS = 3, 4
+LARGEST_AREA_CHANGE = 3.0  # more is smoothed, so that nothing folds
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,8 @@ def _followed(
     for _ in range(DENSE_STEPS):
         step = dense(fixed, *_warped_by(warped, mask, better))
         better = _composed(better, step * weight)
-    return field + weight * (better - field)
+    better = field + weight * (better - field)
+    return limit_area_change(better, np.ones(mask.shape, bool), largest=LARGEST_AREA_CHANGE)
 
 
 def _spread(found: MovedParts, moved: np.ndarray, around: np.ndarray, side: int) -> np.ndarray:
