@@ -152,14 +152,14 @@ def follow_moved(
         if search:
             found = find_moved(fixed, *_warped_by(warped, mask, start))
         parts = [part for part in found.parts if not (part & refused).any()]
+        if not parts:
+            return field
+        before = local_correlation(fixed, *_warped_by(warped, mask, field))
         better = None
         while parts and better is None:
             tried = replace(found, parts=parts)
             candidate = _followed(fixed, warped, mask, start, field, tried, dense)
-            before, after = (
-                local_correlation(fixed, *_warped_by(warped, mask, each))
-                for each in (field, candidate)
-            )
+            after = local_correlation(fixed, *_warped_by(warped, mask, candidate))
             folds = fields.area(candidate) < fields.LEAST_AREA
             wrong = [part for part in parts if not _agrees(part, before, after, folds)]
             refused |= np.any([refused, *wrong], axis=0)
