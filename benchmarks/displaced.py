@@ -19,15 +19,14 @@ import pandas as pd
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.loading.fire import FirePair, read_pairs
-from fundus_helpers.loading.photographs import read_photograph
-from fundus_helpers.loading.values import resize, single_channel
+from fundus_helpers.loading.fire import FirePair, load_pair, read_pairs
 from fundus_helpers.methods import METHODS
+from fundus_helpers.metrics import landmark_errors
 from fundus_helpers.metrics.verdict import judge
 from fundus_helpers.progress import progress
 from fundus_helpers.transforms.fields import pixel_grid
 
-FIRE_SIZE, SIZE = 2912, 1456  # longer sides: of the photographs, and of those that are registered
+SIZE = 1456  # longer side of the photographs that are registered, half of that of FIRE
 AMOUNTS = (20, 40, 80)  # px of 2912
 RADIUS = 300  # px of 2912; nothing is displaced beyond it
 CLOSE = 5.0  # px of 2912
@@ -56,25 +55,21 @@ def displaced_points(points: np.ndarray, moved_by: partial) -> np.ndarray:
 
 def measure(pair: FirePair, seed: int) -> list[dict[str, object]]:
     """Displace a region of one pair by every amount, register it, and judge what is left."""
-    factor = SIZE / FIRE_SIZE
-    fixed, moving = (
-        resize(single_channel(read_photograph(path)), SIZE)
-        for path in (pair.fixed_path, pair.moving_path)
-    )
-    points, targets = pair.fixed_points * factor, pair.moving_points * factor
+    (fixed, moving), _, (points, targets), factor = load_pair(pair, SIZE)
     rng = np.random.default_rng(seed)
     middle, angle = well_inside(points, targets, rng), rng.uniform(0, 2 * np.pi)
     still = METHODS["keypoints"](fixed, moving)
-    plain = errors(still, points, targets)
+    plain = factor * landmark_errors(still, points, targets)
     rows = []
     for amount in AMOUNTS:
-        shift = factor * amount * np.array([np.cos(angle), np.sin(angle)])
-        moved_by = partial(bump, middle=middle, shift=shift, radius=factor * RADIUS)
+        shift = amount / factor * np.array([np.cos(angle), np.sin(angle)])
+        moved_by = partial(bump, middle=middle, shift=shift, radius=RADIUS / factor)
         displaced, places = displace(moving, moved_by), displaced_points(targets, moved_by)
-        inside = np.linalg.norm(moved_by(places), axis=1) >= factor * amount / 2
+        inside = np.linalg.norm(moved_by(places), axis=1) >= amount / factor / 2
         found = METHODS["keypoints"](fixed, displaced)
-        error = errors(found, points, places)
-        predicted, true = left_in_place(still, fixed, displaced, moved_by)
+        error = factor * landmark_errors(found, points, places)
+        left = left_in_place(still, fixed, displaced, moved_by)
+        predicted, true = (factor * each for each in left)
         rows.append(
             {
                 "pair": pair.name,
@@ -100,16 +95,10 @@ def well_inside(points: np.ndarray, targets: np.ndarray, rng: np.random.Generato
     return targets[np.argsort(np.maximum(*far))[rng.integers(0, 3)]]
 
 
-def errors(transform: sitk.Transform, points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return landmark errors in pixels of 2912."""
-    off = transforms.map_points(transform, points) - targets
-    return np.linalg.norm(off, axis=1) * FIRE_SIZE / SIZE
-
-
 def left_in_place(
     still: sitk.Transform, fixed: np.ndarray, displaced: np.ndarray, moved_by: partial
 ) -> tuple[float, float]:
-    """Return the mean predicted and true error in the region, in px of 2912, if it is not followed.
+    """Return the mean predicted and true error in the region, in pixels, if it is not followed.
 
     The region is where at least half of the displacement is left.
     """
@@ -117,8 +106,7 @@ def left_in_place(
     mapped = pixel_grid(fixed.shape) + transforms.displacement(still, fixed.shape)
     true = np.linalg.norm(moved_by(mapped), axis=2)
     inside = true >= true.max() / 2
-    scale = FIRE_SIZE / SIZE
-    return scale * float(np.nanmean(predicted[inside])), scale * float(true[inside].mean())
+    return float(np.nanmean(predicted[inside])), float(true[inside].mean())
 
 
 def main() -> None:

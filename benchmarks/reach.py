@@ -104,11 +104,12 @@ def main() -> None:
     parser.add_argument("fire", type=Path, help="folder of FIRE")
     parser.add_argument("--photographs", type=int, default=10, help="photographs of FIRE")
     parser.add_argument("--copies", type=int, default=6, help="copies of each photograph")
+    parser.add_argument("--seed", type=int, default=0, help="of the first copy")
     parser.add_argument("--jobs", type=int, default=-1, help="processes; -1: one per core")
     options = parser.parse_args()
     originals = photographs(options.fire, options.photographs)
     tasks = [
-        joblib.delayed(examine)(name, image, options.copies * i + copy)
+        joblib.delayed(examine)(name, image, options.seed + options.copies * i + copy)
         for i, (name, image) in enumerate(originals.items())
         for copy in range(options.copies)
     ]

@@ -19,7 +19,7 @@ from .metrics.measures import measure
 from .metrics.verdict import judge
 from .panels.placing.placer import place_landmarks
 from .panels.tuning import tune
-from .series.photographs import register_photographs
+from .series.photographs import register_pairs, register_photographs
 from .series.registering import register_eye
 from .study import Study
 from .transforms.transform import map_points
@@ -43,6 +43,7 @@ __all__ = [
     "plotting",
     "read_photograph",
     "register_eye",
+    "register_pairs",
     "register_photographs",
     "results",
     "runs",

@@ -1,7 +1,7 @@
 """A transform from points that show the same places in two photographs, however few there are.
 
 Two points give a similarity, three to five an affine transform, six and more a homography in the
-radially corrected plane (`methods.keypoints.radial`). Few points never bend more than they can
+radially corrected plane (`methods.homography.radial`). Few points never bend more than they can
 bear. Two photographs of one eye differ by a similarity and little more, and a hand errs by some
 pixels. What goes beyond a similarity is therefore fitted with a prior (ridge regression): the
 stretch, and the perspective that a turn of the eye does not explain. A homography is fitted only if
@@ -17,8 +17,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, STRETCH, fit_homography
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RADIAL_CONSTANT, STRETCH, fit_homography
 from fundus_helpers.transforms.transform import RegistrationError
 
 # The smallest number of points of each model, the simplest model first.
@@ -115,7 +115,7 @@ def fit_points(
         (x, y) in pixels of each image; points with the same index show the same place.
     fixed_shape, moving_shape : (height, width)
     radial_constant : float
-        See `keypoints.to_plane`. Used for a homography only.
+        See `homography.to_plane`. Used for a homography only.
 
     Returns
     -------

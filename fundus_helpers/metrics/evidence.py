@@ -178,7 +178,8 @@ def gather(
         return np.column_stack([remap(each, where, fill=None) for each in coordinates])
 
     radius = matching.RADII[-1] * max(pair.moving.shape)
-    linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
+    linear = transforms.nearest_matrix(fields.pixel_grid(shape)[common], places[common])[:, :2]
+    linear *= max(shape) / max(pair.moving.shape)
     scales = np.linalg.svd(linear, compute_uv=False)
     asked, unlike = error_signs(pair.fixed, warped, common)
     return Evidence(
@@ -226,12 +227,6 @@ def look_at_vessels(evidence: Evidence, transform: sitk.Transform, pair: Pair) -
         predicted_error=predict_error(vessels.fixed, picture, common),
         look_at="vessels",
     )
-
-
-def _linear_part(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    rows, columns = np.nonzero(mask)
-    origins = np.column_stack([columns, rows, np.ones(len(rows))])
-    return np.linalg.lstsq(origins, places[mask], rcond=None)[0][:2].T
 
 
 def _disagreement(places: np.ndarray, mask: np.ndarray, backward: sitk.Transform) -> float:

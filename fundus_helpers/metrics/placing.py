@@ -3,7 +3,7 @@
 import numpy as np
 
 from fundus_helpers import transforms
-from fundus_helpers.methods.keypoints.radial import STRETCH
+from fundus_helpers.methods.homography.radial import STRETCH
 from fundus_helpers.methods.points import PLACING_ERROR
 from fundus_helpers.transforms import fields
 

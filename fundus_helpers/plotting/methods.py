@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.homography.matches import Matches
 from fundus_helpers.methods.networks.training import ERROR, LOSS
 from fundus_helpers.metrics.measures import MEASURES
 from fundus_helpers.plotting.figures import show, with_caption

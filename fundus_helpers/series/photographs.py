@@ -262,7 +262,7 @@ def register_pairs(
     ...     io.imsave(first, retina)
     ...     io.imsave(second, np.roll(retina, (5, 8), axis=(0, 1)))
     ...     pairs = [(first, missing), (first, second)]
-    ...     done = list(fh.series.register_pairs(pairs, "voxelmorph", jobs=1, shown=False))
+    ...     done = list(fh.register_pairs(pairs, "voxelmorph", jobs=1, shown=False))
     >>> [each.verdict.status for each in done]
     ['failed', 'accepted']
     """

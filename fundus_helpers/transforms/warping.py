@@ -212,6 +212,6 @@ def remap(
     -------
     float32 ndarray, shape (rows, columns), and the channels of the image
     """
-    x, y = cv2.split(np.asarray(points, np.float32))
+    points = np.ascontiguousarray(points, np.float32)
     border = {"borderMode": cv2.BORDER_REPLICATE} if fill is None else {"borderValue": fill}
-    return cv2.remap(image, x, y, OPENCV_INTERPOLATORS[interpolation], **border)
+    return cv2.remap(image, points, None, OPENCV_INTERPOLATORS[interpolation], **border)

@@ -9,7 +9,8 @@ from fundus_helpers import loading, metrics, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
 from fundus_helpers.loading.fire import read_pairs
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.keypoints import following, matches, matching, radial
+from fundus_helpers.methods.homography import matches, radial
+from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import find_keypoints
 from fundus_helpers.methods.keypoints.registration import find_homography, register
 from fundus_helpers.methods.keypoints.vessels import vessel_strength, vessel_weight

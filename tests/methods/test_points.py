@@ -9,8 +9,8 @@ from known_transforms import about_the_middle
 
 from fundus_helpers import transforms
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import TURN, RadialHomography, fit_homography
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import TURN, RadialHomography, fit_homography
 from fundus_helpers.methods.points import fit_points, from_points
 from fundus_helpers.metrics.verdict import BY_HAND, judge
 from fundus_helpers.transforms.transform import RegistrationError

@@ -119,23 +119,26 @@ def _equations(
     Displacements are relative to the longer side of the image, so that they are valid at every
     image size.
     """
-    height, width = fixed.shape
     size = np.float32(max(fixed.shape))
-    field = cv2.resize(displacement, (width, height))
-    places = pixel_grid(fixed.shape, np.float32) + size * field
+    places = cv2.resize(size * displacement, fixed.shape[::-1])
+    places += pixel_grid(fixed.shape, np.float32)
     moved = remap(warped, places, interpolation="cubic", fill=None)
-    dx, dy = cv2.split(field)
     difference = fixed - moved
     if change_level is not None:
         weight = weight * _unchanged(difference * inside, share_inside, change_level)
     # The gradient of the mean of both images: the noise of a single one would bias the result.
-    mean = (fixed + moved) / 2
-    x, y = (cv2.Scharr(mean, -1, *order, scale=size / 32) for order in ((1, 0), (0, 1)))
-    ahead = weight * (difference + x * dx + y * dy)
-    weighted_x = weight * x
-    products = weighted_x * x, weighted_x * y, weight * y * y, ahead * x, ahead * y
+    total = np.add(fixed, moved, out=moved)
+    x, y = (cv2.Scharr(total, -1, *order, scale=size / 64) for order in ((1, 0), (0, 1)))
+    across, along = weight * x, weight * y
+    factors = (across, x), (across, y), (along, y), (across, difference), (along, difference)
     nodes = displacement.shape[1::-1]
-    return np.dstack([cv2.resize(p, nodes, interpolation=cv2.INTER_AREA) for p in products])
+    products = (
+        cv2.resize(np.multiply(*each), nodes, interpolation=cv2.INTER_AREA) for each in factors
+    )
+    xx, xy, yy, ahead_x, ahead_y = products
+    # The displacement so far is smooth: within a node it is constant.
+    dx, dy = cv2.split(displacement)
+    return np.dstack([xx, xy, yy, ahead_x + xx * dx + xy * dy, ahead_y + xy * dx + yy * dy])
 
 
 def _unchanged(difference: np.ndarray, share_inside: np.ndarray, level: float) -> np.ndarray:

@@ -10,10 +10,10 @@ import SimpleITK as sitk
 
 from fundus_helpers import transforms
 from fundus_helpers.methods.cache import remembered
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints import matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.lines import line_picture
 from fundus_helpers.methods.pair import Pair, small_overlap_factor, vessel_correlation
 from fundus_helpers.methods.start import align_directions
@@ -43,7 +43,7 @@ def find_line_homography(
     pair : Pair
         Looks at images; about 728 px wide.
     radial_constant : float
-        See `keypoints.to_plane`.
+        See `homography.to_plane`.
     count : int
         Number of keypoints in each picture.
 

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fundus_helpers.methods.keypoints.features import Keypoints
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import (
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import (
     RADIAL_CONSTANT,
     RadialHomography,
     fit_homography,
     to_plane,
 )
+from fundus_helpers.methods.keypoints.features import Keypoints
 from fundus_helpers.methods.pair import SCALE_LIMIT
 from fundus_helpers.transforms.transform import RegistrationError
 
@@ -140,7 +140,7 @@ def robust_homography(
     ----------
     matches : Matches
     constant : float
-        See `keypoints.to_plane`.
+        See `homography.to_plane`.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def refine(
         Keypoints of several versions of both images (for example the image and its vessels);
         each version is matched separately.
     constant : float
-        See `keypoints.to_plane`.
+        See `homography.to_plane`.
     radii : sequence of float
         Shares of the longer side of the image. A larger first radius allows a less accurate model.
 

@@ -16,6 +16,8 @@ from fundus_helpers import transforms
 from fundus_helpers.loading.light import field_of_view
 from fundus_helpers.loading.values import resize
 from fundus_helpers.methods.cache import remembered
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RADIAL_CONSTANT, RadialHomography
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
 from fundus_helpers.methods.keypoints.line_homography import (
@@ -24,10 +26,8 @@ from fundus_helpers.methods.keypoints.line_homography import (
     line_agreement,
     line_keypoints,
 )
-from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.keypoints.matching import ENOUGH_MATCHES
-from fundus_helpers.methods.keypoints.moved_parts import follow_moved
-from fundus_helpers.methods.keypoints.radial import RADIAL_CONSTANT, RadialHomography
+from fundus_helpers.methods.keypoints.moved_field import follow_moved
 from fundus_helpers.methods.keypoints.vessel_alignment import align_vessels
 from fundus_helpers.methods.keypoints.vessels import vessel_strength
 from fundus_helpers.methods.keypoints.wide_search import find_turn
@@ -82,8 +82,8 @@ def register(
         ``either``: the photographs, or their vessels if nothing common is found in the photographs.
         ``vessels`` is for photographs of two modalities.
     radial_constant : float in [-0.1, 0.5]
-        Radial distortion constant of the camera (`keypoints.estimate_radial_constant`). Its unit of
-        length is half the longer side of the image. 0: a plain homography.
+        Radial distortion constant of the camera (`homography.estimate_radial_constant`). Its unit
+        of length is half the longer side of the image. 0: a plain homography.
     follow_vessels : bool
         Correct the homography by a smooth displacement. Parts of the retina that were moved
         farther, for example by surgery, are followed too. False: the homography alone.
@@ -252,7 +252,7 @@ def find_homography(
     pair : Pair
         Result of `methods.pair.prepare_pair`, about 728 px wide.
     radial_constant : float
-        See `keypoints.to_plane`.
+        See `homography.to_plane`.
     count : int
         Number of keypoints in each image.
 
@@ -262,7 +262,7 @@ def find_homography(
         In pixels of the pair.
     matches : Matches
         Matches that are close to the model; `model.residuals` gives their distances.
-        `keypoints.estimate_radial_constant` can use the matches.
+        `homography.estimate_radial_constant` can use the matches.
 
     Raises
     ------

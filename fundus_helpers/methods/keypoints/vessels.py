@@ -55,10 +55,11 @@ def vessel_strength(
         smooth = cv2.GaussianBlur(image, (0, 0), sigma)
         # `scale` makes the slope that of the half width, and half of the second derivatives.
         dx, dy = (cv2.Sobel(smooth, -1, *order, ksize=3, scale=sigma / 8) for order in AXES)
-        dxx, dxy = (cv2.Sobel(dx, -1, *order, ksize=3, scale=sigma / 16) for order in AXES)
+        dxx = cv2.Sobel(dx, -1, 1, 0, ksize=3, scale=sigma / 16)
         dyy = cv2.Sobel(dy, -1, 0, 1, ksize=3, scale=sigma / 16)
-        answer = dxx + dyy + cv2.magnitude(dxx - dyy, 2 * dxy)
-        answer -= np.float32(edge_penalty) * cv2.magnitude(dx, dy)
+        twice_dxy = cv2.Sobel(dx, -1, 0, 1, ksize=3, scale=sigma / 8)
+        answer = cv2.scaleAdd(cv2.magnitude(dx, dy), -edge_penalty, dxx + dyy)
+        answer += cv2.magnitude(np.subtract(dxx, dyy, out=dxx), twice_dxy)
         np.maximum(strength, answer, out=strength)
     return strength * erode(mask, RIM)
 

@@ -10,9 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from fundus_helpers import transforms
+from fundus_helpers.methods.homography.matches import Matches
 from fundus_helpers.methods.keypoints import matching
 from fundus_helpers.methods.keypoints.features import Keypoints, find_keypoints
-from fundus_helpers.methods.keypoints.matches import Matches
 from fundus_helpers.methods.pair import Pair
 from fundus_helpers.methods.start import LARGEST_TURNED_SCALE
 from fundus_helpers.transforms.transform import RegistrationError

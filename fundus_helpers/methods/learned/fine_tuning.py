@@ -15,7 +15,7 @@ import torch
 from fundus_helpers.methods.learned.canvas import SIZE, nodes, places_of, put_on_canvas
 from fundus_helpers.methods.learned.networks import NearNetwork
 from fundus_helpers.methods.learned.painting.pairs import near_places
-from fundus_helpers.methods.learned.registration import find_field, find_homography
+from fundus_helpers.methods.learned.registration import find_field, find_homography, finish
 from fundus_helpers.methods.learned.weights import Trained, trained
 from fundus_helpers.methods.networks.batches import check_pairs
 from fundus_helpers.methods.networks.tensors import Stack, pixel_places, sample
@@ -106,9 +106,10 @@ def _registered(
     networks: Trained,
 ) -> tuple[Stack, Stack]:
     """Return both photographs on the canvas of the fixed one, as `voxelmorph` registers them."""
-    canvas = put_on_canvas(prepare_pair(fixed, moving, fixed_mask, moving_mask))
-    canvas, model = find_homography(canvas, networks)
+    pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
+    canvas, model = find_homography(put_on_canvas(pair), networks)
     bent = find_field(canvas, networks, model)
+    finish(bent, canvas, pair)  # nothing is learned from a pair whose result is not plausible
     return canvas.fixed, canvas.moving.warped(places_of(bent(nodes(SIZE)), SIZE))
 
 

@@ -17,8 +17,8 @@ from annotated_types import Interval
 from fundus_helpers import transforms
 from fundus_helpers.methods import learned, networks
 from fundus_helpers.methods.cache import remembered
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homography
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RadialHomography, fit_homography
 from fundus_helpers.methods.knobs import checked
 from fundus_helpers.methods.pair import Pair, check_result, prepare_pair
 from fundus_helpers.methods.start import coarse_alignment
@@ -98,7 +98,7 @@ def spatial_transformer(
 
     def register(pair: Pair) -> tuple[sitk.Transform, bool]:
         canvas, model = _homography(pair, start, looks, trained)
-        return _finished(model, canvas, pair), canvas.alike
+        return finish(model, canvas, pair), canvas.alike
 
     return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
 
@@ -151,7 +151,7 @@ def voxelmorph(
         canvas, model = _homography(pair, start, 1, trained)
         if looks > 0:
             model = find_field(canvas, _networks(trained), model, looks, smoothness)
-        return _finished(model, canvas, pair), canvas.alike
+        return finish(model, canvas, pair), canvas.alike
 
     return _looking_at(look_at, prepare_pair(fixed, moving, fixed_mask, moving_mask), register)
 
@@ -274,8 +274,24 @@ def _as_homography(transform: sitk.Transform, canvas: "Canvas") -> RadialHomogra
     return fit_homography(Matches(points, mapped, canvas.fixed_shape, canvas.moving_shape))
 
 
-def _finished(model: object, canvas: "Canvas", pair: Pair) -> sitk.Transform:
-    """Make the transform between the photographs, and refuse what is not plausible."""
+def finish(
+    model: Callable[[np.ndarray], np.ndarray], canvas: "Canvas", pair: Pair
+) -> sitk.Transform:
+    """Make the transform between the photographs, and refuse what is not plausible.
+
+    Parameters
+    ----------
+    model : callable
+        Maps points of the fixed photograph to the moving one, in pixels of the canvas.
+    canvas : Canvas
+    pair : Pair
+        What lies on the canvas.
+
+    Raises
+    ------
+    RegistrationError
+        See `methods.pair.check_result`.
+    """
     transform = transforms.from_function(model, canvas.fixed_shape, spacing=8)
     transform = transforms.rescale(transform, *canvas.factors)
     check_result(transform, pair, modalities=True)

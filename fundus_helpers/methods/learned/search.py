@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homography, to_plane
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RadialHomography, fit_homography, to_plane
 from fundus_helpers.methods.learned.canvas import SIZE, Canvas
 from fundus_helpers.methods.learned.networks import WideNetwork
 from fundus_helpers.transforms.transform import RegistrationError

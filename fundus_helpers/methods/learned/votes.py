@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from fundus_helpers.methods.keypoints.matches import Matches
-from fundus_helpers.methods.keypoints.radial import RadialHomography, fit_homography
+from fundus_helpers.methods.homography.matches import Matches
+from fundus_helpers.methods.homography.radial import RadialHomography, fit_homography
 from fundus_helpers.methods.learned.canvas import SIZE, Canvas, nodes, places_of
 from fundus_helpers.methods.learned.networks import NearNetwork
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from fundus_helpers.files import written_beside
-from fundus_helpers.methods.keypoints.matches import Matches
+from fundus_helpers.methods.homography.matches import Matches
 
 # For the camera of FIRE (Nidek AFC-210, 45 degrees), estimated from the matches of 72 pairs. The
 # misfit hardly changes near this value.
