@@ -178,8 +178,7 @@ def gather(
         return np.column_stack([remap(each, where, fill=None) for each in coordinates])
 
     radius = matching.RADII[-1] * max(pair.moving.shape)
-    linear = transforms.nearest_matrix(fields.pixel_grid(shape)[common], places[common])[:, :2]
-    linear *= max(shape) / max(pair.moving.shape)
+    linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))
     scales = np.linalg.svd(linear, compute_uv=False)
     asked, unlike = error_signs(pair.fixed, warped, common)
     return Evidence(
@@ -227,6 +226,12 @@ def look_at_vessels(evidence: Evidence, transform: sitk.Transform, pair: Pair) -
         predicted_error=predict_error(vessels.fixed, picture, common),
         look_at="vessels",
     )
+
+
+def _linear_part(places: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    points = np.argwhere(mask)
+    some = points[:: max(len(points) // 10_000, 1)]  # so many pixels are enough
+    return transforms.nearest_matrix(some[:, ::-1], places[tuple(some.T)])[:, :2]
 
 
 def _disagreement(places: np.ndarray, mask: np.ndarray, backward: sitk.Transform) -> float:

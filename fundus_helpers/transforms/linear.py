@@ -29,15 +29,14 @@ def nearest_matrix(
     array([[1., 0., 1.],
            [0., 1., 1.]])
     """
-    points, targets = (np.asarray(each, float).reshape(-1, 2) for each in (points, targets))
+    points, targets = (np.asarray(each).reshape(-1, 2) for each in (points, targets))
+    if model == "affine":
+        rows = np.insert(points.astype(np.result_type(points, 1.0)), 2, 1.0, axis=1)
+        return np.linalg.lstsq(rows, targets, rcond=None)[0].T
     middle, target = points.mean(axis=0), targets.mean(axis=0)
-    p, q = points - middle, targets - target
-    if model == "translation":
-        linear = np.eye(2)
-    elif model == "affine":
-        # The normal equations: as exact around the middle, and several times as fast.
-        linear = np.linalg.lstsq(p.T @ p, p.T @ q, rcond=None)[0].T
-    else:
+    linear = np.eye(2)
+    if model != "translation":
+        p, q = points - middle, targets - target
         a, b = np.sum(p * q), np.sum(p[:, 0] * q[:, 1] - p[:, 1] * q[:, 0])
         scale = np.hypot(a, b) if model == "rigid" else np.sum(p**2)
         linear = np.array([[a, -b], [b, a]]) / scale

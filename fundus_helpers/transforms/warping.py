@@ -211,7 +211,14 @@ def remap(
     Returns
     -------
     float32 ndarray, shape (rows, columns), and the channels of the image
+
+    Raises
+    ------
+    ValueError
+        If the points have another shape.
     """
     points = np.ascontiguousarray(points, np.float32)
-    border = {"borderMode": cv2.BORDER_REPLICATE} if fill is None else {"borderValue": fill}
+    if points.ndim != 3 or points.shape[2] != 2:
+        raise ValueError(f"points have shape {points.shape}; (rows, columns, 2) is needed")
+    border = {"borderMode": cv2.BORDER_REPLICATE} if fill is None else {"borderValue": (fill,) * 4}
     return cv2.remap(image, points, None, OPENCV_INTERPOLATORS[interpolation], **border)

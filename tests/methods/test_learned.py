@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from fundus_helpers import METHODS, loading, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
 from fundus_helpers.methods import learned
-from fundus_helpers.methods.learned import training, weights
+from fundus_helpers.methods.learned import fine_tuning, training, weights
 from fundus_helpers.methods.learned.canvas import put_on_canvas
 from fundus_helpers.methods.learned.weights import CARD, FILE
 from fundus_helpers.methods.networks.losses import masked_correlation
@@ -182,6 +182,15 @@ def test_a_mirrored_eye_fails_and_the_verdict_says_why(retina, name):
 def test_real_photographs_are_registered(fire_eye, name, most):
     error = landmark_error(fire_eye, METHODS[name], fire_eye.masks, visits=[2, 4, 6, 8])
     assert error <= most  # pixels of 2912
+
+
+def test_nothing_is_learned_from_a_pair_whose_result_is_not_plausible(fire_eye, monkeypatch):
+    def refuse(*given):
+        raise RegistrationError("not the same retina")
+
+    monkeypatch.setattr(fine_tuning, "finish", refuse)
+    with pytest.raises(RegistrationError, match="none could be registered"):
+        learned.fine_tune(fire_eye.images[:2], fire_eye.masks[:2], epochs=1, shown=False)
 
 
 def test_fine_tuning_on_an_eye_does_not_make_it_worse_and_repeats_itself(fire_eye):

@@ -296,6 +296,14 @@ def test_beyond_the_edge_a_quick_warp_has_the_fill_or_the_nearest_pixel():
     assert transforms.remap(image, beyond).tolist() == [[0, 0]]
     assert transforms.remap(image, beyond, fill=0.5).tolist() == [[0.5, 0.5]]
     assert transforms.remap(image, beyond, fill=None).tolist() == [[2, 3]]
+    colour = np.dstack([image] * 3)
+    assert transforms.remap(colour, beyond, fill=0.5).tolist() == [[[0.5] * 3] * 2]
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (2,), (3, 4, 3)])
+def test_points_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="rows, columns, 2"):
+        transforms.remap(np.zeros((5, 6), np.float32), np.zeros(shape))
 
 
 @MAKERS

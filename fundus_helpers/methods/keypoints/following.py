@@ -136,7 +136,7 @@ def _equations(
         cv2.resize(np.multiply(*each), nodes, interpolation=cv2.INTER_AREA) for each in factors
     )
     xx, xy, yy, ahead_x, ahead_y = products
-    # The displacement so far is smooth: within a node it is constant.
+    # The displacement so far is smooth: around a node it is nearly constant.
     dx, dy = cv2.split(displacement)
     return np.dstack([xx, xy, yy, ahead_x + xx * dx + xy * dy, ahead_y + xy * dx + yy * dy])
 

@@ -15,12 +15,12 @@ from fundus_helpers.methods.keypoints.following import limit_area_change
 from fundus_helpers.methods.keypoints.moved_parts import MovedParts, find_moved, widened
 from fundus_helpers.methods.pair import local_correlation
 from fundus_helpers.transforms import fields
-from fundus_helpers.transforms.warping import follow, remap
+from fundus_helpers.transforms.warping import remap
 
 # A function that finds the displacement field of two roughly registered images in a mask.
 Dense = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-MARGIN = 4  # cells around a part may be changed; what is farther away stands still
+MARGIN = 4  # cells around a part may be changed; two cells farther, hardly anything is
 LEAST_LOCAL_CORRELATION = 0.58  # of the photographs in the part
 REMAINING = 0.9  # 1 minus this correlation must fall to this share of its value before
 PROGRESS = 0.05  # by which this correlation may still rise after the first dense step
@@ -51,7 +51,8 @@ def follow_moved(
     Returns
     -------
     float32 ndarray, shape (height, width, 2)
-        Displacements like `field`. They differ from `field` only in moved parts and around them.
+        Displacements like `field`. They differ from `field` in moved parts and around them, and
+        where the area would change more than threefold.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def follow_moved(
             some = replace(found, parts=parts)
             steps = _followed(fixed, warped, mask, start, field, some, dense)
             candidate, wrong = _judged(fixed, warped, mask, steps, parts, before)
-            refused |= np.any([refused, *wrong], axis=0)
+            refused = np.any([refused, *wrong], axis=0)
             parts = [part for part in parts if not (part & refused).any()]
             better = None if wrong else candidate
         if better is None:
@@ -96,7 +97,7 @@ def _judged(
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return the last field of some steps, and the parts in which it is wrong.
 
-    If a part is hopeless after the first step, it is the first field.
+    If a part is hopeless after the first step, no other step is made.
     """
     field = next(steps)
     after = local_correlation(fixed, *_warped_by(warped, mask, field))
@@ -146,6 +147,8 @@ def _spread(found: MovedParts, moved: np.ndarray, around: np.ndarray, side: int)
 def _is_hopeless(part: np.ndarray, after: np.ndarray) -> bool:
     """Return whether more dense steps cannot make the photographs agree in a part."""
     inside = cv2.resize(part.astype(np.float32), after.shape[::-1]) > 0.5
+    if not inside.any():  # an image with fewer pixels than cells
+        return True
     return bool(after[inside].mean() < LEAST_LOCAL_CORRELATION - PROGRESS)
 
 
@@ -165,7 +168,7 @@ def _warped_by(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an image and its mask, warped by a displacement field."""
     places = fields.pixel_grid(mask.shape, np.float32) + field
-    seen = follow(mask.astype(np.float32), field) >= 0.5
+    seen = remap(mask.astype(np.float32), places) >= 0.5
     return remap(image, places, interpolation="cubic", fill=None), mask & seen
 
 

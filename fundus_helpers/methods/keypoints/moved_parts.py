@@ -10,7 +10,6 @@ nearly the same displacement. Only dark lines count, not the borders of lesions.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -29,14 +28,13 @@ SIZE = 256  # pixels: longer side of the maps of directions
 CELL = 4  # pixels of these maps: side of a cell
 WINDOW = 0.02  # standard deviation of the window in which vessels are compared: 15 px of 728
 LEAST_CONTENT = 0.1  # of the mean; windows with fewer vessels hardly count
-REACH = 0.04  # largest displacement that is searched: 29 px of 728
+REACH = 0.043  # largest displacement that is searched: 31 px of 728
 NEAR = 0.004  # largest displacement that the dense step follows: 3 px of 728
 NEARLY = 0.02  # of displacements that agree nearly as well as the best, the shortest is taken
 
 # A cell is certain.
 LEAST_AGREEMENT = 0.5  # of the directions at the best displacement, from -1 to 1
-LEAST_GAIN = 0.15  # best agreement minus best agreement at a near displacement
-SLACK = 0.03  # in the first look, at every second displacement, both may be lower by so much
+LEAST_GAIN = 0.15  # best agreement minus the best one of vessels that stand still
 NEIGHBOURS = 1.5  # cells: standard deviation of the window of the neighbours
 TOLERANCE = 0.5  # largest difference from the mean of the neighbours, as a share of this mean
 # Certain cells are a part. A retina that is moved stays smooth.
@@ -128,23 +126,16 @@ def find_moved(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> Moved
         return _nothing(cells)
     inside = erode(mask, RIM).astype(np.float32)
     inside = cv2.resize(inside, cells, interpolation=cv2.INTER_AREA) > 0.5
-    agreement_at = _agreement(fixed, warped, mask)
     shifts = _displacements()
     length = np.linalg.norm(shifts, axis=1) / SIZE
-    first = (length <= NEAR) | (shifts % 2 == 0).all(axis=1)
-    agreement = np.empty((len(shifts), *cells[::-1]), np.float32)
-    agreement[first] = agreement_at(shifts[first])
-    near, best = agreement[length <= NEAR].max(axis=0), agreement[first].max(axis=0)
-    if (inside & _is_certain(best, near, SLACK)).sum() < LEAST_CELLS:
-        return _nothing(cells)
-    agreement[~first] = agreement_at(shifts[~first])
-    best = agreement.max(axis=0)
+    agreement = _agreement(fixed, warped, mask, shifts)
+    near, best = agreement[length <= NEAR].max(axis=0), agreement.max(axis=0)
     among = np.where(agreement >= best - NEARLY, length[:, None, None], np.inf)
     shift = (shifts[among.argmin(axis=0)] * side / SIZE).astype(np.float32)
     # If the vessels at the target stand still, they are not the vessels of this cell.
     targets = fields.pixel_grid(best.shape, np.float32) + shift * np.float32(SIZE / CELL / side)
     occupied = np.maximum(near, remap(near, targets, fill=None))
-    certain = inside & _is_certain(best, occupied)
+    certain = inside & (best >= LEAST_AGREEMENT) & (best - occupied >= LEAST_GAIN)
     uncertain = widened(certain.astype(np.float32), AROUND) == 0
     standing = uncertain & (near >= LEAST_AGREEMENT) & (best - near <= STANDING)
     return MovedParts(_plausible_parts(certain, shift, side / max(best.shape)), shift, standing)
@@ -152,11 +143,6 @@ def find_moved(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> Moved
 
 def _nothing(cells: tuple[int, int]) -> MovedParts:
     return MovedParts([], np.zeros((*cells[::-1], 2), np.float32), np.zeros(cells[::-1], bool))
-
-
-def _is_certain(best: np.ndarray, still: np.ndarray, slack: float = 0.0) -> np.ndarray:
-    """Return where vessels agree well at the best displacement, and clearly less if they stand."""
-    return (best >= LEAST_AGREEMENT - slack) & (best - still >= LEAST_GAIN - slack)
 
 
 def widened(cells: np.ndarray, by: int) -> np.ndarray:
@@ -177,42 +163,37 @@ def _cells(mask: np.ndarray) -> tuple[int, int]:
 
 def _displacements() -> np.ndarray:
     """Return all displacements (dx, dy) that are searched, in pixels of the maps of directions."""
-    radius = math.ceil(REACH * SIZE)
+    radius = int(REACH * SIZE)
     shifts = np.mgrid[-radius : radius + 1, -radius : radius + 1].reshape(2, -1).T[:, ::-1]
     return shifts[np.linalg.norm(shifts, axis=1) <= radius]
 
 
 def _agreement(
-    fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that tells how well cells agree at displacements.
+    fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray, shifts: np.ndarray
+) -> np.ndarray:
+    """Return how well cells agree at displacements (n, 2), shape (n, rows, columns).
 
-    It takes displacements (n, 2) and returns (n, rows, columns): the correlation, in windows, of
-    the directions of vessels, which are vectors at twice the angle.
+    The directions of vessels are vectors at twice the angle; their correlation in the windows.
     """
     first, second = (_directions(image, mask) for image in (fixed, warped))
     rows, columns = first.shape[:2]
     cells = columns // CELL, rows // CELL
-    radius = math.ceil(REACH * SIZE)
-    second = cv2.copyMakeBorder(second, *[radius] * 4, cv2.BORDER_CONSTANT)
+    radius = np.abs(shifts).max()
+    second = cv2.copyMakeBorder(second, *[int(radius)] * 4, cv2.BORDER_CONSTANT)
     content = cv2.resize(np.sum(first**2, axis=2), cells, interpolation=cv2.INTER_AREA)
     content = gaussian(content, WINDOW * SIZE / CELL)
     moving_content = gaussian(np.sum(second**2, axis=2), WINDOW * SIZE)
     first, second = cv2.split(first), cv2.split(second)
     least = LEAST_CONTENT * float(content.mean()) + 1e-6
-
-    def agreement_at(shifts: np.ndarray) -> np.ndarray:
-        found = np.empty((len(shifts), *cells[::-1]), np.float32)
-        for agreement, (dx, dy) in zip(found, shifts, strict=True):
-            there = np.s_[radius + dy : radius + dy + rows, radius + dx : radius + dx + columns]
-            products = first[0] * second[0][there] + first[1] * second[1][there]
-            products = cv2.resize(products, cells, interpolation=cv2.INTER_AREA)
-            content_there = moving_content[there][CELL // 2 :: CELL, CELL // 2 :: CELL]
-            agreement[:] = gaussian(products, WINDOW * SIZE / CELL)
-            agreement /= np.sqrt(content * content_there) + least
-        return found
-
-    return agreement_at
+    found = np.empty((len(shifts), *cells[::-1]), np.float32)
+    for agreement, (left, top) in zip(found, shifts + radius, strict=True):
+        there = np.s_[top : top + rows, left : left + columns]
+        products = first[0] * second[0][there] + first[1] * second[1][there]
+        products = cv2.resize(products, cells, interpolation=cv2.INTER_AREA)
+        content_there = moving_content[there][CELL // 2 :: CELL, CELL // 2 :: CELL]
+        agreement[:] = gaussian(products, WINDOW * SIZE / CELL)
+        agreement /= np.sqrt(content * content_there) + least
+    return found
 
 
 def _directions(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

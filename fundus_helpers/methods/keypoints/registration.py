@@ -1,6 +1,6 @@
 """Registration by keypoints of the retina, refined by its vessels.
 
-Keypoints (`matching`) give a homography in the radially corrected plane (`radial`). A smooth
+Keypoints (`matching`) give a homography in the radially corrected plane (`homography`). A smooth
 displacement then follows the vessels only (`following`), so that changes of the retina are kept.
 """
 

@@ -53,7 +53,8 @@ def vessel_strength(
     for half_width in half_widths:
         sigma = half_width * max(image.shape)
         smooth = cv2.GaussianBlur(image, (0, 0), sigma)
-        # `scale` makes the slope that of the half width, and half of the second derivatives.
+        # `scale` makes slopes those over the half width. Of the second derivatives it keeps half;
+        # that of xy counts twice below, so it keeps the whole.
         dx, dy = (cv2.Sobel(smooth, -1, *order, ksize=3, scale=sigma / 8) for order in AXES)
         dxx = cv2.Sobel(dx, -1, 1, 0, ksize=3, scale=sigma / 16)
         dyy = cv2.Sobel(dy, -1, 0, 1, ksize=3, scale=sigma / 16)

@@ -11,7 +11,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "networks": ["Encoder", "NearNetwork", "WideNetwork"],
         "painting.pairs": ["Batch", "Painter", "Window"],
         "painting.photograph": ["Look", "draw_looks", "photograph"],
-        "registration": ["find_field", "find_homography"],
+        "registration": ["find_field", "find_homography", "finish"],
         "painting.retina": ["Retina", "draw_retina"],
         "search": ["Start", "find_start"],
         "training": [

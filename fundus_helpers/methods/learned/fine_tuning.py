@@ -105,7 +105,7 @@ def _registered(
     moving_mask: np.ndarray | None,
     networks: Trained,
 ) -> tuple[Stack, Stack]:
-    """Return both photographs on the canvas of the fixed one, as `voxelmorph` registers them."""
+    """Return both photographs on the canvas of the fixed one, registered by the networks."""
     pair = prepare_pair(fixed, moving, fixed_mask, moving_mask)
     canvas, model = find_homography(put_on_canvas(pair), networks)
     bent = find_field(canvas, networks, model)
