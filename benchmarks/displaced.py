@@ -12,7 +12,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import cv2
 import joblib
 import numpy as np
 import pandas as pd
@@ -41,8 +40,7 @@ def bump(points: np.ndarray, middle: np.ndarray, shift: np.ndarray, radius: floa
 def displace(image: np.ndarray, moved_by: partial) -> np.ndarray:
     """Return an image that shows at x what was at x - moved_by(x)."""
     places = pixel_grid(image.shape) - moved_by(pixel_grid(image.shape))
-    moved = cv2.remap(image, *cv2.split(places.astype(np.float32)), cv2.INTER_CUBIC)
-    return np.clip(moved, 0, 1)
+    return np.clip(transforms.remap(image, places, interpolation="cubic"), 0, 1)
 
 
 def displaced_points(points: np.ndarray, moved_by: partial) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import SimpleITK as sitk
 
@@ -171,11 +170,10 @@ def gather(
     if common.sum() < LEAST_PIXELS:
         return None
     found = keypoints_of(pair) if keypoints is None else keypoints
-    coordinates = cv2.split(places.astype(np.float32))
+    coordinates = places.astype(np.float32)
 
     def model(points: np.ndarray) -> np.ndarray:
-        where = np.reshape(points, (-1, 1, 2))
-        return np.column_stack([remap(each, where, fill=None) for each in coordinates])
+        return remap(coordinates, np.reshape(points, (-1, 1, 2)), fill=None)[:, 0]
 
     radius = matching.RADII[-1] * max(pair.moving.shape)
     linear = _linear_part(places, common) * (max(shape) / max(pair.moving.shape))

@@ -77,10 +77,9 @@ def follow_moved(
         while parts and better is None:
             some = replace(found, parts=parts)
             steps = _followed(fixed, warped, mask, start, field, some, dense)
-            candidate, wrong = _judged(fixed, warped, mask, steps, parts, before)
+            better, wrong = _judged(fixed, warped, mask, steps, parts, before)
             refused = np.any([refused, *wrong], axis=0)
             parts = [part for part in parts if not (part & refused).any()]
-            better = None if wrong else candidate
         if better is None:
             return field
         start = field = better
@@ -94,20 +93,21 @@ def _judged(
     steps: Iterator[np.ndarray],
     parts: list[np.ndarray],
     before: np.ndarray,
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the last field of some steps, and the parts in which it is wrong.
+) -> tuple[np.ndarray | None, list[np.ndarray]]:
+    """Return the last field of some steps, None if it is wrong, and the parts in which it is.
 
     If a part is hopeless after the first step, no other step is made.
     """
     field = next(steps)
     after = local_correlation(fixed, *_warped_by(warped, mask, field))
     if wrong := [part for part in parts if _is_hopeless(part, after)]:
-        return field, wrong
+        return None, wrong
     *_, field = field, *steps
     field = limit_area_change(field, np.ones(mask.shape, bool), largest=LARGEST_AREA_CHANGE)
     after = local_correlation(fixed, *_warped_by(warped, mask, field))
     folds = fields.area(field) < fields.LEAST_AREA
-    return field, [part for part in parts if not _agrees(part, before, after, folds)]
+    wrong = [part for part in parts if not _agrees(part, before, after, folds)]
+    return None if wrong else field, wrong
 
 
 def _followed(

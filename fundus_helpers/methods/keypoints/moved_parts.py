@@ -123,7 +123,7 @@ def find_moved(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> Moved
     mask = mask >= 0.5
     cells = _cells(mask)
     if not mask.any():
-        return _nothing(cells)
+        return MovedParts([], np.zeros((*cells[::-1], 2), np.float32), np.zeros(cells[::-1], bool))
     inside = erode(mask, RIM).astype(np.float32)
     inside = cv2.resize(inside, cells, interpolation=cv2.INTER_AREA) > 0.5
     shifts = _displacements()
@@ -139,10 +139,6 @@ def find_moved(fixed: np.ndarray, warped: np.ndarray, mask: np.ndarray) -> Moved
     uncertain = widened(certain.astype(np.float32), AROUND) == 0
     standing = uncertain & (near >= LEAST_AGREEMENT) & (best - near <= STANDING)
     return MovedParts(_plausible_parts(certain, shift, side / max(best.shape)), shift, standing)
-
-
-def _nothing(cells: tuple[int, int]) -> MovedParts:
-    return MovedParts([], np.zeros((*cells[::-1], 2), np.float32), np.zeros(cells[::-1], bool))
 
 
 def widened(cells: np.ndarray, by: int) -> np.ndarray:
