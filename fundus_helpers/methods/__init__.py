@@ -26,8 +26,8 @@ __getattr__, *_ = lazy.attach(__name__, submodules=["networks"])  # they load Py
 
 
 def __dir__() -> list[str]:
-    rooms = ["homography", "keypoints", "learned", "networks"]
-    return [*__all__, "elastix", "optical_flow", "rigid", *rooms]
+    rooms = ["elastix", "homography", "keypoints", "learned", "networks", "optical_flow", "rigid"]
+    return [*__all__, *rooms]
 
 
 def _with(function: Method, **knobs: object) -> Method:

@@ -31,7 +31,7 @@ def test_help_explains_the_method_and_not_how_it_is_made(name):
 
 
 def test_the_room_of_the_methods_lists_only_what_is_meant_for_users():
-    rooms = ["elastix", "keypoints", "learned", "networks", "optical_flow", "rigid"]
+    rooms = ["elastix", "homography", "keypoints", "learned", "networks", "optical_flow", "rigid"]
     assert dir(methods) == ["METHODS", "Method", *rooms]
     assert all(getattr(methods, name) for name in dir(methods))
     with pytest.raises(AttributeError, match="magic"):
