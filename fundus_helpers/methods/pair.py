@@ -202,9 +202,7 @@ def check_result(
     pair, transform = _shrunk(pair, transform)
     shape = pair.fixed.shape
     places = transforms.displacement(transform, shape) + fields.pixel_grid(shape)
-    common = pair.fixed_mask & (
-        transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5
-    )
+    common = pair.fixed_mask & transforms.remap_mask(pair.moving_mask, places)
     share = common.sum() / pair.fixed_mask.sum()
     if share < LEAST_OVERLAP:
         raise RegistrationError(f"the fields of view overlap by {share:.0%} after registration")

@@ -17,7 +17,7 @@ from fundus_helpers.methods.pair import (
     vessel_correlation,
 )
 from fundus_helpers.transforms import fields
-from fundus_helpers.transforms.warping import remap
+from fundus_helpers.transforms.warping import remap, remap_mask
 
 # The predicted error is LEAST + ASKED * (remaining displacement of the vessels) + UNLIKE * (1 - the
 # local correlation). LEAST and UNLIKE are shares of the longer side.
@@ -165,8 +165,7 @@ def gather(
     field = transforms.displacement(transform, shape)
     places = field + fields.pixel_grid(shape)
     warped = remap(pair.moving, places, interpolation="cubic", fill=None)
-    seen = remap(pair.moving_mask.astype(np.float32), places) >= 0.5
-    common = pair.fixed_mask & seen
+    common = pair.fixed_mask & remap_mask(pair.moving_mask, places)
     if common.sum() < LEAST_PIXELS:
         return None
     found = keypoints_of(pair) if keypoints is None else keypoints

@@ -167,9 +167,9 @@ def measure_pair(pair: SmallPair, transform: sitk.Transform) -> pd.Series:
 
 def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd.Series:
     images, even = pair.images, pair.even
+    places = bent + transforms.pixel_grid(bent.shape[:2])
     inside, common = (
-        each.fixed_mask & (transforms.follow(each.moving_mask.astype(np.float32), bent) >= 0.5)
-        for each in (images, even)
+        each.fixed_mask & transforms.remap_mask(each.moving_mask, places) for each in (images, even)
     )
     error = np.nan
     if len(pair.landmarks[0]):

@@ -45,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "follow",
             "overlap",
             "remap",
+            "remap_mask",
             "warp",
             "warp_mask",
             "warp_photograph",

@@ -222,3 +222,25 @@ def remap(
         raise ValueError(f"points have shape {points.shape}; (rows, columns, 2) is needed")
     border = {"borderMode": cv2.BORDER_REPLICATE} if fill is None else {"borderValue": (fill,) * 4}
     return cv2.remap(image, points, None, OPENCV_INTERPOLATORS[interpolation], **border)
+
+
+def remap_mask(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Look up at points whether a mask covers them. See `warp_mask` for a transform.
+
+    Parameters
+    ----------
+    mask : bool ndarray, shape (height, width)
+    points : float ndarray, shape (rows, columns, 2)
+        (x, y) in pixels of the mask.
+
+    Returns
+    -------
+    bool ndarray, shape (rows, columns)
+        True where the mask covers at least half of a pixel. False beyond its edges.
+
+    Raises
+    ------
+    ValueError
+        If the points have another shape.
+    """
+    return remap(mask.astype(np.float32), points) >= 0.5

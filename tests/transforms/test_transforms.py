@@ -306,6 +306,16 @@ def test_points_of_another_shape_are_refused(shape):
         transforms.remap(np.zeros((5, 6), np.float32), np.zeros(shape))
 
 
+def test_a_mask_covers_a_point_if_it_covers_half_of_the_pixel_there():
+    mask = np.zeros((5, 6), bool)
+    mask[:, 2:] = True
+    points = np.stack(np.meshgrid([-1, 1.4, 1.5, 5, 5.6], [2.0]), axis=2)
+    assert transforms.remap_mask(mask, points).tolist() == [[False, False, True, True, False]]
+    grid = transforms.pixel_grid(mask.shape) + [1, 0]
+    moved = transforms.from_matrix([[1, 0, 1], [0, 1, 0]])
+    assert np.array_equal(transforms.remap_mask(mask, grid), transforms.warp_mask(mask, moved))
+
+
 @MAKERS
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_large_photograph_is_warped_in_strips_as_exactly(make, dtype):

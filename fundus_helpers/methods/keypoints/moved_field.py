@@ -15,7 +15,7 @@ from fundus_helpers.methods.keypoints.following import limit_area_change
 from fundus_helpers.methods.keypoints.moved_parts import MovedParts, find_moved, widened
 from fundus_helpers.methods.pair import local_correlation
 from fundus_helpers.transforms import fields
-from fundus_helpers.transforms.warping import remap
+from fundus_helpers.transforms.warping import remap, remap_mask
 
 # A function that finds the displacement field of two roughly registered images in a mask.
 Dense = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -168,8 +168,8 @@ def _warped_by(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an image and its mask, warped by a displacement field."""
     places = fields.pixel_grid(mask.shape, np.float32) + field
-    seen = remap(mask.astype(np.float32), places) >= 0.5
-    return remap(image, places, interpolation="cubic", fill=None), mask & seen
+    warped = remap(image, places, interpolation="cubic", fill=None)
+    return warped, mask & remap_mask(mask, places)
 
 
 def _composed(first: np.ndarray, then: np.ndarray) -> np.ndarray:

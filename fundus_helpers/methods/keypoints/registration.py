@@ -373,8 +373,7 @@ def _refined(
     """Add the displacement that aligns the vessels to a homography."""
     places = _everywhere(model, pair.fixed.shape)
     warped = transforms.remap(pair.moving, places, interpolation="cubic", fill=None)
-    seen = transforms.remap(pair.moving_mask.astype(np.float32), places) >= 0.5
-    mask = pair.fixed_mask & seen
+    mask = pair.fixed_mask & transforms.remap_mask(pair.moving_mask, places)
     dense = partial(following.follow_vessels, **knobs)
     field = dense(pair.fixed, warped, mask)
     if knobs["protect"] and pair.look_at == "images":

@@ -14,6 +14,9 @@ from fundus_helpers.transforms.transform import RegistrationError
 
 # Two cells are a match if the chance that they show the same place is above this.
 LEAST_CHANCE = 0.02
+# Logarithms of chances below this count as this: the exponential of numbers near -100 is too small
+# for ordinary arithmetic and takes about 50 times as long.
+SURELY_NOT = -50.0
 # Matches agree with a transform if they are this many cells away or less.
 NEAR = 1.5
 FEWEST, FITS = 8, 6
@@ -68,7 +71,7 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
         fixed = network.described(canvas.sides_at(network.SIZE)[0])
         for side in (canvas, canvas.negative()):
             moving = network.described(side.sides_at(network.SIZE)[1])
-            chance = network.compared(fixed, moving)[0].exp().numpy()
+            chance = network.compared(fixed, moving)[0].clamp_min(SURELY_NOT).exp().numpy()
             matches, chances = _matches(chance, side, network)
             most = max(most, len(matches))
             if agreed := _agreed(matches, chances, near):
