@@ -25,6 +25,8 @@ from fundus_helpers.transforms.transform import RegistrationError
 # The rim of a field of view shows the aperture of the camera, not the retina. This share of the
 # image width is removed from the masks.
 RIM = 0.01
+# Smaller images show no vessels, and some filters need more pixels.
+LEAST_SIDE = 48
 
 # A result is refused if it is not plausible: the overlap is a share of the fixed field of view,
 # the scale is the ratio of the two magnifications.
@@ -105,7 +107,8 @@ def prepare_pair(
         If an image is not two-dimensional, not finite or not in [0, 1], or if a mask does not have
         the shape of its image.
     RegistrationError
-        If an image is black or uniform, or if its field of view is too small.
+        If an image is black or uniform, if it has less than `LEAST_SIDE` pixels on a side, or if
+        its field of view is too small.
     """
     given = ("fixed", fixed, fixed_mask), ("moving", moving, moving_mask)
     prepared = [prepare_image(*each, normalise, size) for each in given]
@@ -143,6 +146,11 @@ def prepare_image(
         raise ValueError(
             f"{name} image has NaN or values outside [0, 1]; convert it with "
             "fh.loading.single_channel"
+        )
+    if min(image.shape) < LEAST_SIDE:
+        raise RegistrationError(
+            f"{name} image has {image.shape[1]} x {image.shape[0]} px: too small to show vessels; "
+            f"give {LEAST_SIDE} px or more on each side"
         )
     image = image.astype(np.float32)
     if burned_in is not None:

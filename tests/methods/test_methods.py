@@ -114,6 +114,16 @@ def test_where_nothing_is_to_be_seen_nothing_is_registered(retina, name):
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("shape", [(1, 1), (8, 400), (300, 47)])
+def test_an_image_that_is_too_small_to_show_vessels_is_named(retina, name, shape):
+    small = np.resize(retina, shape)
+    size = f"{shape[1]} x {shape[0]} px: too small to show vessels; give 48 px or more"
+    for fixed, moving, side in ((small, retina, "fixed"), (retina, small, "moving")):
+        with pytest.raises(RegistrationError, match=f"{side} image has {size}"):
+            METHODS[name](fixed, moving)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_grain_without_vessels_is_refused(retina, aperture, name):
     grain = np.random.default_rng(0).random(retina.shape, dtype=np.float32) * aperture
     with pytest.raises(RegistrationError, match="correlat|keypoints agree|places look alike"):
