@@ -9,7 +9,7 @@ from fundus_helpers import loading, metrics, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
 from fundus_helpers.loading.fire import read_pairs
 from fundus_helpers.methods import METHODS
-from fundus_helpers.methods.homography import matches, radial
+from fundus_helpers.methods.homography.matches import Matches
 from fundus_helpers.methods.keypoints import following, matching
 from fundus_helpers.methods.keypoints.features import find_keypoints
 from fundus_helpers.methods.keypoints.registration import find_homography, register
@@ -154,7 +154,7 @@ def test_keypoints_too_few_to_agree_are_helped_by_a_coarse_alignment(retina, com
 
 
 def _none(fixed, moving):
-    return matches.Matches(np.zeros((0, 2)), np.zeros((0, 2)), fixed.shape, moving.shape)
+    return Matches(np.zeros((0, 2)), np.zeros((0, 2)), fixed.shape, moving.shape)
 
 
 def test_images_without_keypoints_match_nothing(aperture):
@@ -162,43 +162,6 @@ def test_images_without_keypoints_match_nothing(aperture):
     assert len(nothing.points) == 0 and nothing.descriptors.shape == (0, 128)
     assert len(matching.mutual_matches(nothing, nothing)) == 0
     assert len(matching.guided_matches(nothing, nothing, lambda points: points, 5.0)) == 0
-
-
-# The radial constant
-
-
-@pytest.mark.parametrize("shape", [(300, 300), (240, 400)])
-@pytest.mark.parametrize("constant", [-0.1, 0.0, 0.12, 0.4])
-def test_the_plane_and_back_is_where_one_was(shape, constant):
-    points = pixels(shape)
-    back = radial.from_plane(radial.to_plane(points, shape, constant), shape, constant)
-    assert np.abs(back - points).max() < 1e-6
-
-
-@pytest.mark.parametrize("constant", [0.05, 0.12, 0.25])
-def test_the_radial_constant_of_a_series_is_found_among_wrong_matches(constant):
-    rng, shape, series = np.random.default_rng(1), (728, 728), []
-    for _ in range(6):
-        matrix = np.eye(3) + rng.uniform(-0.05, 0.05, (3, 3)) * [[1, 1, 8], [1, 1, 8], [1, 1, 0]]
-        fixed = rng.uniform(60, 660, (150, 2))
-        moving = radial.RadialHomography(matrix, shape, shape, constant)(fixed)
-        moving += 0.5 * rng.standard_normal(moving.shape)
-        moving[:15] += rng.uniform(-20, 20, (15, 2))
-        series.append(matches.Matches(fixed, moving, shape, shape))
-    assert radial.estimate_radial_constant(series) == pytest.approx(constant, abs=0.01)
-
-
-def test_nothing_to_estimate_a_radial_constant_from_is_an_error():
-    with pytest.raises(ValueError, match="no pair with 12 matches"):
-        radial.estimate_radial_constant([])
-
-
-def test_a_radial_constant_is_saved_and_read_again(tmp_path):
-    path = radial.save_radial_constant(0.1275, tmp_path / "camera.json")
-    assert radial.load_radial_constant(path) == 0.1275
-    path.write_text("[]")
-    with pytest.raises(ValueError, match="camera.json"):
-        radial.load_radial_constant(path)
 
 
 # The disease survives

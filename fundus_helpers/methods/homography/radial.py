@@ -24,7 +24,10 @@ from fundus_helpers.methods.homography.matches import Matches
 # For the camera of FIRE (Nidek AFC-210, 45 degrees), estimated from the matches of 72 pairs. The
 # misfit hardly changes near this value.
 RADIAL_CONSTANT = 0.12
-SEARCHED = (-0.1, 0.5)  # the range of constants that `estimate_radial_constant` searches
+SEARCHED = (-0.1, 0.5)  # the range of constants that are searched
+# Standard deviation of the constants of other cameras around this one. Infrared photographs of
+# macula and disc (a scanning laser) have about 0.03.
+CAMERAS = 0.05
 
 # What a homography between two photographs of one eye is, if few points cannot tell. The eye has
 # turned before the camera, so the perspective is the shift times the squared tangent of half the
@@ -127,6 +130,7 @@ def fit_homography(
     constant: float = RADIAL_CONSTANT,
     *,
     error: float = 0.0,
+    shared_error: float = 0.0,
 ) -> RadialHomography:
     """Fit a homography in the radially corrected plane by weighted least squares.
 
@@ -137,11 +141,15 @@ def fit_homography(
     weights : ndarray, shape (n,), optional
         None: all weights are equal.
     constant : float
-        See `to_plane`.
+        See `to_plane`. If the constant is fitted, it stays near this one.
     error : float
         Error of the matches, in pixels of the moving image (standard deviation in x and in y). The
         larger it is, the nearer the homography is held to what a turn of the eye gives (`TURN`).
         0: it is not held.
+    shared_error : float
+        Error that all matches may have in common, in pixels of the moving image. If it is above 0,
+        the radial constant is fitted, too: it moves away from `constant` as far as the matches
+        tell that the camera is another one. A larger error keeps it nearer. 0: it is not fitted.
 
     Raises
     ------
@@ -150,27 +158,53 @@ def fit_homography(
     """
     if len(matches) < 4:
         raise ValueError(f"{len(matches)} matches are too few; a homography needs four or more")
-    x, y = to_plane(matches.fixed_points, matches.fixed_shape, constant).T
-    target = to_plane(matches.moving_points, matches.moving_shape, constant).T
-    root, depth = np.sqrt(np.ones_like(x) if weights is None else weights), np.ones_like(x)
-    one, zero = np.ones_like(x), np.zeros_like(x)
-    held, linear = error / (max(matches.moving_shape) / 2), np.eye(2)
+    half, linear, depth = max(matches.moving_shape) / 2, np.eye(2), np.ones(len(matches))
+    root = np.sqrt(depth if weights is None else weights)
+    fitted, held = constant, shared_error / half * np.linalg.norm(root) / CAMERAS
     for _ in range(3):  # divided by the depth, the residuals of the equations are distances
-        rows = [
-            [x, y, one, zero, zero, zero, -target[0] * x, -target[0] * y],
-            [zero, zero, zero, x, y, one, -target[1] * x, -target[1] * y],
-        ]
-        scale = root / depth
-        system = np.concatenate([np.column_stack(row) * scale[:, None] for row in rows])
-        right = (target * scale).ravel()
-        if held:
-            system = np.vstack([system, held * _turned_eye(linear)])
+        fixed = to_plane(matches.fixed_points, matches.fixed_shape, fitted)
+        moving = to_plane(matches.moving_points, matches.moving_shape, fitted)
+        system, right = _homography_equations(fixed, moving, root / depth)
+        if error:
+            system = np.vstack([system, error / half * _turned_eye(linear)])
             right = np.append(right, np.zeros(4))
+        if shared_error:
+            system = np.pad(system, ((0, 1), (0, 1)))  # one more unknown: the step of the constant
+            system[: 2 * len(matches), 8] = (root * _slopes(matches, linear)).ravel()
+            system[-1, 8], right = held, np.append(right, held * (constant - fitted))
         solution = np.linalg.lstsq(system, right, rcond=None)[0]
         linear = solution[[0, 1, 3, 4]].reshape(2, 2)
-        depth = np.maximum(solution[6] * x + solution[7] * y + 1, 0.1)
-    matrix = np.append(solution, 1).reshape(3, 3)
-    return RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, constant)
+        depth = np.maximum(fixed @ solution[6:8] + 1, 0.1)
+        if shared_error:
+            fitted = float(np.clip(fitted + solution[8], *SEARCHED))
+    matrix = np.append(solution[:8], 1).reshape(3, 3)
+    return RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, fitted)
+
+
+def _homography_equations(
+    fixed: np.ndarray, moving: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two equations per match, (2 n, 8) and (2 n,), first those of x, then those of y."""
+    (x, y), target = fixed.T, moving.T
+    one, zero = np.ones_like(x), np.zeros_like(x)
+    rows = [
+        [x, y, one, zero, zero, zero, -target[0] * x, -target[0] * y],
+        [zero, zero, zero, x, y, one, -target[1] * x, -target[1] * y],
+    ]
+    system = np.concatenate([np.column_stack(row) * scale[:, None] for row in rows])
+    return system, (target * scale).ravel()
+
+
+def _slopes(matches: Matches, linear: np.ndarray) -> np.ndarray:
+    """Return how the residuals, (2, n), change with the radial constant."""
+    fixed, moving = (
+        to_plane(points, shape, 1) - to_plane(points, shape, 0)
+        for points, shape in (
+            (matches.fixed_points, matches.fixed_shape),
+            (matches.moving_points, matches.moving_shape),
+        )
+    )
+    return (fixed @ linear.T - moving).T
 
 
 def _turned_eye(linear: np.ndarray) -> np.ndarray:

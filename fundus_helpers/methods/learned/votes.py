@@ -19,6 +19,8 @@ AVERAGED = 8
 # The weight of a vote falls to one quarter at this distance from the model, in pixels of the
 # canvas of the look.
 SCALE = 1.0
+# Errors of the votes in pixels of the finest canvas: of each vote, and of all votes in common.
+ERROR, SHARED_ERROR = 0.1, 0.75
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def look(
 
 
 def refit(votes: Votes, model: RadialHomography, size: int) -> RadialHomography:
-    """Fit a homography to votes, robust against those that do not agree.
+    """Fit a homography and the radial constant to votes, robust against those that do not agree.
 
     Parameters
     ----------
@@ -96,6 +98,6 @@ def refit(votes: Votes, model: RadialHomography, size: int) -> RadialHomography:
     matches = Matches(points, model(points + votes.steps[known]), *shapes)
     scale, given = SCALE * SIZE / size, weights
     for _ in range(4):
-        model = fit_homography(matches, weights, error=0.1)
+        model = fit_homography(matches, weights, error=ERROR, shared_error=SHARED_ERROR)
         weights = given / (1 + (model.residuals(matches) / scale) ** 2) ** 2
     return model
