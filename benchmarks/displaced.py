@@ -46,7 +46,7 @@ def displace(image: np.ndarray, moved_by: partial) -> np.ndarray:
 def displaced_points(points: np.ndarray, moved_by: partial) -> np.ndarray:
     """Return where points (x, y) of an image lie after `displace`."""
     moved = points
-    for _ in range(200):  # the displacement changes by less than its distance: this converges
+    for _ in range(200):  # neighbouring points are displaced almost alike, so this converges
         moved = points + moved_by(moved)
     return moved
 
@@ -127,8 +127,9 @@ def main() -> None:
         seen_if_left=seen,
     )
     sys.stdout.write(table.to_string(index=False, float_format="{:.1f}".format) + "\n\n")
-    summary = summary.drop(columns=["pair", "verdict"]).groupby("amount_px").mean()
-    sys.stdout.write(summary.to_string(float_format="{:.2f}".format) + "\n")
+    groups = summary.drop(columns=["pair", "verdict"]).groupby("amount_px")
+    for name, each in (("Means", groups.mean()), ("Medians", groups.median(numeric_only=True))):
+        sys.stdout.write(f"{name}\n{each.to_string(float_format='{:.2f}'.format)}\n")
 
 
 if __name__ == "__main__":

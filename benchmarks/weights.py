@@ -10,13 +10,16 @@ import hashlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import joblib
 import pandas as pd
+from torch import nn
 
 from fundus_helpers import __version__
 from fundus_helpers.files import written_beside
+from fundus_helpers.loading.fire import FirePair
 from fundus_helpers.loading.pair_table import read_any_pairs
 from fundus_helpers.methods import learned
 from fundus_helpers.methods.learned.weights import CARD, FILE, Trained, save_trained
@@ -36,7 +39,7 @@ TEXT = """# The networks of this package
 | seed | {seed} |
 | pairs of the wide network | {wide_pairs:,} photographs of 256 px |
 | pairs of the near network | {near_pairs:,} windows of 224 px, of photographs of 256 to 768 px |
-| training | {minutes:.0f} minutes |
+| training | {minutes:.0f} minutes, of the last run if it was interrupted |
 | weights | {weights:,}, in half precision |
 | version of the package | {version} |
 | SHA-256 | `{checksum}` |
@@ -49,14 +52,15 @@ Another training: `make weights` (`SEED=1` for another seed, `FIRE=folder` for t
 
 ## Where they fail
 
-- Photographs that are mirrored, turned by more than 35 degrees, or magnified by more than 1.8.
+- Not trained for: photographs that are mirrored, turned by more than 35 degrees, or magnified by
+  less than 0.55 or more than 1.8. Some of them are registered all the same.
 - Pairs that share less than about an eighth of the field of view.
 - Retinas whose vessels cannot be seen in one of the photographs. What is left is refused by the
   checks that all methods share, not by the networks.
 """
 
 
-def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> object:
+def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> nn.Module:
     """Train one network."""
     teach = {"wide": learned.train_wide, "near": learned.train_near}[kind]
     epochs = max(1, round(share * teach.__kwdefaults__["epochs"]))
@@ -64,12 +68,12 @@ def train(kind: str, folder: Path, seed: int, share: float, painters: int) -> ob
     return teach(epochs=epochs, seed=seed, checkpoint=checkpoint, painters=painters)
 
 
-def measure(fire: str | None) -> str:
-    """Return what the methods reach on a folder of pairs, as a table in Markdown."""
-    if fire is None:
+def measure(pairs: Sequence[FirePair] | None) -> str:
+    """Return what the methods reach on pairs, as a table in Markdown."""
+    if pairs is None:
         return "Not measured in this training: give `FIRE=folder`."
     with tempfile.TemporaryDirectory() as folder:
-        table = tabulate(run_benchmark(read_any_pairs(fire), METHODS, Path(folder) / "fire.csv"))
+        table = tabulate(run_benchmark(pairs, METHODS, Path(folder) / "fire.csv"))
     return markdown(table[[name for name in SHOWN if name in table]].round(3))
 
 
@@ -80,8 +84,9 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
 
 
-def write_card(wide: object, near: object, seed: int, minutes: float, fire: str | None) -> str:
+def write_card(networks: Trained, seed: int, minutes: float, reached: str) -> str:
     """Write what the networks learned from and what they reach; return the text."""
+    wide, near = networks.wide, networks.near
     text = TEXT.format(
         file=FILE.name,
         seed=seed,
@@ -91,7 +96,7 @@ def write_card(wide: object, near: object, seed: int, minutes: float, fire: str 
         weights=sum(p.numel() for network in (wide, near) for p in network.parameters()),
         version=__version__,
         checksum=hashlib.sha256(FILE.read_bytes()).hexdigest(),
-        table=measure(fire),
+        table=reached,
     )
     with written_beside(CARD) as part:
         part.write_text(text, encoding="utf-8")
@@ -107,6 +112,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs, for a trial")
     options = parser.parse_args()
     options.checkpoints.mkdir(parents=True, exist_ok=True)
+    pairs = read_any_pairs(options.fire) if options.fire else None  # a wrong name ends it here
     cores, begin = joblib.cpu_count(), time.perf_counter()
     given = options.checkpoints, options.seed, options.share
     if cores > 2:  # one network after the other, each with painters in other processes
@@ -115,8 +121,9 @@ def main() -> None:
         tasks = [joblib.delayed(train)(kind, *given, 1) for kind in KINDS]
         wide, near = joblib.Parallel(n_jobs=cores)(tasks)
     minutes = (time.perf_counter() - begin) / 60
-    save_trained(Trained(wide, near), FILE)
-    sys.stdout.write(write_card(wide, near, options.seed, minutes, options.fire))
+    networks = Trained(wide, near)
+    save_trained(networks, FILE)
+    sys.stdout.write(write_card(networks, options.seed, minutes, measure(pairs)))
     for kind in KINDS:  # nothing else of the user's folder is deleted
         (options.checkpoints / f"{kind}_{options.seed}.pt").unlink()
 

@@ -39,7 +39,8 @@ LEAST_CORRELATION = 0.12
 # Between two photographs of the same retina it gives at least 0.5.
 LEAST_FLEXIBLE_CORRELATION = 0.45
 # Pictures of vessels (`look_at="vessels"`) are less similar: two photographs of one eye have a
-# correlation of at least 0.27, those of two eyes at most 0.22, for every transform.
+# correlation of at least 0.27, those of two eyes at most 0.22, for every transform. The limit is
+# lower, since the verdict decides what lies between.
 LEAST_VESSEL_CORRELATION = 0.15
 
 # Results are checked on images with a longer side of at most this number of pixels.
@@ -147,11 +148,7 @@ def prepare_image(
             f"{name} image has NaN or values outside [0, 1]; convert it with "
             "fh.loading.single_channel"
         )
-    if min(image.shape) < LEAST_SIDE:
-        raise RegistrationError(
-            f"{name} image has {image.shape[1]} x {image.shape[0]} px: too small to show vessels; "
-            f"give {LEAST_SIDE} px or more on each side"
-        )
+    _check_size(name, image)
     image = image.astype(np.float32)
     if burned_in is not None:
         image = paint_over(image, burned_in)
@@ -161,6 +158,7 @@ def prepare_image(
         image = np.clip(resize(image, size), 0, 1)
         mask = None if mask is None else resize(np.asarray(mask, np.float32), size) >= 0.5
         burned_in = None if burned_in is None else mask_at(burned_in, image.shape)
+        _check_size(name, image)
     mask = field_of_view(image) if mask is None else np.asarray(mask).astype(bool)
     if mask.mean() < LEAST_VIEW or np.ptp(image[mask]) < 0.01:
         raise RegistrationError(
@@ -170,7 +168,21 @@ def prepare_image(
     if normalise:
         image = normalise_illumination(image, mask)
         mask = erode(mask, RIM)
+        if mask.mean() < LEAST_VIEW:
+            raise RegistrationError(
+                f"{name} image shows too little of the retina inside its rim; give the whole "
+                "photograph"
+            )
     return image, mask if burned_in is None else mask & ~burned_in
+
+
+def _check_size(name: str, image: np.ndarray) -> None:
+    height, width = image.shape
+    if min(height, width) < LEAST_SIDE:
+        raise RegistrationError(
+            f"{name} image has {width} x {height} px: too small to show vessels; give "
+            f"{LEAST_SIDE} px or more on each side"
+        )
 
 
 def check_result(
@@ -190,7 +202,8 @@ def check_result(
     pair : Pair
         Evenly lit images.
     scale_limit : float
-        Largest plausible scale of a linear transform in any direction; the smallest is its inverse.
+        Largest plausible scale of a linear transform in any direction, if the longer sides of the
+        images are made equal; the smallest is its inverse.
     least_correlation : float
         Smallest correlation of the registered, evenly lit images if they overlap by half. A smaller
         overlap needs a higher correlation. A more flexible transform should get a higher value.
@@ -211,11 +224,15 @@ def check_result(
     shape = pair.fixed.shape
     places = transforms.displacement(transform, shape) + fields.pixel_grid(shape)
     common = pair.fixed_mask & transforms.remap_mask(pair.moving_mask, places)
-    share = common.sum() / pair.fixed_mask.sum()
+    share = common.sum() / max(pair.fixed_mask.sum(), 1)
     if share < LEAST_OVERLAP:
-        raise RegistrationError(f"the fields of view overlap by {share:.0%} after registration")
+        raise RegistrationError(
+            f"the fields of view overlap by {share:.0%} after registration; at least "
+            f"{LEAST_OVERLAP:.0%} is needed"
+        )
     if transform.IsLinear():
-        scales = np.linalg.svd(transforms.to_matrix(transform)[:, :2], compute_uv=False)
+        unit = max(pair.fixed.shape) / max(pair.moving.shape)
+        scales = np.linalg.svd(transforms.to_matrix(transform)[:, :2] * unit, compute_uv=False)
         if scales.max() > scale_limit or scales.min() < 1 / scale_limit:
             raise RegistrationError(
                 f"not the same retina: magnified by {scales.min():.2f} to {scales.max():.2f}"

@@ -143,7 +143,9 @@ def register(
         in_units = method.Execute(*(_in_units(i, to_pixels) for i in (pair.fixed, pair.moving)))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].split(": ")[-1]
-        raise transforms.RegistrationError(f"ITK gave up: {reason}") from error
+        raise transforms.RegistrationError(
+            f"the registration found nothing that both photographs show (ITK: {reason})"
+        ) from error
     transform = transforms.compose(to_pixels.GetInverse(), in_units, to_pixels)
     if normalise:
         check_result(transform, pair, modalities=metric == "mutual_information")

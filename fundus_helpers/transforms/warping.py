@@ -36,7 +36,8 @@ def warp(
     Parameters
     ----------
     moving : ndarray, shape (height, width) or (height, width, channels)
-        Any real dtype. 16-bit and colour images keep their values and their dtype.
+        Integers of any size, float32 or float64. Images keep their values and their dtype. For
+        masks see `warp_mask`.
     transform : sitk.Transform
         Maps points of the fixed image to points of the moving image.
     shape : (height, width), optional
@@ -49,6 +50,11 @@ def warp(
     Returns
     -------
     ndarray, shape `shape` (and channels), dtype of `moving`
+
+    Raises
+    ------
+    ValueError
+        For another interpolation.
 
     Examples
     --------
@@ -197,11 +203,12 @@ def remap(
     interpolation: str = "linear",
     fill: float | None = 0.0,
 ) -> np.ndarray:
-    """Look up the values of an image at points, as quickly and as accurately as `follow`.
+    """Look up the values of an image at points, quickly. Positions are rounded to 1/32 pixel.
 
     Parameters
     ----------
     image : float32 ndarray, shape (height, width) or (height, width, channels)
+        Less than 32768 px on each side, and so are the rows and columns of the points.
     points : float ndarray, shape (rows, columns, 2)
         (x, y) in pixels of the image.
     interpolation : {"linear", "cubic"}
@@ -215,13 +222,16 @@ def remap(
     Raises
     ------
     ValueError
-        If the points have another shape.
+        If the points have another shape, or for another interpolation.
     """
     points = np.ascontiguousarray(points, np.float32)
     if points.ndim != 3 or points.shape[2] != 2:
         raise ValueError(f"points have shape {points.shape}; (rows, columns, 2) is needed")
+    if interpolation not in OPENCV_INTERPOLATORS:
+        raise ValueError(f"interpolation {interpolation!r} is not one of {[*OPENCV_INTERPOLATORS]}")
     border = {"borderMode": cv2.BORDER_REPLICATE} if fill is None else {"borderValue": (fill,) * 4}
-    return cv2.remap(image, points, None, OPENCV_INTERPOLATORS[interpolation], **border)
+    found = cv2.remap(image, points, None, OPENCV_INTERPOLATORS[interpolation], **border)
+    return found.reshape(points.shape[:2] + image.shape[2:])  # OpenCV drops a single channel
 
 
 def remap_mask(mask: np.ndarray, points: np.ndarray) -> np.ndarray:

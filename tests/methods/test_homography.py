@@ -35,6 +35,13 @@ def test_the_plane_and_back_is_where_one_was(shape, constant):
     assert np.abs(back - points).max() < 1e-6
 
 
+@pytest.mark.parametrize("constant", [-0.1, 0.0, 0.4])
+def test_points_far_out_in_the_plane_stay_finite(constant):
+    far = np.array([[0.0, 0.0], [3.0, 4.0], [1e6, -1e6]])
+    points = radial.from_plane(far, (300, 300), constant)
+    assert np.isfinite(points).all() and np.abs(points).max() < 1e9
+
+
 @pytest.mark.parametrize("constant", [0.05, 0.12, 0.25])
 def test_the_radial_constant_of_a_series_is_found_among_wrong_matches(constant):
     rng, shape, series = np.random.default_rng(1), (728, 728), []
@@ -56,9 +63,11 @@ def test_nothing_to_estimate_a_radial_constant_from_is_an_error():
 def test_a_radial_constant_is_saved_and_read_again(tmp_path):
     path = radial.save_radial_constant(0.1275, tmp_path / "camera.json")
     assert radial.load_radial_constant(path) == 0.1275
-    path.write_text("[]")
-    with pytest.raises(ValueError, match="camera.json"):
-        radial.load_radial_constant(path)
+    assert radial.load_radial_constant(radial.save_radial_constant(np.float32(0.5), path)) == 0.5
+    for wrong in (b"[]", b"\xff\x00", b'{"radial_constant": "wide"}', b'{"radial_constant": NaN}'):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match="camera.json"):
+            radial.load_radial_constant(path)
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.03, 0.12, 0.2])
@@ -85,4 +94,4 @@ def test_a_pair_that_tells_nothing_about_the_constant_leaves_it_as_it_is():
 def test_a_fitted_constant_does_not_leave_the_range_that_cameras_have():
     matches = seen_in_both(shifted(0.9, 0.8), noise=0.0)
     found = radial.fit_homography(matches, shared_error=0.01)
-    assert found.constant == radial.SEARCHED[1]
+    assert found.constant == radial.FITTED[1]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from known_transforms import about_the_middle
+from skimage.data import retina as photograph_of_a_retina
 
 from fundus_helpers import loading, metrics, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
@@ -162,6 +163,24 @@ def test_images_without_keypoints_match_nothing(aperture):
     assert len(nothing.points) == 0 and nothing.descriptors.shape == (0, 128)
     assert len(matching.mutual_matches(nothing, nothing)) == 0
     assert len(matching.guided_matches(nothing, nothing, lambda points: points, 5.0)) == 0
+
+
+# Another camera
+
+
+@pytest.mark.parametrize("shift", [200, 400, 550])
+def test_two_parts_of_one_flat_picture_are_registered_to_the_corners(shift):
+    """A pure shift fits a radial constant of 0 only. That of FIRE is wrong by 100 px in corners."""
+    picture = loading.single_channel(photograph_of_a_retina())[250:1150]
+    fixed, moving = picture[:, 50:950], picture[:, 50 + shift : min(950 + shift, 1411)]
+    masks = {"fixed_mask": np.ones(fixed.shape, bool), "moving_mask": np.ones(moving.shape, bool)}
+    points = np.stack(np.meshgrid(np.arange(shift + 20.0, 880, 20), np.arange(20.0, 880, 20)), 2)
+    points = points.reshape(-1, 2)
+    found = register(fixed, moving, **masks)
+    assert np.abs(transforms.map_points(found, points) - points + [shift, 0]).max() < 1
+    as_given = {"radial_constant": 0.12, "fit_constant": False, "follow_vessels": False}
+    found = register(fixed, moving, **masks, **as_given)
+    assert np.abs(transforms.map_points(found, points) - points + [shift, 0]).max() > 15
 
 
 # The disease survives

@@ -7,6 +7,7 @@ import pytest
 import torch
 from known_transforms import about_the_middle, errors_in, landmark_error, largest_error
 from safetensors.torch import load_file, save_file
+from skimage.data import retina as photograph_of_a_retina
 
 from fundus_helpers import METHODS, loading, transforms
 from fundus_helpers.loading.demo_eye import make_demo_eye, read_truth, true_transform
@@ -154,7 +155,7 @@ def test_weights_that_cannot_be_used_are_named_and_refused(tmp_path, damage, wor
     ("angle", "scale", "shift"),
     [(30, 1, (0, 0)), (-20, 1.3, (10, -20)), (0, 0.7, (30, 5)), (3, 1, (110, 20)), (0, 1, (0, 0))],
 )
-def test_far_photographs_are_found_from_the_identity(
+def test_far_photographs_are_found_without_a_start(
     retina, retina_again, aperture, name, angle, scale, shift
 ):
     matrix = about_the_middle(angle, scale, shift)
@@ -189,7 +190,8 @@ def test_nothing_is_learned_from_a_pair_whose_result_is_not_plausible(fire_eye, 
         raise RegistrationError("not the same retina")
 
     monkeypatch.setattr(fine_tuning, "finish", refuse)
-    with pytest.raises(RegistrationError, match="none could be registered"):
+    reason = r"photograph 0 \(fixed\) and 1 \(moving\): not the same retina"
+    with pytest.raises(RegistrationError, match=f"none could be registered.*{reason}"):
         learned.fine_tune(fire_eye.images[:2], fire_eye.masks[:2], epochs=1, shown=False)
 
 
@@ -203,8 +205,41 @@ def test_fine_tuning_on_an_eye_does_not_make_it_worse_and_repeats_itself(fire_ey
     before = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4])
     after = landmark_error(fire_eye, method, fire_eye.masks, visits=[2, 4], trained=first)
     assert after < before + 0.03
-    with pytest.raises(RegistrationError, match="no pair to learn from"):
-        learned.fine_tune(fire_eye.images[:1], shown=False)
+
+
+def test_fine_tuning_says_what_is_missing(retina):
+    with pytest.raises(RegistrationError, match="no pair to learn from: photographs given: 1;"):
+        learned.fine_tune([retina], shown=False)
+    with pytest.raises(ValueError, match="2 photographs, but 1 masks"):
+        learned.fine_tune([retina, retina], [None], shown=False)
+    with pytest.raises(ValueError, match="epochs=0"):
+        learned.fine_tune([retina, retina], epochs=0, shown=False)
+    with pytest.raises(RegistrationError, match=r"1 \(moving\): moving image is black"):
+        learned.fine_tune([retina, np.zeros_like(retina)], shown=False)
+    with pytest.raises(ValueError, match="epochs=0"):
+        learned.train_wide(epochs=0)
+    with pytest.raises(ValueError, match="device 'gpu' is not known"):
+        learned.train_near(device="gpu")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_file_name_in_place_of_networks_is_refused(retina, name):
+    with pytest.raises(ValueError, match="read a file with learned.load_trained first"):
+        METHODS[name](retina, retina, trained="mine.safetensors")
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_two_parts_of_one_flat_picture_need_another_radial_constant(name):
+    """A pure shift by half the width fits a radial constant of 0 only, not that of FIRE."""
+    picture = loading.single_channel(photograph_of_a_retina())
+    fixed, moving = picture[250:1150, 100:1000], picture[250:1150, 500:1400]
+    masks = {"fixed_mask": np.ones_like(fixed, bool), "moving_mask": np.ones_like(fixed, bool)}
+    found = METHODS[name](fixed, moving, **masks)
+    points = np.stack(np.meshgrid(np.arange(420, 880, 20), np.arange(20, 880, 20)), 2)
+    points = points.reshape(-1, 2).astype(float)
+    errors = np.linalg.norm(transforms.map_points(found, points) - points + [400, 0], axis=1)
+    assert np.median(errors) < 1
+    assert judge(found, fixed, moving, **masks).status == "accepted"
 
 
 def test_votes_lead_from_fixed_to_moving_points(retina, retina_again):

@@ -298,6 +298,9 @@ def test_beyond_the_edge_a_quick_warp_has_the_fill_or_the_nearest_pixel():
     assert transforms.remap(image, beyond, fill=None).tolist() == [[2, 3]]
     colour = np.dstack([image] * 3)
     assert transforms.remap(colour, beyond, fill=0.5).tolist() == [[[0.5] * 3] * 2]
+    assert transforms.remap(image[..., None], beyond).shape == (1, 2, 1)
+    with pytest.raises(ValueError, match="'nearest' is not one of"):
+        transforms.remap(image, beyond, interpolation="nearest")
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (2,), (3, 4, 3)])

@@ -24,7 +24,9 @@ from fundus_helpers.methods.homography.matches import Matches
 # For the camera of FIRE (Nidek AFC-210, 45 degrees), estimated from the matches of 72 pairs. The
 # misfit hardly changes near this value.
 RADIAL_CONSTANT = 0.12
-SEARCHED = (-0.1, 0.5)  # the range of constants that are searched
+# The ranges of constants that `estimate_radial_constant` searches and `fit_homography` fits. Below
+# 0, points far from the centre have no place in the image.
+SEARCHED, FITTED = (-0.1, 0.5), (0.0, 0.5)
 # Standard deviation of the constants of other cameras around this one. Infrared photographs of
 # macula and disc (a scanning laser) have about 0.03.
 CAMERAS = 0.05
@@ -73,21 +75,28 @@ def from_plane(
 ) -> np.ndarray:
     """Map points of the plane back to pixels of an image: the inverse of `to_plane`.
 
-    Newton's method finds the radius with full precision in a few steps.
+    Newton's method finds the radius with full precision in a few steps. With a negative constant,
+    the image reaches out to a largest radius only; points beyond it are put there.
 
     Parameters
     ----------
     plane_points : ndarray, shape (..., 2)
     shape, constant
         See `to_plane`.
+
+    Returns
+    -------
+    float64 ndarray, shape (..., 2)
+        (x, y) in pixels.
     """
+    largest = np.inf if constant >= 0 else 1 / np.sqrt(-3 * constant)
     centre, half = _centre_and_unit(shape)
     wanted = np.linalg.norm(plane_points, axis=-1, keepdims=True)
     radius = wanted / (1 + constant * np.minimum(wanted, 1) ** 2)
     for _ in range(6):
         squared = constant * radius**2
         step = (radius * (1 + squared) - wanted) / np.maximum(1 + 3 * squared, 0.1)
-        radius = radius - step
+        radius = np.minimum(radius - step, largest)
         if np.abs(step).max(initial=0) < 1e-9:  # the next step would be smaller than 1e-16
             break
     share = np.divide(radius, wanted, out=np.ones_like(wanted), where=wanted > 0)
@@ -176,7 +185,7 @@ def fit_homography(
         linear = solution[[0, 1, 3, 4]].reshape(2, 2)
         depth = np.maximum(fixed @ solution[6:8] + 1, 0.1)
         if shared_error:
-            fitted = float(np.clip(fitted + solution[8], *SEARCHED))
+            fitted = float(np.clip(fitted + solution[8], *FITTED))
     matrix = np.append(solution[:8], 1).reshape(3, 3)
     return RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, fitted)
 
@@ -287,7 +296,7 @@ def estimate_radial_constant(series: Sequence[Matches], *, scale: float = 0.003)
 def save_radial_constant(constant: float, path: Path | str) -> Path:
     """Write a radial constant to a JSON file, to be read by `load_radial_constant`."""
     with written_beside(Path(path)) as part:
-        part.write_text(json.dumps({"radial_constant": constant}) + "\n", encoding="utf-8")
+        part.write_text(json.dumps({"radial_constant": float(constant)}) + "\n", encoding="utf-8")
     return Path(path)
 
 
@@ -296,10 +305,15 @@ def load_radial_constant(path: Path | str) -> float:
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file has another content.
     """
     try:
-        return float(json.loads(Path(path).read_text(encoding="utf-8"))["radial_constant"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        constant = float(json.loads(Path(path).read_text(encoding="utf-8"))["radial_constant"])
+    except (ValueError, KeyError, TypeError) as error:  # no JSON and no text are ValueErrors, too
         raise ValueError(f"{Path(path).name}: no JSON with a number 'radial_constant'") from error
+    if not np.isfinite(constant):
+        raise ValueError(f"{Path(path).name}: 'radial_constant' is {constant}; give a number")
+    return constant

@@ -11,8 +11,10 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "matching": [
             "chance_matches",
             "guided_matches",
+            "homography_of_any_camera",
             "is_plausible",
             "join",
+            "match",
             "mutual_matches",
             "mutual_neighbours",
             "refine",

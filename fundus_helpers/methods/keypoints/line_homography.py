@@ -34,7 +34,11 @@ LEAST_LINE_CORRELATION = 0.2
 
 @remembered
 def find_line_homography(
-    pair: Pair, *, radial_constant: float = RADIAL_CONSTANT, count: int = 2000
+    pair: Pair,
+    *,
+    radial_constant: float = RADIAL_CONSTANT,
+    fit_constant: bool = True,
+    count: int = 2000,
 ) -> tuple[RadialHomography, Matches]:
     """Find the homography of two evenly lit images from their vessels, bright or dark.
 
@@ -42,8 +46,8 @@ def find_line_homography(
     ----------
     pair : Pair
         Looks at images; about 728 px wide.
-    radial_constant : float
-        See `homography.to_plane`.
+    radial_constant, fit_constant
+        See `keypoints.register`.
     count : int
         Number of keypoints in each picture.
 
@@ -60,17 +64,14 @@ def find_line_homography(
         If neither the keypoints agree nor the vessels as a whole.
     """
     vessels, sides = pair.vessels(), line_keypoints(pair, count)
-    each = zip(*sides, strict=True)
-    matches = matching.join([matching.mutual_matches(*keypoints) for keypoints in each])
-    model, agreeing = matching.robust_homography(matches, radial_constant)
-    if agreeing >= matching.ENOUGH_MATCHES and matching.is_plausible(model):
-        model, matches = matching.refine(model, *sides, radial_constant)
-        if matching.is_plausible(model):
-            return model, matches
+    camera = {"radial_constant": radial_constant, "fit_constant": fit_constant}
+    found, agreeing = matching.match(*sides, **camera)
+    if found is not None:
+        return found
     start = fit_lines(vessels, align_directions(vessels, scales=SCALES))
     matrix = transforms.to_matrix(start)
     model, matches = matching.refine(
-        lambda points: points @ matrix[:, :2].T + matrix[:, 2], *sides, radial_constant
+        lambda points: points @ matrix[:, :2].T + matrix[:, 2], *sides, **camera
     )
     seen = line_agreement(model, vessels) if matching.is_plausible(model) else 0.0
     if seen < LEAST_LINE_CORRELATION:

@@ -29,6 +29,12 @@ AGREEMENT = 0.00515
 # Number of matches that must agree on a homography. Between unrelated eyes up to 9 matches agree,
 # between the true pairs of FIRE at least 25.
 ENOUGH_MATCHES = 15
+# Radial constants of other cameras. One is used if so many more matches agree, as a factor and as a
+# number, than with the constant that is expected: on the pairs of FIRE at most 1.04 and 14.
+OTHER_CONSTANTS, MORE_AGREE = (0.06, 0.0), (1.1, 15)
+# Then the constant is fitted near it. Error that all matches may have in common (see
+# `homography.fit_homography`), as a share of the longer side: 1.5 px of 768.
+SHARED_ERROR = 0.002
 
 
 def mutual_matches(fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93) -> Matches:
@@ -129,7 +135,7 @@ def join(parts: Sequence[Matches]) -> Matches:
 
 
 def robust_homography(
-    matches: Matches, constant: float = RADIAL_CONSTANT
+    matches: Matches, radial_constant: float = RADIAL_CONSTANT
 ) -> tuple[RadialHomography, int]:
     """Find the homography that most matches agree with, even if many matches are wrong.
 
@@ -139,7 +145,7 @@ def robust_homography(
     Parameters
     ----------
     matches : Matches
-    constant : float
+    radial_constant : float
         See `homography.to_plane`.
 
     Returns
@@ -151,8 +157,8 @@ def robust_homography(
     """
     # The estimator expects coordinates in pixels and fails with coordinates of order one.
     unit = np.array([max(matches.fixed_shape), max(matches.moving_shape)]) / 2
-    source = unit[0] * to_plane(matches.fixed_points, matches.fixed_shape, constant)
-    target = unit[1] * to_plane(matches.moving_points, matches.moving_shape, constant)
+    source = unit[0] * to_plane(matches.fixed_points, matches.fixed_shape, radial_constant)
+    target = unit[1] * to_plane(matches.moving_points, matches.moving_shape, radial_constant)
     matrix = None
     if len(matches) >= 4:
         threshold = AGREEMENT * max(matches.moving_shape)
@@ -163,16 +169,82 @@ def robust_homography(
         matrix, agreeing = np.eye(3), np.zeros(0)
     else:
         matrix = np.diag([1, 1, unit[1]]) @ matrix @ np.diag([unit[0], unit[0], 1])
-    model = RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, constant)
+    model = RadialHomography(matrix, matches.fixed_shape, matches.moving_shape, radial_constant)
     return model, int(agreeing.sum())
+
+
+def homography_of_any_camera(
+    matches: Matches, radial_constant: float = RADIAL_CONSTANT
+) -> tuple[RadialHomography, int]:
+    """Find the homography that most matches agree with, of this camera or of another one.
+
+    Parameters
+    ----------
+    matches : Matches
+    radial_constant : float
+        The radial constant that is expected. Another one is used only if clearly more matches
+        agree; the fewer the fields of view are shifted, the less they tell about it.
+
+    Returns
+    -------
+    model, agreeing
+        See `robust_homography`.
+    """
+    model, agreeing = robust_homography(matches, radial_constant)
+    enough = max(MORE_AGREE[0] * agreeing, MORE_AGREE[1] + agreeing)
+    others = [robust_homography(matches, other) for other in OTHER_CONSTANTS]
+    best = max(others, key=lambda found: found[1])
+    return best if best[1] >= enough else (model, agreeing)
+
+
+def match(
+    fixed: Sequence[Keypoints],
+    moving: Sequence[Keypoints],
+    enough: int = ENOUGH_MATCHES,
+    *,
+    radial_constant: float = RADIAL_CONSTANT,
+    fit_constant: bool = True,
+) -> tuple[tuple[RadialHomography, Matches] | None, int]:
+    """Match keypoints at any position, and refine the homography that most matches agree with.
+
+    Parameters
+    ----------
+    fixed, moving
+        See `refine`.
+    enough : int
+        Number of matches that must agree.
+    radial_constant, fit_constant
+        See `refine`.
+
+    Returns
+    -------
+    found : (RadialHomography, Matches) or None
+        See `refine`. None if too few matches agree, or if the homography is not plausible.
+    agreeing : int
+        Number of matches that agree.
+
+    Raises
+    ------
+    RegistrationError
+        See `refine`.
+    """
+    matches = join([mutual_matches(*each) for each in zip(fixed, moving, strict=True)])
+    find = homography_of_any_camera if fit_constant else robust_homography
+    model, agreeing = find(matches, radial_constant)
+    if agreeing < enough or not is_plausible(model):
+        return None, agreeing
+    found = refine(model, fixed, moving, model.constant, fit_constant=fit_constant)
+    return (found if is_plausible(found[0]) else None), agreeing
 
 
 def refine(
     model: Callable[[np.ndarray], np.ndarray],
     fixed: Sequence[Keypoints],
     moving: Sequence[Keypoints],
-    constant: float = RADIAL_CONSTANT,
+    radial_constant: float = RADIAL_CONSTANT,
     radii: Sequence[float] = RADII,
+    *,
+    fit_constant: bool = True,
 ) -> tuple[RadialHomography, Matches]:
     """Repeat guided matching and fitting with smaller and smaller search radii.
 
@@ -183,10 +255,12 @@ def refine(
     fixed, moving : sequence of Keypoints
         Keypoints of several versions of both images (for example the image and its vessels);
         each version is matched separately.
-    constant : float
+    radial_constant : float
         See `homography.to_plane`.
     radii : sequence of float
         Shares of the longer side of the image. A larger first radius allows a less accurate model.
+    fit_constant : bool
+        Fit the constant to the matches, near `radial_constant`. False: use it as it is.
 
     Returns
     -------
@@ -199,15 +273,19 @@ def refine(
     RegistrationError
         If fewer than four matches are left.
     """
+    shared_error = SHARED_ERROR * max(moving[0].shape) if fit_constant else 0.0
     for share in radii:
         radius = share * max(moving[0].shape)
         matches = _guided(model, fixed, moving, radius)
         if len(matches) < 4:
-            raise RegistrationError(f"too little in common ({len(matches)} keypoints agree)")
+            raise RegistrationError(
+                f"no common vessels were found: only {len(matches)} keypoints agree, 4 are needed; "
+                "it may be another eye, or the overlap is too small"
+            )
         distance = np.linalg.norm(model(matches.fixed_points) - matches.moving_points, axis=1)
         for width in np.linspace(radius / 2, radius / 4, 3):
             weights = np.exp(-((distance / width) ** 2) / 2) + 1e-9
-            model = fit_homography(matches, weights, constant)
+            model = fit_homography(matches, weights, radial_constant, shared_error=shared_error)
             distance = model.residuals(matches)
     return model, matches
 

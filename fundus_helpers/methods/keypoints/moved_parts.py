@@ -57,7 +57,7 @@ class MovedParts:
         Displacements (dx, dy) in pixels of the images, from fixed to warped points; valid in the
         parts.
     standing : bool ndarray, shape (rows, columns)
-        Cells in which the vessels stand still; known only if there are parts.
+        Cells in which the vessels stand still.
     """
 
     parts: list[np.ndarray]
@@ -169,7 +169,8 @@ def _agreement(
 ) -> np.ndarray:
     """Return how well cells agree at displacements (n, 2), shape (n, rows, columns).
 
-    The directions of vessels are vectors at twice the angle; their correlation in the windows.
+    The directions of vessels are vectors at twice the angle. The agreement is the correlation of
+    these vectors in a window.
     """
     first, second = (_directions(image, mask) for image in (fixed, warped))
     rows, columns = first.shape[:2]

@@ -58,6 +58,7 @@ def register(
     start: sitk.Transform | None = None,
     look_at: Literal["either", "images", "vessels"] = "either",
     radial_constant: Annotated[float, Interval(ge=-0.1, le=0.5)] = RADIAL_CONSTANT,
+    fit_constant: bool = True,
     follow_vessels: bool = True,
     changing: np.ndarray | None = None,
     protect: Annotated[bool, ActsIf("follow_vessels")] = True,
@@ -84,6 +85,9 @@ def register(
     radial_constant : float in [-0.1, 0.5]
         Radial distortion constant of the camera (`homography.estimate_radial_constant`). Its unit
         of length is half the longer side of the image. 0: a plain homography.
+    fit_constant : bool
+        Fit the radial constant to the keypoints of each pair, so that photographs of another camera
+        and cropped ones are registered, too. False: use `radial_constant` as it is.
     follow_vessels : bool
         Correct the homography by a smooth displacement. Parts of the retina that were moved
         farther, for example by surgery, are followed too. False: the homography alone.
@@ -123,11 +127,16 @@ def register(
     RegistrationError
         If an image shows nothing, if too few keypoints agree, or if the result is not plausible.
     """
+    if not isinstance(start, sitk.Transform | None):
+        raise ValueError(
+            f"start={start!r} is no transform; give None, or for example the result of "
+            "methods.points.from_points"
+        )
     if changing is not None and np.shape(changing) != np.shape(fixed):
         raise ValueError(f"changing has shape {np.shape(changing)}, fixed {np.shape(fixed)}")
     knobs = {"protect": protect, "stiffness": stiffness, "change_level": change_level}
     finish = partial(_finished, follow_vessels=follow_vessels, **knobs)
-    how = {"radial_constant": radial_constant, "count": count}
+    how = {"radial_constant": radial_constant, "fit_constant": fit_constant, "count": count}
     once = partial(_register, changing=changing, finish=finish, look_at=look_at, size=size, **how)
     masks = fixed_mask, moving_mask
     if start is not None:
@@ -239,7 +248,11 @@ def _at_size(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 @remembered
 def find_homography(
-    pair: Pair, *, radial_constant: float = RADIAL_CONSTANT, count: int = 2000
+    pair: Pair,
+    *,
+    radial_constant: float = RADIAL_CONSTANT,
+    fit_constant: bool = True,
+    count: int = 2000,
 ) -> tuple[RadialHomography, Matches]:
     """Find the homography of two evenly lit images, and the matches that support it.
 
@@ -251,10 +264,8 @@ def find_homography(
     ----------
     pair : Pair
         Result of `methods.pair.prepare_pair`, about 728 px wide.
-    radial_constant : float
-        See `homography.to_plane`.
-    count : int
-        Number of keypoints in each image.
+    radial_constant, fit_constant, count
+        See `register`.
 
     Returns
     -------
@@ -271,27 +282,16 @@ def find_homography(
     """
     fixed: list[Keypoints] = []
     moving: list[Keypoints] = []
-    most = 0
+    most, camera = 0, {"radial_constant": radial_constant, "fit_constant": fit_constant}
     for images, enough in zip(_maps(pair), (SURE_MATCHES, ENOUGH_MATCHES), strict=True):
         fixed.append(find_keypoints(images[0], pair.fixed_mask, count=count))
         moving.append(find_keypoints(images[1], pair.moving_mask, count=count))
-        both = zip(fixed, moving, strict=True)
-        matches = matching.join([matching.mutual_matches(*keypoints) for keypoints in both])
-        model, agreeing = matching.robust_homography(matches, radial_constant)
+        found, agreeing = matching.match(fixed, moving, enough, **camera)
+        if found is not None:
+            return found
         most = max(most, agreeing)
-        if agreeing >= enough and matching.is_plausible(model):
-            model, matches = matching.refine(model, fixed, moving, radial_constant)
-            if matching.is_plausible(model):
-                return model, matches
-    start = coarse_alignment(pair)
-    matrix = transforms.to_matrix(start)
-    model, matches = matching.refine(
-        lambda points: points @ matrix[:, :2].T + matrix[:, 2],
-        fixed,
-        moving,
-        radial_constant,
-        WIDE_RADII,
-    )
+    start = partial(_mapped, coarse_alignment(pair))
+    model, matches = matching.refine(start, fixed, moving, radii=WIDE_RADII, **camera)
     by_chance = matching.chance_matches(model, fixed, moving)
     if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not matching.is_plausible(
         model
@@ -331,7 +331,7 @@ def _mapped(transform: sitk.Transform, points: np.ndarray) -> np.ndarray:
 
 
 def _near_start(
-    pair: Pair, start: sitk.Transform, look_at: str, radial_constant: float, count: int
+    pair: Pair, start: sitk.Transform, look_at: str, count: int, **camera: float
 ) -> RadialHomography | None:
     """Refine a start by matches near the places that it predicts; None if too few agree."""
     if look_at == "vessels":
@@ -346,7 +346,7 @@ def _near_start(
     turn = transforms.turn_of(transforms.to_matrix(transforms.linear_part(start, pair.fixed.shape)))
     moving = [keypoints.turned(turn) for keypoints in moving]
     try:
-        model, matches = matching.refine(partial(_mapped, start), fixed, moving, radial_constant)
+        model, matches = matching.refine(partial(_mapped, start), fixed, moving, **camera)
     except RegistrationError:  # then the vessels as a whole are aligned
         return None
     by_chance = matching.chance_matches(model, fixed, moving)

@@ -1,4 +1,4 @@
-"""Fine-tuning: the near network learns from the photographs of one eye, without being told.
+"""Fine-tuning: the near network learns from the photographs of one eye, without landmarks.
 
 The networks register the pairs of the eye first. Windows of the registered photographs are then
 displaced by a known amount, and the network learns to find it between real photographs of two
@@ -18,7 +18,7 @@ from fundus_helpers.methods.learned.painting.pairs import near_places
 from fundus_helpers.methods.learned.registration import find_field, find_homography, finish
 from fundus_helpers.methods.learned.weights import Trained, trained
 from fundus_helpers.methods.networks.batches import check_pairs
-from fundus_helpers.methods.networks.tensors import Stack, pixel_places, sample
+from fundus_helpers.methods.networks.tensors import Stack, check_masks, pixel_places, sample
 from fundus_helpers.methods.networks.training import Stage, train
 from fundus_helpers.methods.pair import prepare_pair
 from fundus_helpers.transforms.transform import RegistrationError
@@ -70,22 +70,16 @@ def fine_tune(
 
     Raises
     ------
-    ValueError, RegistrationError
-        If a photograph cannot be used, or if no pair can be registered.
+    ValueError
+        If there is no epoch, or not one mask for each photograph.
+    RegistrationError
+        If there is no pair, or if none can be registered; the message tells why the last one could
+        not.
     """
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}: nothing is learned; give 1 or more")
     start = trained() if start is None else start
-    masks = [None] * len(images) if masks is None else masks
-    registered = []
-    for i, j in check_pairs(pairs, len(images)):
-        try:
-            registered.append(_registered(images[i], images[j], masks[i], masks[j], start))
-        except RegistrationError:
-            continue  # there is nothing to learn from this pair
-    if not registered:
-        raise RegistrationError(
-            "no pair to learn from: none could be registered; give two photographs of one eye, or "
-            "more"
-        )
+    registered = _all_registered(images, masks, pairs, start)
     near = deepcopy(start.near).requires_grad_(True)
 
     def losses(generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -96,6 +90,31 @@ def fine_tune(
     stage = Stage("this eye", epochs, losses, learning_rate, patience=epochs, steepest=1.0)
     near.history = train(near, [stage], seed=seed, shown=shown)
     return Trained(start.wide, near.requires_grad_(False))
+
+
+def _all_registered(
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None] | None,
+    pairs: Sequence[tuple[int, int]] | None,
+    networks: Trained,
+) -> list[tuple[Stack, Stack]]:
+    """Register all pairs; leave those out that cannot be registered."""
+    pairs, masks = check_pairs(pairs, len(images)), check_masks(masks, len(images))
+    if not pairs:
+        raise RegistrationError(
+            f"no pair to learn from: photographs given: {len(images)}; give two of one eye, or more"
+        )
+    registered, reasons = [], []
+    for i, j in pairs:
+        try:
+            registered.append(_registered(images[i], images[j], masks[i], masks[j], networks))
+        except RegistrationError as error:
+            reasons.append(f"photograph {i} (fixed) and {j} (moving): {error}")
+    if not registered:
+        raise RegistrationError(
+            f"no pair to learn from: none could be registered; the last was {reasons[-1]}"
+        )
+    return registered
 
 
 def _registered(
@@ -116,7 +135,7 @@ def _registered(
 def _loss(
     near: NearNetwork, registered: Sequence[tuple[Stack, Stack]], rng: np.random.Generator
 ) -> torch.Tensor:
-    """Displace windows by a known amount, and return how surprising it is to the network."""
+    """Displace windows by a known amount, and return the loss of the network (`NearNetwork`)."""
     drawn = [_window(registered, rng) for _ in range(WINDOWS)]
     fixed, moving = (
         Stack(

@@ -49,6 +49,8 @@ def spatial_transformer(
 ) -> sitk.Transform:
     """Register two photographs by a homography that trained networks find.
 
+    The radial constant of the camera is fitted with it (`homography.fit_homography`).
+
     Jaderberg et al., *Spatial transformer networks*, NeurIPS 2015, arXiv:1506.02025. The networks
     have learned from painted retinas only (`learned.train_wide`, `learned.train_near`).
 
@@ -59,10 +61,10 @@ def spatial_transformer(
         True inside the field of view; None: found by `loading.field_of_view`.
     start : {"anywhere", "cross_correlation", "identity"}
         Start of the registration. ``anywhere``: the wide network compares every place with every
-        other, for shifts of half the width, rotations of 30 degrees and magnifications of 0.6 to
-        1.6. ``cross_correlation`` tries all shifts and some rotations. From the ``identity``,
-        shifts of 1 % of the width are found. A transform that is nearly right is accepted, too,
-        for example from points placed by hand (`methods.points.from_points`).
+        other, for shifts of half the width, rotations of up to 35 degrees and magnifications of
+        0.55 to 1.8. ``cross_correlation`` tries all shifts and some rotations. From the
+        ``identity``, shifts of 1 % of the width are found. A transform that is nearly right is
+        accepted, too, for example from points placed by hand (`methods.points.from_points`).
     look_at : {"either", "images", "vessels"}
         What is registered: the photographs, or pictures of their vessels, bright or dark.
         ``either``: the photographs; their vessels if that fails, or if vessels are dark in one
@@ -181,7 +183,13 @@ def _looking_at(
 
 
 def _networks(trained: "Trained | None") -> "Trained":
-    return learned.trained() if trained is None else trained
+    if trained is None:
+        return learned.trained()
+    if not isinstance(trained, learned.Trained):
+        raise ValueError(
+            f"trained={trained!r} is no networks; read a file with learned.load_trained first"
+        )
+    return trained
 
 
 @remembered

@@ -37,7 +37,7 @@ def train_wide(
     device: str | None = None,
     shown: bool = True,
 ) -> WideNetwork:
-    """Train the network that finds photographs far apart, in about 45 minutes on one core.
+    """Train the network that finds photographs far apart, in about an hour on one core.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def train_near(
     device: str | None = None,
     shown: bool = True,
 ) -> NearNetwork:
-    """Train the network that corrects what is nearly registered, in about 45 minutes on one core.
+    """Train the network that corrects what is nearly registered, in about an hour on one core.
 
     Parameters
     ----------
@@ -132,6 +132,8 @@ def _trained(
     checkpoint: Path | str | None,
     shown: bool,
 ) -> nn.Module:
+    if epochs < 1:
+        raise ValueError(f"epochs={epochs}: nothing is learned; give 1 or more")
     stage = Stage(name, epochs, losses, 2e-3, patience=epochs, steepest=1.0)
     network.history = train(network, [stage], seed=seed, checkpoint=checkpoint, shown=shown)
     return network.cpu()

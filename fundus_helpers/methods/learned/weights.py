@@ -86,7 +86,8 @@ def load_trained(path: Path | str) -> Trained:
             part.load_state_dict(own)
         except RuntimeError as error:
             raise ValueError(
-                f"{path.name}: weights of another network than {type(part).__name__}"
+                f"{path.name}: weights of other networks than those of this package; make the file "
+                f"with learned.save_trained ({type(part).__name__} does not fit)"
             ) from error
         part.eval().requires_grad_(False)
     return networks

@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "tensors": [
             "Stack",
             "affine_places",
+            "check_masks",
             "device_or_best",
             "enlarged",
             "even_stack",

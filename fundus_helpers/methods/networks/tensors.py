@@ -110,7 +110,7 @@ def stack_of(
     ValueError, RegistrationError
         For an image that cannot be used; see `methods.pair.prepare_pair`.
     """
-    masks = [None] * len(images) if masks is None else masks
+    masks = check_masks(masks, len(images))
     return even_stack(
         [
             prepare_image(f"photograph {i}:", image, mask)
@@ -118,6 +118,23 @@ def stack_of(
         ],
         size,
     )
+
+
+def check_masks(
+    masks: Sequence[np.ndarray | None] | None, count: int
+) -> Sequence[np.ndarray | None]:
+    """Return one mask, or None, for each of `count` photographs, after a check.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer masks than photographs.
+    """
+    if masks is None:
+        return [None] * count
+    if len(masks) != count:
+        raise ValueError(f"{count} photographs, but {len(masks)} masks; give one mask for each")
+    return masks
 
 
 def even_stack(prepared: Sequence[tuple[np.ndarray, np.ndarray]], size: int) -> Stack:
@@ -214,8 +231,17 @@ def enlarged(field: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def device_or_best(device: torch.device | str | None) -> torch.device | str:
-    """Return the device that is given; None: a GPU if there is one, else the processor."""
-    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+    """Return the device that is given; None: a GPU if there is one, else the processor.
+
+    Raises
+    ------
+    ValueError
+        If PyTorch knows no device of this name.
+    """
+    try:
+        return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r} is not known; give 'cpu', 'cuda' or None") from error
 
 
 @contextlib.contextmanager

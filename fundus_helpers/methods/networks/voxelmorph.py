@@ -26,6 +26,7 @@ from fundus_helpers.methods.networks.losses import (
 )
 from fundus_helpers.methods.networks.tensors import (
     Stack,
+    check_masks,
     device_or_best,
     even_stack,
     field_to_transform,
@@ -268,7 +269,7 @@ def _started(
     size: int,
 ) -> tuple[Stack, Stack]:
     """Align the moving images of all pairs with the fixed ones by `start`."""
-    masks = [None] * len(images) if masks is None else masks
+    masks = check_masks(masks, len(images))
     prepared = {i: prepare_image(f"photograph {i}:", images[i], masks[i]) for p in pairs for i in p}
     fixed, moved = [], []
     for i, j in pairs:
