@@ -46,6 +46,10 @@ def mutual_matches(fixed: Keypoints, moving: Keypoints, *, ratio: float = 0.93) 
     ratio : float
         Largest ratio of the distances to the most similar and to the second most similar
         descriptor. Smaller keeps fewer, more reliable matches.
+
+    Returns
+    -------
+    Matches
     """
     i, j = mutual_neighbours(fixed, moving, ratio=ratio)
     alike = _alike(fixed, moving, i, j)

@@ -295,6 +295,11 @@ def finish(
     pair : Pair
         What lies on the canvas.
 
+    Returns
+    -------
+    sitk.Transform
+        Maps points (x, y) of the fixed photograph, in pixels, to points of the moving one.
+
     Raises
     ------
     RegistrationError

@@ -61,6 +61,11 @@ def find_start(network: WideNetwork, canvas: Canvas) -> Start:
     network : WideNetwork
     canvas : Canvas
 
+    Returns
+    -------
+    Start
+        Its canvas holds the moving photograph, or its negative.
+
     Raises
     ------
     RegistrationError

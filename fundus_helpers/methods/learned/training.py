@@ -52,6 +52,16 @@ def train_wide(
         ``cpu`` or ``cuda``; None: a GPU if there is one.
     shown : bool
         Show a progress bar.
+
+    Returns
+    -------
+    WideNetwork
+        On the processor; its `history` tells the losses.
+
+    Raises
+    ------
+    ValueError
+        For less than one epoch, or a device that is not known.
     """
     device = device_or_best(device)
     network = _started(WideNetwork, seed).to(device)
@@ -81,6 +91,16 @@ def train_near(
     epochs : int
         Passes of 300 steps with 6 new pairs each.
     seed, checkpoint, painters, device, shown
+        See `train_wide`.
+
+    Returns
+    -------
+    NearNetwork
+        On the processor; its `history` tells the losses.
+
+    Raises
+    ------
+    ValueError
         See `train_wide`.
     """
     device = device_or_best(device)

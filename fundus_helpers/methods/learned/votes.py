@@ -63,6 +63,10 @@ def look(
         displacements are found, but more accurately.
     both_ways : bool
         Let the moving photograph vote, too. More accurate, and a third slower.
+
+    Returns
+    -------
+    Votes
     """
     fixed, moving = canvas.sides_at(size)
     with torch.no_grad():
@@ -89,6 +93,11 @@ def refit(votes: Votes, model: RadialHomography, size: int) -> RadialHomography:
         The mapping of the look.
     size : int
         Side in pixels of the canvas of the look.
+
+    Returns
+    -------
+    RadialHomography
+        In pixels of the finest canvas.
     """
     known = votes.weights > 0
     points, weights = votes.points[known], votes.weights[known]
