@@ -140,7 +140,7 @@ def rewritten(path, tensors=None, **about):
         (lambda path: torch.save({"a": torch.zeros(2)}, path), "damaged, cut short"),
         (lambda path: rewritten(path, version="0"), "its version is '0', needed is '1'"),
         (lambda path: rewritten(path, format="others"), "its format is 'others'"),
-        (lambda path: rewritten(path, {"wide.x": torch.zeros(2)}), "another network"),
+        (lambda path: rewritten(path, {"wide.x": torch.zeros(2)}), "weights of other networks"),
     ],
 )
 def test_weights_that_cannot_be_used_are_named_and_refused(tmp_path, damage, words):
