@@ -174,11 +174,11 @@ def _numbers(pair: SmallPair, transform: sitk.Transform, bent: np.ndarray) -> pd
     error = np.nan
     if len(pair.landmarks[0]):
         error = metrics.landmark_errors(transform, *pair.landmarks).mean()
-    aligned = even.fixed, transforms.follow(even.moving, bent)
+    aligned = even.fixed, transforms.remap(even.moving, places)
     values = (
         error * pair.full_factor,
         correlation_inside(*aligned, common) if common.any() else np.nan,
-        metrics.ssim(images.fixed, transforms.follow(images.moving, bent), inside),
+        metrics.ssim(images.fixed, transforms.remap(images.moving, places), inside),
         inside.sum() / images.fixed_mask.sum(),
         fields.folded_share(bent, inside) if inside.any() else 0.0,
     )

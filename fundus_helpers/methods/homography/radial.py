@@ -170,6 +170,7 @@ def fit_homography(
     half, linear, depth = max(matches.moving_shape) / 2, np.eye(2), np.ones(len(matches))
     root = np.sqrt(depth if weights is None else weights)
     fitted, held = constant, shared_error / half * np.linalg.norm(root) / CAMERAS
+    bends = _bends(matches)
     for _ in range(3):  # divided by the depth, the residuals of the equations are distances
         fixed = to_plane(matches.fixed_points, matches.fixed_shape, fitted)
         moving = to_plane(matches.moving_points, matches.moving_shape, fitted)
@@ -179,7 +180,7 @@ def fit_homography(
             right = np.append(right, np.zeros(4))
         if shared_error:
             system = np.pad(system, ((0, 1), (0, 1)))  # one more unknown: the step of the constant
-            system[: 2 * len(matches), 8] = (root * _slopes(matches, linear)).ravel()
+            system[: 2 * len(matches), 8] = (root * (bends[0] @ linear.T - bends[1]).T).ravel()
             system[-1, 8], right = held, np.append(right, held * (constant - fitted))
         solution = np.linalg.lstsq(system, right, rcond=None)[0]
         linear = solution[[0, 1, 3, 4]].reshape(2, 2)
@@ -204,16 +205,13 @@ def _homography_equations(
     return system, (target * scale).ravel()
 
 
-def _slopes(matches: Matches, linear: np.ndarray) -> np.ndarray:
-    """Return how the residuals, (2, n), change with the radial constant."""
-    fixed, moving = (
-        to_plane(points, shape, 1) - to_plane(points, shape, 0)
-        for points, shape in (
-            (matches.fixed_points, matches.fixed_shape),
-            (matches.moving_points, matches.moving_shape),
-        )
+def _bends(matches: Matches) -> list[np.ndarray]:
+    """Return how fixed and moving points, (n, 2) each, in the planes change with the constant."""
+    sides = (
+        (matches.fixed_points, matches.fixed_shape),
+        (matches.moving_points, matches.moving_shape),
     )
-    return (fixed @ linear.T - moving).T
+    return [to_plane(*side, 1) - to_plane(*side, 0) for side in sides]
 
 
 def _turned_eye(linear: np.ndarray) -> np.ndarray:

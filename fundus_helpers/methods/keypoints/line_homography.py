@@ -4,6 +4,8 @@ Keypoints are found in pictures of the lines. If too few agree, the directions o
 coarse alignment, the lines as a whole a better one, and keypoints near it the homography.
 """
 
+from functools import partial
+
 import cv2
 import numpy as np
 import SimpleITK as sitk
@@ -69,10 +71,7 @@ def find_line_homography(
     if found is not None:
         return found
     start = fit_lines(vessels, align_directions(vessels, scales=SCALES))
-    matrix = transforms.to_matrix(start)
-    model, matches = matching.refine(
-        lambda points: points @ matrix[:, :2].T + matrix[:, 2], *sides, **camera
-    )
+    model, matches = matching.refine(partial(transforms.map_points, start), *sides, **camera)
     seen = line_agreement(model, vessels) if matching.is_plausible(model) else 0.0
     if seen < LEAST_LINE_CORRELATION:
         raise RegistrationError(

@@ -290,7 +290,7 @@ def find_homography(
         if found is not None:
             return found
         most = max(most, agreeing)
-    start = partial(_mapped, coarse_alignment(pair))
+    start = partial(transforms.map_points, coarse_alignment(pair))
     model, matches = matching.refine(start, fixed, moving, radii=WIDE_RADII, **camera)
     by_chance = matching.chance_matches(model, fixed, moving)
     if len(matches) < max(ABOVE_CHANCE * by_chance, ENOUGH_MATCHES) or not matching.is_plausible(

@@ -230,7 +230,7 @@ def enlarged(field: torch.Tensor, size: int) -> torch.Tensor:
     return functional.interpolate(field, size=(size, size), mode="bicubic", align_corners=False)
 
 
-def device_or_best(device: torch.device | str | None) -> torch.device | str:
+def device_or_best(device: torch.device | str | None) -> torch.device:
     """Return the device that is given; None: a GPU if there is one, else the processor.
 
     Raises
